@@ -1,0 +1,122 @@
+import type { CustomizationSnapshot } from '../core/customization.ts';
+import type { DatasetRef } from '../core/dataset.ts';
+import type { DirtyBuckets } from '../core/dirty-buckets.ts';
+import type { FailureClass } from '../core/failure-types.ts';
+import type { CustomizationKey, RunKey } from '../core/ids.ts';
+import type { GateVerdict, TrainingMetrics } from '../core/model.ts';
+import type { ObjectRef } from '../core/object-ref.ts';
+import type { RunState, RunTrigger, StageName } from '../core/run.ts';
+import type { AliasesAfter } from '../core/tenant-messages.ts';
+
+/** The activities as the workflows see them, one type a task queue. Each is idempotent; its comment names the key. */
+
+/** Task queue `orchestrator`: short statements against the control database. */
+export type ControlActivities = {
+  /** Everything of a tenant, for a workflow that starts with nothing. Read-only. */
+  loadTenant(input: { readonly tenantId: string }): Promise<{ readonly customizations: readonly CustomizationSnapshot[] }>;
+  /** Null when it was deleted. Read-only. */
+  loadCustomization(input: CustomizationKey): Promise<CustomizationSnapshot | null>;
+  /** Allocates the next run number. Key: requestKey. */
+  openRun(input: CustomizationKey & { readonly requestKey: string; readonly trigger: RunTrigger; readonly reason: string | null }): Promise<{ readonly run: number }>;
+  /** Why no run was started for the changes up to the cut. Key: decisionKey. */
+  recordDecision(input: CustomizationKey & { readonly decisionKey: string; readonly kind: string; readonly reason: string; readonly cut: string }): Promise<void>;
+  /** Writes the run's state and stage times; a repeated call changes nothing. Never leaves an ended state. Key: run + state + stage. */
+  recordRun(input: RunKey & RunRecord): Promise<void>;
+  /** Raises the run's fencing token and returns it. Key: run + token request (`activityId`-free: pass the workflow's own counter). */
+  raiseAttempt(input: RunKey & { readonly attempt: number }): Promise<void>;
+  /** Points the alias `production` at the version, records promotion and audit. Key: requestKey. Fails with Fenced if the run's attempt is not the highest. */
+  promoteModel(input: CustomizationKey & {
+    readonly requestKey: string;
+    readonly version: number;
+    readonly actor: string;
+    readonly reason: string | null;
+    /** A person forces a version whose verdict was not `promote`. */
+    readonly force: boolean;
+    readonly fence: { readonly run: number; readonly attempt: number } | null;
+  }): Promise<AliasesAfter>;
+  /** Swaps production and previous. Key: requestKey. */
+  rollbackModel(input: CustomizationKey & { readonly requestKey: string; readonly actor: string; readonly reason: string | null }): Promise<AliasesAfter>;
+};
+
+export type RunRecord = {
+  readonly state: RunState;
+  /** Stage that starts with this state, or ends when `stageEnded`. */
+  readonly stage?: StageName;
+  readonly stageEnded?: boolean;
+  readonly reason?: string | null;
+  readonly failureClass?: FailureClass | null;
+  readonly datasetNumber?: number;
+  readonly version?: number;
+  readonly metrics?: TrainingMetrics;
+  readonly verdict?: GateVerdict;
+  readonly trainingMs?: number;
+};
+
+/** Task queue `dataset`. */
+export type DatasetActivities = {
+  /**
+   * Compares the table with the last dataset, reading only dirty buckets (null: all). Read-only.
+   * `ready: false` names what is missing, label by label.
+   */
+  planDataset(input: CustomizationKey & { readonly dirtyBuckets: DirtyBuckets | null }): Promise<DatasetPlan>;
+  /** Builds and registers the run's dataset. Key: run; a second call returns the first one's dataset. */
+  buildDataset(input: RunKey & { readonly dirtyBuckets: DirtyBuckets | null }): Promise<DatasetRef>;
+  /** Candidate against production on the same evaluation rows. Key: run + attempt; a pure function of stored objects. */
+  evaluateGate(input: RunKey & { readonly attempt: number; readonly dataset: DatasetRef; readonly training: TrainingRef }): Promise<GateVerdict>;
+};
+
+export type DatasetPlan = {
+  readonly netChange: boolean;
+  readonly ready: boolean;
+  readonly reasons: readonly string[];
+  readonly rows: number;
+  readonly changedRows: number;
+  readonly cut: string;
+};
+
+/** A finished training: where its files are, never the files. */
+export type TrainingRef = {
+  readonly jobName: string;
+  readonly trainerDigest: string;
+  readonly optionsDigest: string;
+  /** Staged objects by file name: model.safetensors, eval.jsonl, encoder.onnx (own encoder only), result.json. */
+  readonly files: Readonly<Record<string, ObjectRef>>;
+  readonly metrics: TrainingMetrics;
+  readonly labels: number;
+  readonly encoder: 'base' | 'own';
+  readonly trainingMs: number;
+};
+
+/** Task queue `training`. */
+export type TrainingActivities = {
+  /**
+   * At most one effective training a (dataset, options, trainer): returns the run that already has it, or null after claiming it for this run.
+   * Key: run.
+   */
+  claimTraining(input: RunKey & { readonly dataset: DatasetRef; readonly force: boolean }): Promise<{ readonly duplicateOf: number | null }>;
+  /** Creates or adopts the job of (run, attempt) and follows it to its end, heartbeating progress. Key: job name. */
+  train(input: RunKey & { readonly attempt: number; readonly dataset: DatasetRef; readonly overrides: TrainingOverrides }): Promise<TrainingRef>;
+  /** Stops the run's jobs and removes their work folders and staged objects. Key: run. */
+  discardTraining(input: RunKey & { readonly keepClaim: boolean }): Promise<void>;
+};
+
+/** What a retry changes: a diverged training halves the learning rate, one out of memory halves the batch. */
+export type TrainingOverrides = { readonly batchDivisor: number; readonly learningRateDivisor: number };
+
+/** Task queue `sharding`. */
+export type ShardingActivities = {
+  /** Writes shards and files, then the manifest, create-only. Key: run + attempt. */
+  shardModel(input: RunKey & { readonly attempt: number; readonly dataset: DatasetRef; readonly training: TrainingRef; readonly verdict: GateVerdict }): Promise<ShardedModel>;
+  /** Registers the version: the commit point. Key: run. Fails with Fenced for an attempt that is not the highest. */
+  publishModel(input: RunKey & { readonly attempt: number; readonly dataset: DatasetRef; readonly sharded: ShardedModel; readonly metrics: TrainingMetrics; readonly verdict: GateVerdict }): Promise<{ readonly version: number }>;
+  /** Loads the version in the predictor before it is promoted; never fails the run (returns false if the predictor is away). */
+  warmModel(input: CustomizationKey & { readonly version: number }): Promise<{ readonly warm: boolean }>;
+};
+
+export type ShardedModel = {
+  readonly version: number;
+  readonly manifest: ObjectRef;
+  readonly bytes: number;
+  readonly storedBytes: number;
+  readonly parent: number | null;
+};

@@ -1,0 +1,22 @@
+import type { Json } from './json.ts';
+import type { Policy } from './policy.ts';
+import type { RunState } from './run.ts';
+
+export type CustomizationState = 'active' | 'paused';
+
+/** A customization as the tenant workflow needs it: settings, and what was last built and published. */
+export type CustomizationSnapshot = {
+  readonly customizationId: string;
+  readonly name: string;
+  readonly businessModel: string;
+  readonly state: CustomizationState;
+  readonly policy: Policy;
+  /** SHA-256 of the canonical options: a change of it is a reason to train. */
+  readonly optionsDigest: string;
+  readonly options: { readonly [name: string]: Json };
+  readonly lastDataset: { readonly number: number; readonly digest: string; readonly rows: number; readonly cut: string } | null;
+  readonly lastRun: { readonly number: number; readonly state: RunState } | null;
+  readonly production: number | null;
+  /** Runs started, and training time spent, in the last 24 hours: for maxRunsPerDay and the budget after a lost workflow. */
+  readonly recentRuns: readonly { readonly startedAtMs: number; readonly trainingMs: number }[];
+};

@@ -1,0 +1,49 @@
+import type { ObjectRef } from './object-ref.ts';
+import type { Json } from './json.ts';
+
+export type Split = 'train' | 'evaluation';
+
+/** One line of a bucket file: the example with its id and its split. `text` and `label` are those of text-classification; other models add theirs. */
+export type DatasetRow = { readonly id: string; readonly split: Split } & { readonly [field: string]: Json };
+
+export type DatasetBucket = {
+  readonly index: number;
+  /** zstd-compressed JSON Lines, rows sorted by id. */
+  readonly ref: ObjectRef;
+  readonly rows: number;
+  /** Merkle root of the bucket's row digests. */
+  readonly digest: string;
+  readonly labels: Readonly<Record<string, { readonly train: number; readonly evaluation: number }>>;
+};
+
+export type DatasetManifest = {
+  readonly format: 'modelwright-dataset/1';
+  readonly tenantId: string;
+  readonly customizationId: string;
+  readonly businessModel: { readonly id: string; readonly version: string };
+  readonly number: number;
+  readonly parent: number | null;
+  /** GTID set of the consistent snapshot: the dataset equals the table at exactly this set. */
+  readonly cut: string;
+  readonly bucketCount: number;
+  readonly buckets: readonly DatasetBucket[];
+  readonly rows: number;
+  readonly counts: { readonly train: number; readonly evaluation: number };
+  readonly labels: Readonly<Record<string, { readonly train: number; readonly evaluation: number }>>;
+  readonly exclusions: readonly { readonly reason: string; readonly rows: number; readonly exampleIds: readonly string[] }[];
+  /** Texts that carry two labels, and texts that occur more than once: counts and a few example ids, never text. */
+  readonly conflicts: { readonly groups: number; readonly exampleIds: readonly string[] };
+  readonly duplicates: { readonly rows: number; readonly exampleIds: readonly string[] };
+  readonly digest: string;
+};
+
+/** What travels in Temporal about a built dataset. */
+export type DatasetRef = {
+  readonly number: number;
+  readonly digest: string;
+  readonly rows: number;
+  readonly cut: string;
+  readonly manifest: ObjectRef;
+  readonly bucketsRead: number;
+  readonly bucketsReused: number;
+};

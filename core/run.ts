@@ -1,0 +1,36 @@
+import type { FailureClass } from './failure-types.ts';
+
+export const runStates = ['queued', 'building', 'training', 'gating', 'sharding', 'publishing', 'succeeded', 'skipped', 'rejected', 'failed', 'cancelled'] as const;
+export type RunState = (typeof runStates)[number];
+export const endedRunStates: readonly RunState[] = ['succeeded', 'skipped', 'rejected', 'failed', 'cancelled'];
+
+export const stageNames = ['dataset', 'train', 'gate', 'shard', 'publish'] as const;
+export type StageName = (typeof stageNames)[number];
+
+/** Times are Unix epoch milliseconds. */
+export type StageTimes = { readonly name: StageName; readonly startedAtMs: number; readonly endedAtMs?: number };
+
+export type RunTrigger = 'changes' | 'deletion' | 'configuration' | 'retrain' | 'recovery';
+
+/** Live progress of a training, as the trainer prints it. */
+export type TrainingProgress = {
+  readonly phase: 'load' | 'embed' | 'train' | 'evaluate' | 'export' | 'upload';
+  readonly step: number;
+  readonly steps: number;
+  readonly epoch: number;
+  readonly loss: number | null;
+  readonly etaMs: number | null;
+};
+
+/** How a run ended; what `runFinished` tells the tenant workflow. */
+export type RunOutcome = {
+  readonly customizationId: string;
+  readonly run: number;
+  readonly state: Extract<RunState, 'succeeded' | 'skipped' | 'rejected' | 'failed' | 'cancelled'>;
+  readonly reason: string | null;
+  readonly failureClass: FailureClass | null;
+  /** The dataset that was built, if any, and the GTID set of its cut. */
+  readonly dataset: { readonly number: number; readonly digest: string; readonly rows: number; readonly cut: string } | null;
+  readonly version: number | null;
+  readonly trainingMs: number;
+};

@@ -1,0 +1,127 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { z } from 'zod';
+import { type Paths, resolvePaths } from './paths.ts';
+
+/** A setting that is wrong: names the variable, what is wrong with it and what to do. */
+export class ConfigError extends Error {
+  override name = 'ConfigError';
+}
+
+const port = (fallback: number, what: string) => z.coerce.number().int().min(1).max(65_535).default(fallback).describe(what);
+
+/** Every setting, read from the environment. The description is what `mw config` and docs/03-configuration.md print. */
+export const settingsSchema = z.object({
+  MW_BIND: z.string().default('127.0.0.1').describe('address that the API, predictor and metrics servers listen on'),
+  MW_API_PORT: port(8080, 'port of the REST API'),
+  MW_PREDICTOR_PORT: port(8081, 'port of the predictor (internal)'),
+  MW_CHANGE_CONSUMER_PORT: port(8091, 'health and metrics port of the change consumer'),
+  MW_ORCHESTRATOR_PORT: port(8092, 'health and metrics port of the orchestrator'),
+  MW_DATASET_PORT: port(8093, 'health and metrics port of the dataset worker'),
+  MW_TRAINING_PORT: port(8094, 'health and metrics port of the training worker'),
+  MW_SHARDING_PORT: port(8095, 'health and metrics port of the sharding worker'),
+  MW_MYSQL_PORT: port(13306, 'port of the embedded MySQL'),
+  MW_KAFKA_PORT: port(19092, 'port of the embedded Kafka broker'),
+  MW_KAFKA_CONTROLLER_PORT: port(19093, 'port of the embedded KRaft controller'),
+  MW_CONNECT_PORT: port(18083, 'port of the embedded Kafka Connect REST interface'),
+  MW_TEMPORAL_PORT: port(7233, 'gRPC port of the embedded Temporal server'),
+  MW_TEMPORAL_UI_PORT: port(8233, 'port of the Temporal Web UI'),
+  MW_S3_PORT: port(19000, 'port of the embedded S3 server'),
+  MW_MYSQL_HOST: z.string().default('127.0.0.1').describe('host of MySQL'),
+  MW_MYSQL_USER: z.string().default('mw_app').describe('MySQL user of the API and the workers'),
+  MW_MYSQL_PASSWORD: z.string().optional().describe('its password (default: from secrets.json)'),
+  MW_KAFKA_BROKERS: z.string().optional().describe('Kafka brokers, host:port separated by commas (default: the embedded one)'),
+  MW_KAFKA_TOPIC_PREFIX: z.string().regex(/^[a-z0-9-]+$/).default('mw').describe('prefix of all change topics'),
+  MW_CONNECT_URL: z.url().optional().describe('Kafka Connect REST address (default: the embedded one)'),
+  MW_TEMPORAL_ADDRESS: z.string().optional().describe('Temporal frontend host:port (default: the embedded one)'),
+  MW_TEMPORAL_NAMESPACE: z.string().default('default').describe('Temporal namespace'),
+  MW_S3_ENDPOINT: z.url().optional().describe('S3 address (default: the embedded one)'),
+  MW_S3_REGION: z.string().default('us-east-1').describe('S3 region'),
+  MW_S3_BUCKET: z.string().default('modelwright').describe('bucket for datasets, staging, shards and manifests'),
+  MW_S3_ACCESS_KEY: z.string().optional().describe('S3 access key (default: from secrets.json)'),
+  MW_S3_SECRET_KEY: z.string().optional().describe('S3 secret key (default: from secrets.json)'),
+  MW_PREDICTOR_URL: z.url().optional().describe('address of the predictor (default: the embedded one)'),
+  MW_OPERATOR_KEY: z.string().optional().describe('operator API key (default: from secrets.json)'),
+  MW_INTERNAL_TOKEN: z.string().optional().describe('token between our own processes (default: from secrets.json)'),
+  MW_TRAINING_SLOTS: z.coerce.number().int().min(1).default(1).describe('local trainings at the same time'),
+  MW_TRAINER_THREADS: z.coerce.number().int().min(1).default(1).describe('CPU threads of one training'),
+  MW_PREDICTOR_CACHE_BYTES: z.coerce.number().int().min(1_048_576).default(1_073_741_824).describe('memory that the predictor keeps for loaded models'),
+  MW_MAX_TEXT_CHARS: z.coerce.number().int().min(1).default(20_000).describe('longest accepted text of an example, in Unicode code points'),
+  MW_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('log level'),
+});
+
+export type Settings = z.infer<typeof settingsSchema>;
+
+export const secretsSchema = z.object({
+  mysqlRootPassword: z.string(),
+  mysqlAppPassword: z.string(),
+  mysqlDebeziumPassword: z.string(),
+  s3AccessKey: z.string(),
+  s3SecretKey: z.string(),
+  operatorKey: z.string(),
+  internalToken: z.string(),
+});
+export type Secrets = z.infer<typeof secretsSchema>;
+
+/** Settings with every default resolved: what the processes use. */
+export type Config = {
+  readonly paths: Paths;
+  readonly settings: Settings;
+  readonly mysql: { readonly host: string; readonly port: number; readonly user: string; readonly password: string };
+  readonly kafka: { readonly brokers: readonly string[]; readonly topicPrefix: string };
+  readonly connectUrl: string;
+  readonly temporal: { readonly address: string; readonly namespace: string };
+  readonly s3: { readonly endpoint: string; readonly region: string; readonly bucket: string; readonly accessKey: string; readonly secretKey: string };
+  readonly predictorUrl: string;
+  readonly operatorKey: string;
+  readonly internalToken: string;
+};
+
+export function parseSettings(env: Readonly<Record<string, string | undefined>>): Settings {
+  const known = new Set([...Object.keys(settingsSchema.shape), ...otherVariables]);
+  const unknown = Object.keys(env).filter((name) => name.startsWith('MW_') && !known.has(name));
+  const parsed = settingsSchema.safeParse(env);
+  const problems = [
+    ...unknown.map((name) => `${name} is not a setting; \`./mw config\` lists them`),
+    ...(parsed.success ? [] : parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`)),
+  ];
+  if (problems.length > 0 || !parsed.success) throw new ConfigError(`wrong settings:\n  ${problems.join('\n  ')}`);
+  return parsed.data;
+}
+
+/** MW_ variables that are read elsewhere: folders (platform/paths.ts), the client side of `mw`, and test data. */
+const otherVariables = ['MW_HOME', 'MW_CACHE_DIR', 'MW_MODELS_DIR', 'MW_TRAINER_PYTHON', 'MW_DATA_DIR', 'MW_URL', 'MW_KEY'];
+
+export function loadConfig(env: Readonly<Record<string, string | undefined>> = process.env): Config {
+  const settings = parseSettings(env);
+  const paths = resolvePaths(env);
+  const secrets: Partial<Secrets> = existsSync(paths.secretsFile)
+    ? secretsSchema.parse(JSON.parse(readFileSync(paths.secretsFile, 'utf8')))
+    : {};
+  const need = (value: string | undefined, variable: string): string => {
+    if (value === undefined) throw new ConfigError(`${variable} is not set and ${paths.secretsFile} does not exist: run \`./mw up\`, or set it`);
+    return value;
+  };
+  return {
+    paths,
+    settings,
+    mysql: {
+      host: settings.MW_MYSQL_HOST,
+      port: settings.MW_MYSQL_PORT,
+      user: settings.MW_MYSQL_USER,
+      password: need(settings.MW_MYSQL_PASSWORD ?? secrets.mysqlAppPassword, 'MW_MYSQL_PASSWORD'),
+    },
+    kafka: { brokers: (settings.MW_KAFKA_BROKERS ?? `127.0.0.1:${settings.MW_KAFKA_PORT}`).split(','), topicPrefix: settings.MW_KAFKA_TOPIC_PREFIX },
+    connectUrl: settings.MW_CONNECT_URL ?? `http://127.0.0.1:${settings.MW_CONNECT_PORT}`,
+    temporal: { address: settings.MW_TEMPORAL_ADDRESS ?? `127.0.0.1:${settings.MW_TEMPORAL_PORT}`, namespace: settings.MW_TEMPORAL_NAMESPACE },
+    s3: {
+      endpoint: settings.MW_S3_ENDPOINT ?? `http://127.0.0.1:${settings.MW_S3_PORT}`,
+      region: settings.MW_S3_REGION,
+      bucket: settings.MW_S3_BUCKET,
+      accessKey: need(settings.MW_S3_ACCESS_KEY ?? secrets.s3AccessKey, 'MW_S3_ACCESS_KEY'),
+      secretKey: need(settings.MW_S3_SECRET_KEY ?? secrets.s3SecretKey, 'MW_S3_SECRET_KEY'),
+    },
+    predictorUrl: settings.MW_PREDICTOR_URL ?? `http://127.0.0.1:${settings.MW_PREDICTOR_PORT}`,
+    operatorKey: need(settings.MW_OPERATOR_KEY ?? secrets.operatorKey, 'MW_OPERATOR_KEY'),
+    internalToken: need(settings.MW_INTERNAL_TOKEN ?? secrets.internalToken, 'MW_INTERNAL_TOKEN'),
+  };
+}
