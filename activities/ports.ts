@@ -17,25 +17,33 @@ export type ControlActivities = {
   /** Null when it was deleted. Read-only. */
   loadCustomization(input: CustomizationKey): Promise<CustomizationSnapshot | null>;
   /** Allocates the next run number. Key: requestKey. */
-  openRun(input: CustomizationKey & { readonly requestKey: string; readonly trigger: RunTrigger; readonly reason: string | null }): Promise<{ readonly run: number }>;
+  openRun(
+    input: CustomizationKey & { readonly requestKey: string; readonly trigger: RunTrigger; readonly reason: string | null },
+  ): Promise<{ readonly run: number }>;
   /** Why no run was started for the changes up to the cut. Key: decisionKey. */
-  recordDecision(input: CustomizationKey & { readonly decisionKey: string; readonly kind: string; readonly reason: string; readonly cut: string }): Promise<void>;
+  recordDecision(
+    input: CustomizationKey & { readonly decisionKey: string; readonly kind: string; readonly reason: string; readonly cut: string },
+  ): Promise<void>;
   /** Writes the run's state and stage times; a repeated call changes nothing. Never leaves an ended state. Key: run + state + stage. */
   recordRun(input: RunKey & RunRecord): Promise<void>;
   /** Raises the run's fencing token and returns it. Key: run + token request (`activityId`-free: pass the workflow's own counter). */
   raiseAttempt(input: RunKey & { readonly attempt: number }): Promise<void>;
   /** Points the alias `production` at the version, records promotion and audit. Key: requestKey. Fails with Fenced if the run's attempt is not the highest. */
-  promoteModel(input: CustomizationKey & {
-    readonly requestKey: string;
-    readonly version: number;
-    readonly actor: string;
-    readonly reason: string | null;
-    /** A person forces a version whose verdict was not `promote`. */
-    readonly force: boolean;
-    readonly fence: { readonly run: number; readonly attempt: number } | null;
-  }): Promise<AliasesAfter>;
+  promoteModel(
+    input: CustomizationKey & {
+      readonly requestKey: string;
+      readonly version: number;
+      readonly actor: string;
+      readonly reason: string | null;
+      /** A person forces a version whose verdict was not `promote`. */
+      readonly force: boolean;
+      readonly fence: { readonly run: number; readonly attempt: number } | null;
+    },
+  ): Promise<AliasesAfter>;
   /** Swaps production and previous. Key: requestKey. */
-  rollbackModel(input: CustomizationKey & { readonly requestKey: string; readonly actor: string; readonly reason: string | null }): Promise<AliasesAfter>;
+  rollbackModel(
+    input: CustomizationKey & { readonly requestKey: string; readonly actor: string; readonly reason: string | null },
+  ): Promise<AliasesAfter>;
 };
 
 export type RunRecord = {
@@ -62,7 +70,9 @@ export type DatasetActivities = {
   /** Builds and registers the run's dataset. Key: run; a second call returns the first one's dataset. */
   buildDataset(input: RunKey & { readonly dirtyBuckets: DirtyBuckets | null }): Promise<DatasetRef>;
   /** Candidate against production on the same evaluation rows. Key: run + attempt; a pure function of stored objects. */
-  evaluateGate(input: RunKey & { readonly attempt: number; readonly dataset: DatasetRef; readonly training: TrainingRef }): Promise<GateVerdict>;
+  evaluateGate(
+    input: RunKey & { readonly attempt: number; readonly dataset: DatasetRef; readonly training: TrainingRef },
+  ): Promise<GateVerdict>;
 };
 
 export type DatasetPlan = {
@@ -93,9 +103,13 @@ export type TrainingActivities = {
    * At most one effective training a (dataset, options, trainer): returns the run that already has it, or null after claiming it for this run.
    * Key: run.
    */
-  claimTraining(input: RunKey & { readonly dataset: DatasetRef; readonly force: boolean }): Promise<{ readonly duplicateOf: number | null }>;
+  claimTraining(
+    input: RunKey & { readonly dataset: DatasetRef; readonly force: boolean },
+  ): Promise<{ readonly duplicateOf: number | null }>;
   /** Creates or adopts the job of (run, attempt) and follows it to its end, heartbeating progress. Key: job name. */
-  train(input: RunKey & { readonly attempt: number; readonly dataset: DatasetRef; readonly overrides: TrainingOverrides }): Promise<TrainingRef>;
+  train(
+    input: RunKey & { readonly attempt: number; readonly dataset: DatasetRef; readonly overrides: TrainingOverrides },
+  ): Promise<TrainingRef>;
   /** Stops the run's jobs and removes their work folders and staged objects. Key: run. */
   discardTraining(input: RunKey & { readonly keepClaim: boolean }): Promise<void>;
 };
@@ -106,9 +120,24 @@ export type TrainingOverrides = { readonly batchDivisor: number; readonly learni
 /** Task queue `sharding`. */
 export type ShardingActivities = {
   /** Writes shards and files, then the manifest, create-only. Key: run + attempt. */
-  shardModel(input: RunKey & { readonly attempt: number; readonly dataset: DatasetRef; readonly training: TrainingRef; readonly verdict: GateVerdict }): Promise<ShardedModel>;
+  shardModel(
+    input: RunKey & {
+      readonly attempt: number;
+      readonly dataset: DatasetRef;
+      readonly training: TrainingRef;
+      readonly verdict: GateVerdict;
+    },
+  ): Promise<ShardedModel>;
   /** Registers the version: the commit point. Key: run. Fails with Fenced for an attempt that is not the highest. */
-  publishModel(input: RunKey & { readonly attempt: number; readonly dataset: DatasetRef; readonly sharded: ShardedModel; readonly metrics: TrainingMetrics; readonly verdict: GateVerdict }): Promise<{ readonly version: number }>;
+  publishModel(
+    input: RunKey & {
+      readonly attempt: number;
+      readonly dataset: DatasetRef;
+      readonly sharded: ShardedModel;
+      readonly metrics: TrainingMetrics;
+      readonly verdict: GateVerdict;
+    },
+  ): Promise<{ readonly version: number }>;
   /** Loads the version in the predictor before it is promoted; never fails the run (returns false if the predictor is away). */
   warmModel(input: CustomizationKey & { readonly version: number }): Promise<{ readonly warm: boolean }>;
 };

@@ -3,7 +3,11 @@ import { join } from 'node:path';
 import { z } from 'zod';
 
 const fraction = z.number().min(0).max(1);
-const jsonSchema = z.looseObject({ type: z.literal('object'), additionalProperties: z.literal(false), properties: z.record(z.string(), z.looseObject({})) });
+const jsonSchema = z.looseObject({
+  type: z.literal('object'),
+  additionalProperties: z.literal(false),
+  properties: z.record(z.string(), z.looseObject({})),
+});
 
 /** The manifest of a business model: one folder under catalog/, one business-model.json. */
 export const businessModelSchema = z.strictObject({
@@ -15,7 +19,13 @@ export const businessModelSchema = z.strictObject({
   methods: z.array(z.string()).min(1),
   metric: z.string(),
   minimumData: z.strictObject({ labels: z.number().int(), examplesPerLabel: z.number().int() }),
-  gate: z.strictObject({ margin: fraction, minimumMetric: fraction, labelFloor: fraction, minimumTestRows: z.number().int(), significance: fraction }),
+  gate: z.strictObject({
+    margin: fraction,
+    minimumMetric: fraction,
+    labelFloor: fraction,
+    minimumTestRows: z.number().int(),
+    significance: fraction,
+  }),
   /** Module of the trainer package. */
   trainer: z.string(),
   optionSchema: jsonSchema,
@@ -41,4 +51,4 @@ export function loadCatalog(folder: string = import.meta.dirname): Catalog {
 
 /** A validator of a JSON schema from the catalogue; options get the schema's defaults filled in. */
 export const validatorOf = (schema: BusinessModel['optionSchema']): z.ZodType<Record<string, unknown>> =>
-  z.fromJSONSchema(schema as Parameters<typeof z.fromJSONSchema>[0]) as z.ZodType<Record<string, unknown>>;
+  z.fromJSONSchema(schema) as z.ZodType<Record<string, unknown>>;

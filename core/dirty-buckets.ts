@@ -7,7 +7,8 @@ export type DirtyBuckets = string;
 export const noBuckets: DirtyBuckets = '0'.repeat(fineBuckets / 4);
 export const allBuckets: DirtyBuckets = 'f'.repeat(fineBuckets / 4);
 
-const bytesOf = (set: DirtyBuckets): number[] => Array.from({ length: fineBuckets / 8 }, (_, i) => parseInt(set.slice(i * 2, i * 2 + 2), 16));
+const bytesOf = (set: DirtyBuckets): number[] =>
+  Array.from({ length: fineBuckets / 8 }, (_, i) => parseInt(set.slice(i * 2, i * 2 + 2), 16));
 const setOf = (bytes: readonly number[]): DirtyBuckets => bytes.map((byte) => byte.toString(16).padStart(2, '0')).join('');
 
 export function withBucket(set: DirtyBuckets, bucket: number): DirtyBuckets {

@@ -36,7 +36,9 @@ export type ModelManifest = {
   readonly labels: readonly string[];
   readonly encoder: { readonly name: string; readonly dim: number; readonly maxTokens: number; readonly prefix: string };
   /** Tensor name -> shard and shape. */
-  readonly tensors: Readonly<Record<string, { readonly shard: string; readonly dtype: string; readonly shape: readonly number[]; readonly bytes: number }>>;
+  readonly tensors: Readonly<
+    Record<string, { readonly shard: string; readonly dtype: string; readonly shape: readonly number[]; readonly bytes: number }>
+  >;
   readonly shards: readonly ModelShard[];
   readonly files: readonly ModelFile[];
   readonly metrics: TrainingMetrics;

@@ -1,6 +1,18 @@
 import type { FailureClass } from './failure-types.ts';
 
-export const runStates = ['queued', 'building', 'training', 'gating', 'sharding', 'publishing', 'succeeded', 'skipped', 'rejected', 'failed', 'cancelled'] as const;
+export const runStates = [
+  'queued',
+  'building',
+  'training',
+  'gating',
+  'sharding',
+  'publishing',
+  'succeeded',
+  'skipped',
+  'rejected',
+  'failed',
+  'cancelled',
+] as const;
 export type RunState = (typeof runStates)[number];
 export const endedRunStates: readonly RunState[] = ['succeeded', 'skipped', 'rejected', 'failed', 'cancelled'];
 

@@ -17,10 +17,26 @@ export const messageNames = {
 } as const;
 
 /** Plain JSON that a person can type into the Web UI. */
-export type RetrainRequest = { readonly customizationId: string; readonly reason?: string; readonly force?: boolean; readonly actor?: string };
+export type RetrainRequest = {
+  readonly customizationId: string;
+  readonly reason?: string;
+  readonly force?: boolean;
+  readonly actor?: string;
+};
 export type CustomizationRequest = { readonly customizationId: string; readonly actor?: string; readonly reason?: string };
-export type CancelRunRequest = { readonly customizationId: string; readonly run?: number; readonly actor?: string; readonly reason?: string };
-export type PromoteRequest = { readonly customizationId: string; readonly version: number; readonly force?: boolean; readonly reason?: string; readonly actor?: string };
+export type CancelRunRequest = {
+  readonly customizationId: string;
+  readonly run?: number;
+  readonly actor?: string;
+  readonly reason?: string;
+};
+export type PromoteRequest = {
+  readonly customizationId: string;
+  readonly version: number;
+  readonly force?: boolean;
+  readonly reason?: string;
+  readonly actor?: string;
+};
 export type RollbackRequest = { readonly customizationId: string; readonly reason?: string; readonly actor?: string };
 export type AliasesAfter = { readonly production: number | null; readonly previous: number | null };
 
@@ -32,7 +48,13 @@ export type CustomizationStatus = {
   readonly phase: CustomizationPhase;
   /** One sentence: why it is in this phase and what happens next. */
   readonly why: string;
-  readonly pending: { readonly inserted: number; readonly updated: number; readonly deleted: number; readonly sinceMs: number | null; readonly dueAtMs: number | null };
+  readonly pending: {
+    readonly inserted: number;
+    readonly updated: number;
+    readonly deleted: number;
+    readonly sinceMs: number | null;
+    readonly dueAtMs: number | null;
+  };
   readonly activeRun: number | null;
   readonly lastFailure: { readonly run: number; readonly failureClass: FailureClass | null; readonly reason: string | null } | null;
   readonly production: number | null;

@@ -30,7 +30,11 @@ export const settingsSchema = z.object({
   MW_MYSQL_USER: z.string().default('mw_app').describe('MySQL user of the API and the workers'),
   MW_MYSQL_PASSWORD: z.string().optional().describe('its password (default: from secrets.json)'),
   MW_KAFKA_BROKERS: z.string().optional().describe('Kafka brokers, host:port separated by commas (default: the embedded one)'),
-  MW_KAFKA_TOPIC_PREFIX: z.string().regex(/^[a-z0-9-]+$/).default('mw').describe('prefix of all change topics'),
+  MW_KAFKA_TOPIC_PREFIX: z
+    .string()
+    .regex(/^[a-z0-9-]+$/)
+    .default('mw')
+    .describe('prefix of all change topics'),
   MW_CONNECT_URL: z.url().optional().describe('Kafka Connect REST address (default: the embedded one)'),
   MW_TEMPORAL_ADDRESS: z.string().optional().describe('Temporal frontend host:port (default: the embedded one)'),
   MW_TEMPORAL_NAMESPACE: z.string().default('default').describe('Temporal namespace'),
@@ -44,7 +48,12 @@ export const settingsSchema = z.object({
   MW_INTERNAL_TOKEN: z.string().optional().describe('token between our own processes (default: from secrets.json)'),
   MW_TRAINING_SLOTS: z.coerce.number().int().min(1).default(1).describe('local trainings at the same time'),
   MW_TRAINER_THREADS: z.coerce.number().int().min(1).default(1).describe('CPU threads of one training'),
-  MW_PREDICTOR_CACHE_BYTES: z.coerce.number().int().min(1_048_576).default(1_073_741_824).describe('memory that the predictor keeps for loaded models'),
+  MW_PREDICTOR_CACHE_BYTES: z.coerce
+    .number()
+    .int()
+    .min(1_048_576)
+    .default(1_073_741_824)
+    .describe('memory that the predictor keeps for loaded models'),
   MW_MAX_TEXT_CHARS: z.coerce.number().int().min(1).default(20_000).describe('longest accepted text of an example, in Unicode code points'),
   MW_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('log level'),
 });
@@ -70,7 +79,13 @@ export type Config = {
   readonly kafka: { readonly brokers: readonly string[]; readonly topicPrefix: string };
   readonly connectUrl: string;
   readonly temporal: { readonly address: string; readonly namespace: string };
-  readonly s3: { readonly endpoint: string; readonly region: string; readonly bucket: string; readonly accessKey: string; readonly secretKey: string };
+  readonly s3: {
+    readonly endpoint: string;
+    readonly region: string;
+    readonly bucket: string;
+    readonly accessKey: string;
+    readonly secretKey: string;
+  };
   readonly predictorUrl: string;
   readonly operatorKey: string;
   readonly internalToken: string;
@@ -98,7 +113,8 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
     ? secretsSchema.parse(JSON.parse(readFileSync(paths.secretsFile, 'utf8')))
     : {};
   const need = (value: string | undefined, variable: string): string => {
-    if (value === undefined) throw new ConfigError(`${variable} is not set and ${paths.secretsFile} does not exist: run \`./mw up\`, or set it`);
+    if (value === undefined)
+      throw new ConfigError(`${variable} is not set and ${paths.secretsFile} does not exist: run \`./mw up\`, or set it`);
     return value;
   };
   return {
@@ -110,9 +126,15 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
       user: settings.MW_MYSQL_USER,
       password: need(settings.MW_MYSQL_PASSWORD ?? secrets.mysqlAppPassword, 'MW_MYSQL_PASSWORD'),
     },
-    kafka: { brokers: (settings.MW_KAFKA_BROKERS ?? `127.0.0.1:${settings.MW_KAFKA_PORT}`).split(','), topicPrefix: settings.MW_KAFKA_TOPIC_PREFIX },
+    kafka: {
+      brokers: (settings.MW_KAFKA_BROKERS ?? `127.0.0.1:${settings.MW_KAFKA_PORT}`).split(','),
+      topicPrefix: settings.MW_KAFKA_TOPIC_PREFIX,
+    },
     connectUrl: settings.MW_CONNECT_URL ?? `http://127.0.0.1:${settings.MW_CONNECT_PORT}`,
-    temporal: { address: settings.MW_TEMPORAL_ADDRESS ?? `127.0.0.1:${settings.MW_TEMPORAL_PORT}`, namespace: settings.MW_TEMPORAL_NAMESPACE },
+    temporal: {
+      address: settings.MW_TEMPORAL_ADDRESS ?? `127.0.0.1:${settings.MW_TEMPORAL_PORT}`,
+      namespace: settings.MW_TEMPORAL_NAMESPACE,
+    },
     s3: {
       endpoint: settings.MW_S3_ENDPOINT ?? `http://127.0.0.1:${settings.MW_S3_PORT}`,
       region: settings.MW_S3_REGION,

@@ -5,7 +5,9 @@ import type { Registry } from 'prom-client';
 export type ReadinessCheck = { readonly name: string; readonly check: () => Promise<void> };
 
 /** Runs all checks; the answer of /readyz. */
-export async function readiness(checks: readonly ReadinessCheck[]): Promise<{ ready: boolean; checks: { name: string; ok: boolean; detail?: string }[] }> {
+export async function readiness(
+  checks: readonly ReadinessCheck[],
+): Promise<{ ready: boolean; checks: { name: string; ok: boolean; detail?: string }[] }> {
   const results = await Promise.all(
     checks.map(async ({ name, check }) => {
       try {

@@ -30,7 +30,8 @@ export function commitGtid(header: unknown): string | null {
 }
 
 /** MySQL answers that say «try the transaction again»: deadlock, lock wait timeout. */
-export const isContention = (error: unknown): boolean => ['ER_LOCK_DEADLOCK', 'ER_LOCK_WAIT_TIMEOUT'].includes((error as { code?: string } | null)?.code ?? '');
+export const isContention = (error: unknown): boolean =>
+  ['ER_LOCK_DEADLOCK', 'ER_LOCK_WAIT_TIMEOUT'].includes((error as { code?: string } | null)?.code ?? '');
 
 /** The server is away or going: nothing is known to be wrong with the statement. */
 export const isUnavailable = (error: unknown): boolean =>

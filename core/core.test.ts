@@ -1,0 +1,41 @@
+import { describe, expect, it } from 'vitest';
+import { allBuckets, listBuckets, noBuckets, unionBuckets, withBucket } from './dirty-buckets.ts';
+import { gtidSetContains, parseGtid } from './gtid.ts';
+import { canonicalJson } from './json.ts';
+
+describe('dirty buckets', () => {
+  it('holds exactly the buckets that were added', () => {
+    const set = [0, 7, 8, 200, 255, 8].reduce(withBucket, noBuckets);
+    expect(listBuckets(set)).toEqual([0, 7, 8, 200, 255]);
+    expect(set).toHaveLength(64);
+  });
+  it('joins two sets and knows the full one', () => {
+    expect(listBuckets(unionBuckets(withBucket(noBuckets, 3), withBucket(noBuckets, 254)))).toEqual([3, 254]);
+    expect(listBuckets(allBuckets)).toHaveLength(256);
+  });
+});
+
+describe('GTID sets', () => {
+  const uuid = '3e11fa47-71ca-11e1-9e33-c80aa9429562';
+  const other = '4e11fa47-71ca-11e1-9e33-c80aa9429562';
+  it('contain the numbers of their intervals and no others', () => {
+    const set = `${uuid}:1-5:11,\n ${other.toUpperCase()}:7`;
+    expect([1, 5, 11].every((n) => gtidSetContains(set, `${uuid}:${n}`))).toBe(true);
+    expect([6, 10, 12].some((n) => gtidSetContains(set, `${uuid}:${n}`))).toBe(false);
+    expect(gtidSetContains(set, `${other}:7`)).toBe(true);
+    expect(gtidSetContains(set, `${other}:1`)).toBe(false);
+  });
+  it('contain nothing that is not a GTID', () => {
+    expect(gtidSetContains(`${uuid}:1-5`, '')).toBe(false);
+    expect(gtidSetContains('', `${uuid}:1`)).toBe(false);
+    expect(parseGtid(`${uuid}:0`)).toBeNull();
+    expect(parseGtid('x:1')).toBeNull();
+  });
+});
+
+describe('canonical JSON', () => {
+  it('does not depend on the order of keys', () => {
+    expect(canonicalJson({ b: 1, a: [{ d: null, c: 'ü' }] })).toBe(canonicalJson({ a: [{ c: 'ü', d: null }], b: 1 }));
+    expect(canonicalJson({ b: 1, a: [true, 'x"'] })).toBe('{"a":[true,"x\\""],"b":1}');
+  });
+});
