@@ -1,11 +1,11 @@
-import type { CustomizationSnapshot } from '../core/customization.ts';
+import type { CustomizationSnapshot, CustomizationState } from '../core/customization.ts';
 import type { DatasetRef } from '../core/dataset.ts';
 import type { DirtyBuckets } from '../core/dirty-buckets.ts';
 import type { FailureClass } from '../core/failure-types.ts';
 import type { CustomizationKey, RunKey } from '../core/ids.ts';
 import type { GateVerdict, TrainingMetrics } from '../core/model.ts';
 import type { ObjectRef } from '../core/object-ref.ts';
-import type { RunState, RunTrigger, StageName } from '../core/run.ts';
+import type { RunOutcome, RunState, RunTrigger, StageName } from '../core/run.ts';
 import type { AliasesAfter } from '../core/tenant-messages.ts';
 
 /** The activities as the workflows see them, one type a task queue. Each is idempotent; its comment names the key. */
@@ -16,6 +16,12 @@ export type ControlActivities = {
   loadTenant(input: { readonly tenantId: string }): Promise<{ readonly customizations: readonly CustomizationSnapshot[] }>;
   /** Null when it was deleted. Read-only. */
   loadCustomization(input: CustomizationKey): Promise<CustomizationSnapshot | null>;
+  /** How a run ended; null while it has not. Read-only. */
+  loadRun(input: RunKey): Promise<RunOutcome | null>;
+  /** Writes `active` or `paused` to the customization's row, and audit. Fails with CustomizationGone where there is none. Key: the state. */
+  setCustomizationState(
+    input: CustomizationKey & { readonly state: CustomizationState; readonly actor: string; readonly reason: string | null },
+  ): Promise<void>;
   /** Allocates the next run number. Key: requestKey. */
   openRun(
     input: CustomizationKey & { readonly requestKey: string; readonly trigger: RunTrigger; readonly reason: string | null },

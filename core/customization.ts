@@ -16,6 +16,8 @@ export type CustomizationSnapshot = {
   readonly options: { readonly [name: string]: Json };
   readonly lastDataset: { readonly number: number; readonly digest: string; readonly rows: number; readonly cut: string } | null;
   readonly lastRun: { readonly number: number; readonly state: RunState } | null;
+  /** Options of the last training that ended well; null or absent: none did. */
+  readonly trainedOptionsDigest?: string | null;
   readonly production: number | null;
   /** Runs started, and training time spent, in the last 24 hours: for maxRunsPerDay and the budget after a lost workflow. */
   readonly recentRuns: readonly { readonly startedAtMs: number; readonly trainingMs: number }[];

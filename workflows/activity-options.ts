@@ -1,0 +1,102 @@
+import type { ActivityOptions } from '@temporalio/workflow';
+import { nonRetryableFailureTypes } from '../core/failure-types.ts';
+import { taskQueues } from '../core/task-queues.ts';
+
+/** One statement or two against MySQL; a worker that died meanwhile costs this much. */
+const controlAttempt = '20 seconds';
+/** Activities of the data path tell every few seconds that they live; a worker killed with -9 is noticed after this. */
+const heartbeat = '30 seconds';
+/** The trainer's first progress line comes after it has loaded its libraries and the base model. */
+const trainHeartbeat = '60 seconds';
+/** Waits between Temporal's own retries: infrastructure that was away is met again within this time. */
+const retry = { initialInterval: '500 milliseconds', backoffCoefficient: 2, maximumInterval: '20 seconds' } as const;
+const bounded = { ...retry, nonRetryableErrorTypes: nonRetryableFailureTypes };
+
+/** Tenants get equal shares of every queue. */
+export const fairly = (tenantId: string): NonNullable<ActivityOptions['priority']> => ({ fairnessKey: tenantId });
+
+/** Control statements of the tenant workflow: without them nothing goes on, so they are tried until the database is back. */
+export const controlOptions = (tenantId: string): ActivityOptions => ({
+  taskQueue: taskQueues.orchestrator,
+  startToCloseTimeout: controlAttempt,
+  retry: bounded,
+  priority: fairly(tenantId),
+});
+
+/** What a person waits for: an answer within this time, even if it is «not now». */
+export const controlForPersonOptions = (tenantId: string): ActivityOptions => ({
+  ...controlOptions(tenantId),
+  scheduleToCloseTimeout: '60 seconds',
+});
+
+export const planOptions = (tenantId: string): ActivityOptions => ({
+  taskQueue: taskQueues.dataset,
+  startToCloseTimeout: '30 minutes',
+  scheduleToCloseTimeout: '1 hour',
+  heartbeatTimeout: heartbeat,
+  retry: bounded,
+  priority: fairly(tenantId),
+});
+
+export const buildOptions = (tenantId: string): ActivityOptions => ({
+  ...planOptions(tenantId),
+  startToCloseTimeout: '6 hours',
+  scheduleToCloseTimeout: '12 hours',
+});
+
+export const gateOptions = (tenantId: string): ActivityOptions => planOptions(tenantId);
+
+export const claimOptions = (tenantId: string): ActivityOptions => ({
+  taskQueue: taskQueues.training,
+  startToCloseTimeout: '30 seconds',
+  scheduleToCloseTimeout: '1 hour',
+  retry: bounded,
+  priority: fairly(tenantId),
+});
+
+/** The workflow itself answers these with another attempt. */
+const handledByWorkflow = ['OutOfMemory', 'Preempted', 'Hang'];
+
+export const trainOptions = (tenantId: string): ActivityOptions => ({
+  taskQueue: taskQueues.training,
+  startToCloseTimeout: '24 hours',
+  // No small maximumAttempts: every deploy of the worker would burn one.
+  scheduleToCloseTimeout: '48 hours',
+  heartbeatTimeout: trainHeartbeat,
+  retry: { ...retry, nonRetryableErrorTypes: [...nonRetryableFailureTypes, ...handledByWorkflow] },
+  priority: fairly(tenantId),
+});
+
+export const discardOptions = (tenantId: string): ActivityOptions => ({
+  taskQueue: taskQueues.training,
+  startToCloseTimeout: '2 minutes',
+  scheduleToCloseTimeout: '1 hour',
+  retry: bounded,
+  priority: fairly(tenantId),
+});
+
+export const shardOptions = (tenantId: string): ActivityOptions => ({
+  taskQueue: taskQueues.sharding,
+  startToCloseTimeout: '2 hours',
+  scheduleToCloseTimeout: '6 hours',
+  heartbeatTimeout: heartbeat,
+  retry: bounded,
+  priority: fairly(tenantId),
+});
+
+export const publishOptions = (tenantId: string): ActivityOptions => ({
+  taskQueue: taskQueues.sharding,
+  startToCloseTimeout: '60 seconds',
+  scheduleToCloseTimeout: '1 hour',
+  retry: bounded,
+  priority: fairly(tenantId),
+});
+
+/** Warming may fail: promotion waits this long for it and no longer. */
+export const warmOptions = (tenantId: string): ActivityOptions => ({
+  taskQueue: taskQueues.sharding,
+  startToCloseTimeout: '60 seconds',
+  scheduleToCloseTimeout: '60 seconds',
+  retry: { maximumAttempts: 1 },
+  priority: fairly(tenantId),
+});

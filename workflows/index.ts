@@ -1,0 +1,3 @@
+/** What the orchestrator's bundle exports: the workflow types by name. */
+export { tenantWorkflow } from './tenant.ts';
+export { trainingRun } from './training-run.ts';

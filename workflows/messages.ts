@@ -1,0 +1,28 @@
+import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
+import type { ChangeDigest } from '../core/change-digest.ts';
+import type { RunOutcome } from '../core/run.ts';
+import {
+  type AliasesAfter,
+  type CancelRunRequest,
+  type CustomizationRequest,
+  type PromoteRequest,
+  type RetrainRequest,
+  type RollbackRequest,
+  type TenantStatus,
+  messageNames,
+} from '../core/tenant-messages.ts';
+
+/** Messages of a tenant workflow. Shapes and meaning: core/tenant-messages.ts. */
+export const changesSensed = defineSignal<[ChangeDigest]>(messageNames.changesSensed);
+export const runFinished = defineSignal<[RunOutcome]>(messageNames.runFinished);
+export const retrain = defineSignal<[RetrainRequest]>(messageNames.retrain);
+export const pauseCustomization = defineUpdate<void, [CustomizationRequest]>(messageNames.pauseCustomization);
+export const resumeCustomization = defineUpdate<void, [CustomizationRequest]>(messageNames.resumeCustomization);
+export const cancelRun = defineUpdate<{ readonly run: number }, [CancelRunRequest]>(messageNames.cancelRun);
+export const promoteModel = defineUpdate<AliasesAfter, [PromoteRequest]>(messageNames.promoteModel);
+export const rollbackModel = defineUpdate<AliasesAfter, [RollbackRequest]>(messageNames.rollbackModel);
+export const getStatus = defineQuery<TenantStatus>(messageNames.getStatus);
+export const explainWhy = defineQuery<string, [customizationId?: string]>(messageNames.explainWhy);
+
+/** Asked of a training run by its tenant's watchdog: that it can be delivered is the answer. */
+export const runAsked = defineSignal('runAsked');

@@ -1,0 +1,89 @@
+import type { RunTrigger } from '../core/run.ts';
+import { type Due, allowedAtMs, deletionDueMs, dueTime } from './due-time.ts';
+import { type Command, type Entry, type Step, type TenantState, readSet, withEntry } from './tenant-state.ts';
+
+/** What to do now, and when to look again if nothing happens before. */
+export type Decision = Step & { readonly wakeAtMs: number | null };
+
+/** When and why the entry's next run is due, or what it waits for. */
+export function nextDue(entry: Entry, nowMs: number): Due & { readonly trigger: RunTrigger } {
+  const { settings, request, hold, proposal, pending } = entry;
+  const idle = (because: string): Due & { trigger: RunTrigger } => ({ atMs: null, because, trigger: 'changes' });
+  if (!settings) return idle('its settings are being read');
+  if (settings.state === 'paused') return idle('it is paused: resumeCustomization goes on');
+  if (request) {
+    // A person's word overrides quiet period, thresholds, window and mode; limits on cost only with force.
+    const allowed = request.force ? { atMs: nowMs, because: null } : allowedAtMs(settings.policy, entry.recentRuns, nowMs);
+    return { atMs: allowed.atMs, because: allowed.because ?? 'a person asked for it (retrain)', trigger: 'retrain' };
+  }
+  if (hold) return { atMs: hold.retryAtMs, because: hold.reason, trigger: entry.lastDataset ? 'recovery' : 'changes' };
+  const { policy } = settings;
+  const due = dueTime({
+    policy,
+    pending,
+    optionsChangedAtMs: entry.optionsChangedAtMs,
+    datasetRows: entry.lastDataset?.rows ?? null,
+    recentRuns: entry.recentRuns,
+    nowMs,
+  });
+  const deletion = deletionDueMs({ policy, pending, recentRuns: entry.recentRuns });
+  const deletionFirst = deletion !== null && due.atMs === deletion;
+  if (proposal && !deletionFirst)
+    return {
+      atMs: deletion,
+      because: `mode is propose: a run would learn ${proposal.changedRows} changed rows; send retrain to start it`,
+      trigger: 'deletion',
+    };
+  const trigger = deletionFirst
+    ? 'deletion'
+    : entry.optionsChangedAtMs !== null
+      ? 'configuration'
+      : pending?.changedRows === null
+        ? 'recovery'
+        : 'changes';
+  return { ...due, trigger };
+}
+
+/** Starts what is due. Commands that it returns are marked as begun in the state, so that asking twice starts nothing twice. */
+export function decide(state: TenantState, nowMs: number): Decision {
+  let next = state;
+  let wakeAtMs: number | null = null;
+  const commands: Command[] = [];
+  const wake = (atMs: number | null): void => {
+    if (atMs !== null) wakeAtMs = Math.min(wakeAtMs ?? Infinity, atMs);
+  };
+  for (const [customizationId, entry] of Object.entries(state.customizations)) {
+    if (entry.load === 'needed') {
+      commands.push({ type: 'loadCustomization', customizationId });
+      next = withEntry(next, customizationId, { ...entry, load: 'running' });
+      // Its changed settings may say otherwise than the old ones: nothing is decided before they are here.
+      continue;
+    }
+    if (entry.load === 'running') continue;
+    if (entry.activity?.kind === 'running') {
+      if (entry.activity.checking) continue;
+      if (entry.activity.checkAtMs > nowMs) wake(entry.activity.checkAtMs);
+      else {
+        commands.push({ type: 'checkRun', customizationId, run: entry.activity.run });
+        next = withEntry(next, customizationId, { ...entry, activity: { ...entry.activity, checking: true } });
+      }
+      continue;
+    }
+    if (entry.activity) continue;
+    const due = nextDue(entry, nowMs);
+    if (due.atMs === null || due.atMs > nowMs) {
+      wake(due.atMs);
+      continue;
+    }
+    commands.push({ type: 'plan', customizationId, dirtyBuckets: readSet(entry, entry.pending) });
+    next = withEntry(next, customizationId, {
+      ...entry,
+      activity: { kind: 'planning', trigger: due.trigger, sinceMs: nowMs },
+      batch: entry.pending,
+      pending: null,
+      hold: null,
+      proposal: null,
+    });
+  }
+  return { state: next, commands, wakeAtMs };
+}

@@ -1,0 +1,87 @@
+import { defaultPolicy } from '../core/policy.ts';
+import type { CustomizationPhase, CustomizationStatus, TenantStatus } from '../core/tenant-messages.ts';
+import { countEvents, mergePending } from './pending-changes.ts';
+import { nextDue } from './tenant-decide.ts';
+import type { Entry, TenantState } from './tenant-state.ts';
+import { clockTime, counted, duration } from './wording.ts';
+
+export function phaseOf(entry: Entry): CustomizationPhase {
+  if (entry.activity?.kind === 'running' || entry.activity?.kind === 'starting') return 'training';
+  if (entry.activity?.kind === 'planning') return 'planning';
+  if (entry.settings?.state === 'paused') return 'paused';
+  if (entry.hold && entry.hold.kind !== 'not_ready') return 'held';
+  if (entry.proposal) return 'proposed';
+  return entry.pending || entry.request || entry.optionsChangedAtMs !== null || !entry.settings ? 'waiting' : 'idle';
+}
+
+/** One sentence: why it is in this phase, and what happens next. */
+export function whyOf(entry: Entry, nowMs: number): string {
+  const { activity, pending } = entry;
+  if (activity?.kind === 'running')
+    return `run ${activity.run} (${activity.trigger}) since ${clockTime(activity.sinceMs)}${pending ? '; later changes wait for the next run' : ''}`;
+  if (activity?.kind === 'starting') return `a run is being started: ${activity.reason ?? activity.trigger}`;
+  if (activity?.kind === 'planning') return 'the changed buckets are being compared with the last dataset';
+  const due = nextDue(entry, nowMs);
+  if (!pending && !entry.request && entry.optionsChangedAtMs === null && !entry.hold && entry.settings?.state !== 'paused')
+    return entry.lastDecision ?? (entry.lastDataset ? `every change is in dataset ${entry.lastDataset.number}` : 'no examples yet');
+  const what =
+    pending && countEvents(pending) > 0 ? `${counted(countEvents(pending), 'change')} since ${clockTime(pending.firstSeenMs)}: ` : '';
+  const when = due.atMs === null ? '' : due.atMs <= nowMs ? ', due now' : `, due in ${duration(due.atMs - nowMs)}`;
+  const decision =
+    entry.lastDecision && !entry.hold && !entry.proposal && due.atMs === null && due.because !== entry.lastDecision
+      ? ` (${entry.lastDecision})`
+      : '';
+  return `${what}${due.because}${when}${decision}`;
+}
+
+export function customizationStatus(customizationId: string, entry: Entry, nowMs: number): CustomizationStatus {
+  const unlearned = mergePending(entry.batch, entry.pending);
+  const due = entry.activity ? null : nextDue(entry, nowMs).atMs;
+  return {
+    customizationId,
+    phase: phaseOf(entry),
+    why: whyOf(entry, nowMs),
+    pending: {
+      inserted: entry.pending?.inserted ?? 0,
+      updated: entry.pending?.updated ?? 0,
+      deleted: entry.pending?.deleted ?? 0,
+      sinceMs: entry.pending?.firstSeenMs ?? null,
+      dueAtMs: due,
+    },
+    activeRun: entry.activity?.kind === 'running' ? entry.activity.run : null,
+    lastFailure: entry.lastFailure,
+    production: entry.production,
+    lagMs: unlearned && countEvents(unlearned) > 0 ? Math.max(0, nowMs - unlearned.firstCommitMs) : 0,
+    policy: entry.settings?.policy ?? defaultPolicy,
+  };
+}
+
+export const tenantStatus = (state: TenantState, nowMs: number): TenantStatus => ({
+  tenantId: state.tenantId,
+  customizations: Object.entries(state.customizations).map(([id, entry]) => customizationStatus(id, entry, nowMs)),
+});
+
+/** Customizations in the Web UI's table; a tenant may have hundreds, the page must stay readable. */
+const maxDetailRows = 50;
+
+const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\n', ' ');
+
+/** The live table on the workflow's page in the Temporal Web UI. */
+export function tenantDetails(state: TenantState, nowMs: number): string {
+  const { customizations } = tenantStatus(state, nowMs);
+  if (customizations.length === 0) return 'No customizations.';
+  const rows = customizations.slice(0, maxDetailRows).map(({ customizationId, phase, pending, why, production }) => {
+    const changes = `+${pending.inserted} ~${pending.updated} -${pending.deleted}`;
+    const due = pending.dueAtMs === null ? '-' : new Date(pending.dueAtMs).toISOString().slice(0, 19).replace('T', ' ');
+    return `| ${customizationId} | ${phase} | ${changes} | ${due} | ${cell(why)} | ${production === null ? '-' : `v${production}`} |`;
+  });
+  const more = customizations.length > maxDetailRows ? [`| and ${customizations.length - maxDetailRows} more | | | | | |`] : [];
+  return ['| customization | phase | pending | due (UTC) | why | production |', '|---|---|---|---|---|---|', ...rows, ...more].join('\n');
+}
+
+/** The phase that an operator should see first when a tenant has several customizations. */
+export function tenantPhase(state: TenantState): CustomizationPhase {
+  const phases = Object.values(state.customizations).map(phaseOf);
+  const order: readonly CustomizationPhase[] = ['training', 'held', 'planning', 'proposed', 'waiting', 'paused', 'idle'];
+  return order.find((phase) => phases.includes(phase)) ?? 'idle';
+}
