@@ -1,0 +1,31 @@
+/** One partition of one change topic. */
+export type FeedPartition = { readonly topic: string; readonly partition: number };
+
+export type FeedRecord = { readonly offset: string; readonly key: Buffer | null; readonly value: Buffer | null };
+
+export type FeedBatch = FeedPartition & { readonly records: readonly FeedRecord[] };
+
+export type FeedHandler = {
+  /**
+   * Takes records of one partition, in order. The feed reads on when the promise resolves: a promise that stays pending is the backpressure.
+   * While it waits it calls `alive` every few seconds, which keeps the membership and throws when the batch is no longer ours.
+   */
+  readonly take: (batch: FeedBatch, alive: () => Promise<void>) => Promise<void>;
+  /** Everything that was not committed will be delivered again, here or elsewhere: forget it. */
+  readonly rewound: () => void;
+};
+
+/** Source of change events: at least once, in order within a partition, from the last committed offset. */
+export type ChangeFeed = {
+  /** Resolves when reading has begun; a later end that cannot be mended ends the process. */
+  readonly start: (handler: FeedHandler) => Promise<void>;
+  /** `offset` is the next one to be delivered after a restart. Never throws for a partition that has moved elsewhere. */
+  readonly commit: (offsets: readonly (FeedPartition & { readonly offset: string })[]) => Promise<void>;
+  readonly stop: () => Promise<void>;
+};
+
+export const partitionKey = ({ topic, partition }: FeedPartition): string => `${topic}/${partition}`;
+export function parsePartitionKey(key: string): FeedPartition {
+  const slash = key.lastIndexOf('/');
+  return { topic: key.slice(0, slash), partition: Number(key.slice(slash + 1)) };
+}

@@ -1,0 +1,29 @@
+import type { Pool } from '../../platform/mysql.ts';
+import type { SensedCommit } from './digest-builder.ts';
+
+/** Rows of one INSERT: far below the packet limit, and one round trip for nearly every digest. */
+const rowsPerInsert = 500;
+
+/**
+ * Writes what was seen of each transaction. Key: GTID, tenant, customization; a redelivery that saw less of a transaction does not
+ * make its counts smaller.
+ */
+export async function recordSensedCommits(pool: Pool, commits: readonly SensedCommit[], sensedAtMs: number): Promise<void> {
+  const sensedAt = new Date(sensedAtMs);
+  for (let from = 0; from < commits.length; from += rowsPerInsert) {
+    const rows = commits
+      .slice(from, from + rowsPerInsert)
+      .map((c) => [c.gtid, c.tenantId, c.customizationId, c.inserted, c.updated, c.deleted, c.configured, new Date(c.commitMs), sensedAt]);
+    await pool.query(
+      `INSERT INTO modelwright_control.sensed_commits
+         (gtid, tenant_id, customization_id, inserted, updated, deleted, configured, committed_at, sensed_at)
+       VALUES ? AS seen
+       ON DUPLICATE KEY UPDATE
+         inserted = GREATEST(sensed_commits.inserted, seen.inserted),
+         updated = GREATEST(sensed_commits.updated, seen.updated),
+         deleted = GREATEST(sensed_commits.deleted, seen.deleted),
+         configured = sensed_commits.configured OR seen.configured`,
+      [rows],
+    );
+  }
+}

@@ -1,0 +1,172 @@
+import type { ChangeDigest } from '../../core/change-digest.ts';
+import { nowMs, sleep } from '../../platform/clock.ts';
+import type { Logger } from '../../platform/logger.ts';
+import { type ChangeFeed, type FeedBatch, parsePartitionKey, partitionKey } from './change-feed.ts';
+import type { DeadLetters } from './dead-letter.ts';
+import { decodeChange } from './decode.ts';
+import type { DigestBuilder, SensedCommit } from './digest-builder.ts';
+import type { SensingMetrics } from './metrics.ts';
+import { PendingDigests } from './pending-digests.ts';
+
+/** Digests on their way at a time: the server takes 60-150 signals a second, and one that is slow must not hold the others up. */
+const concurrentSignals = 16;
+/** Offsets are committed this often at most; what a crash in between re-reads is recognised. */
+const commitIntervalMs = 1_000;
+/** Waits after an engine refused: doubled from the first to the longest. */
+const firstRetryMs = 200;
+const longestRetryMs = 10_000;
+/** While a batch waits for room, the feed is told that we live this often. */
+const aliveIntervalMs = 1_000;
+/** Events between two looks at the clock, so that a large batch does not stop the signals. */
+const eventsPerTurn = 1_000;
+const forgetAfterMs = 60_000;
+
+export type SensingDeps = {
+  readonly feed: ChangeFeed;
+  readonly deadLetters: Pick<DeadLetters, 'park'>;
+  readonly recordCommits: (commits: readonly SensedCommit[], sensedAtMs: number) => Promise<void>;
+  readonly signal: (digest: ChangeDigest) => Promise<void>;
+  readonly metrics: SensingMetrics;
+  readonly logger: Logger;
+};
+
+/** Change events become one digest a tenant: read, count, record, signal, and only then commit the offsets. */
+export function createSensing(deps: SensingDeps) {
+  const { feed, deadLetters, metrics, logger } = deps;
+  const pending = new PendingDigests();
+  const committed = new Map<string, number>();
+  let refusals = 0;
+  let pausedUntilMs = 0;
+  let onTheWay = 0;
+  let stopping = false;
+  let timer: NodeJS.Timeout | null = null;
+  let roomMade: (() => void)[] = [];
+
+  async function take(batch: FeedBatch, alive: () => Promise<void>): Promise<void> {
+    const partition = partitionKey(batch);
+    let untilTurn = eventsPerTurn;
+    for (const record of batch.records) {
+      const decoded = decodeChange(record);
+      const offset = Number(record.offset);
+      if (decoded.kind === 'change') {
+        pending.add(partition, offset, decoded.effects, decoded.position, decoded.commitMs);
+        for (const { operation } of decoded.effects) metrics.events.inc({ kind: operation });
+      } else {
+        if (decoded.kind === 'undecodable') await park(batch, record, decoded.reason, alive);
+        metrics.events.inc({ kind: decoded.kind === 'nothing' ? decoded.why : 'undecodable' });
+        pending.skip(partition, offset);
+      }
+      if (--untilTurn === 0) {
+        untilTurn = eventsPerTurn;
+        pump();
+        await alive();
+      }
+    }
+    pump();
+    if (pending.full) metrics.backpressure.inc();
+    while (pending.full && !stopping) {
+      await Promise.race([new Promise<void>((resolve) => roomMade.push(resolve)), sleep(aliveIntervalMs)]);
+      await alive();
+    }
+  }
+
+  /** An event that cannot be parked now is parked later: the partition waits, nothing is dropped. */
+  async function park(batch: FeedBatch, record: FeedBatch['records'][number], reason: string, alive: () => Promise<void>): Promise<void> {
+    const { topic, partition } = batch;
+    for (;;) {
+      try {
+        await deadLetters.park(batch, record, reason);
+        metrics.deadLetters.inc();
+        logger.error({ topic, partition, offset: record.offset, reason }, 'an event cannot be read: parked in the dead-letter topic');
+        return;
+      } catch (error) {
+        metrics.retries.inc({ engine: 'kafka' });
+        logger.warn({ err: error, topic, partition, offset: record.offset }, 'a dead letter could not be parked: trying again');
+        await sleep(aliveIntervalMs);
+        await alive();
+      }
+    }
+  }
+
+  /** Sends what is due, and sets the alarm for what will be. */
+  function pump(): void {
+    if (stopping) return;
+    const now = nowMs();
+    while (onTheWay < concurrentSignals && pausedUntilMs <= now) {
+      const digest = pending.take(now);
+      if (!digest) break;
+      onTheWay += 1;
+      void send(digest).finally(() => {
+        onTheWay -= 1;
+        for (const resolve of roomMade.splice(0)) resolve();
+        pump();
+      });
+    }
+    metrics.waitingTenants.set(pending.waiting.tenants);
+    const nextMs = pending.nextDueMs();
+    if (timer) clearTimeout(timer);
+    timer = nextMs === null ? null : setTimeout(pump, Math.max(1, Math.max(nextMs, pausedUntilMs) - nowMs()));
+  }
+
+  async function send(digest: DigestBuilder): Promise<void> {
+    const built = digest.build();
+    let engine = 'mysql';
+    try {
+      await deps.recordCommits(digest.commits(), nowMs());
+      engine = 'temporal';
+      await deps.signal(built);
+      refusals = 0;
+      pending.sent(digest, nowMs());
+      metrics.signals.inc();
+      for (const { firstCommitMs } of Object.values(built.customizations))
+        metrics.lag.observe(Math.max(0, nowMs() - firstCommitMs) / 1_000);
+    } catch (error) {
+      // Whatever it is, the change is real: it waits, and everyone waits a little with it, since an engine that refuses needs rest.
+      refusals += 1;
+      const delayMs = Math.min(longestRetryMs, firstRetryMs * 2 ** Math.min(refusals - 1, 10));
+      pausedUntilMs = nowMs() + delayMs;
+      pending.failed(digest, pausedUntilMs);
+      metrics.retries.inc({ engine });
+      logger.warn({ err: error, engine, tenantId: digest.tenantId, delayMs }, 'a digest could not be handed over: trying again');
+    }
+  }
+
+  async function commit(): Promise<void> {
+    const offsets = [...pending.lowWater()].filter(([partition, offset]) => offset > (committed.get(partition) ?? -1));
+    for (const [partition, offset] of offsets) committed.set(partition, offset);
+    await feed.commit(offsets.map(([partition, offset]) => ({ ...parsePartitionKey(partition), offset: String(offset) })));
+    pending.forgetQuiet(nowMs(), forgetAfterMs);
+  }
+
+  let committing: Promise<void> = Promise.resolve();
+  let committer: NodeJS.Timeout | null = null;
+
+  return {
+    async start(): Promise<void> {
+      committer = setInterval(() => void (committing = committing.then(commit)), commitIntervalMs);
+      await feed.start({
+        take,
+        rewound() {
+          pending.clear();
+          committed.clear();
+        },
+      });
+    },
+    /** Hands over what is read, commits, and leaves the group, so that the next member starts where this one ended. */
+    async stop(drainMs: number): Promise<void> {
+      const endMs = nowMs() + drainMs;
+      while (pending.waiting.tenants > 0 && nowMs() < endMs) {
+        pump();
+        await sleep(20);
+      }
+      stopping = true;
+      if (timer) clearTimeout(timer);
+      if (committer) clearInterval(committer);
+      await committing;
+      await commit();
+      await feed.stop();
+    },
+    /** For readiness: how long digests have been refused. */
+    refusals: () => refusals,
+  };
+}

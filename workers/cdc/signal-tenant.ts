@@ -1,0 +1,20 @@
+import type { Client } from '@temporalio/client';
+import type { ChangeDigest } from '../../core/change-digest.ts';
+import { tenantWorkflowType } from '../../core/task-queues.ts';
+import { messageNames } from '../../core/tenant-messages.ts';
+import { tenantStart } from '../../core/tenant-start.ts';
+import { nowMs } from '../../platform/clock.ts';
+
+/** An answer takes milliseconds; a server that is going away must not hold a digest longer than this. */
+const deadlineMs = 10_000;
+
+/** Gives the digest to the tenant's workflow, which is started if there is none. Told twice, it counts once (watermarks). */
+export async function signalTenant(client: Client, digest: ChangeDigest): Promise<void> {
+  await client.withDeadline(nowMs() + deadlineMs, () =>
+    client.workflow.signalWithStart(tenantWorkflowType, {
+      ...tenantStart(digest.tenantId),
+      signal: messageNames.changesSensed,
+      signalArgs: [digest],
+    }),
+  );
+}
