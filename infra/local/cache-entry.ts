@@ -1,0 +1,58 @@
+import { existsSync } from 'node:fs';
+import { mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { sleep } from '../../platform/clock.ts';
+import { isAlive, startTicksOf } from './process-identity.ts';
+import type { ProvisionContext } from './provision-context.ts';
+
+/** Written last: a folder without it is an interrupted build. */
+const stampName = '.complete';
+const lockPollMs = 500;
+
+export const isComplete = (folder: string): boolean => existsSync(join(folder, stampName));
+
+/**
+ * Builds a cache folder once: into a temporary folder, then renamed. Two processes that want the same folder wait for each other;
+ * a lock whose owner is gone is taken over.
+ */
+export async function buildCacheEntry(context: ProvisionContext, folder: string, build: (temporary: string) => Promise<void>): Promise<void> {
+  if (isComplete(folder)) return;
+  await mkdir(context.paths.cache, { recursive: true });
+  const lock = `${folder}.lock`;
+  await takeLock(lock, context);
+  try {
+    if (isComplete(folder)) return;
+    const temporary = `${folder}.building`;
+    await rm(temporary, { recursive: true, force: true });
+    await mkdir(temporary, { recursive: true });
+    await build(temporary);
+    await writeFile(join(temporary, stampName), `${new Date().toISOString()}\n`);
+    await rm(folder, { recursive: true, force: true });
+    await rename(temporary, folder);
+  } finally {
+    await rm(lock, { force: true });
+  }
+}
+
+async function takeLock(lock: string, context: ProvisionContext): Promise<void> {
+  let told = false;
+  for (;;) {
+    context.signal.throwIfAborted();
+    try {
+      const file = await open(lock, 'wx');
+      await file.writeFile(`${process.pid} ${startTicksOf(process.pid)}`);
+      await file.close();
+      return;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    }
+    const [pid = '0', ticks = ''] = (await readFile(lock, 'utf8').catch(() => '')).split(' ');
+    if (ticks !== '' && !isAlive(Number(pid), ticks)) {
+      await rm(lock, { force: true });
+      continue;
+    }
+    if (!told) context.report(`waiting for process ${pid}, which builds the same`);
+    told = true;
+    await sleep(lockPollMs, undefined, { signal: context.signal });
+  }
+}
