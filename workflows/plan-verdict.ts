@@ -119,7 +119,7 @@ function runReason({ activity, request, batch, optionsChangedAtMs }: Entry, plan
       return `the options changed${optionsChangedAtMs === null ? '' : ` at ${clockTime(optionsChangedAtMs)}`}, ${rows}`;
     case 'recovery':
       return `${rows} found by a full comparison`;
-    case 'changes':
+    default:
       return batch ? `${rows} since ${clockTime(batch.firstSeenMs)}` : rows;
   }
 }

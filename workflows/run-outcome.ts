@@ -25,7 +25,8 @@ export function afterRun(state: TenantState, outcome: RunOutcome, nowMs: number)
     // Without a training the changes stay, with their dirty buckets: the next run learns them.
     pending: learned ? pending : mergePending(entry.batch, pending),
     lastDataset: dataset ?? entry.lastDataset,
-    learned: learned || (dataset === null && entry.learned),
+    // A run that was stopped may have registered a dataset without telling: whether it must be learned, claimTraining knows.
+    learned,
     trainedOptions,
     optionsChangedAtMs: optionsStillDiffer(entry, trainedOptions, learned) ? (entry.optionsChangedAtMs ?? nowMs) : null,
     recentRuns: withCost(entry, outcome, nowMs),
@@ -63,8 +64,7 @@ function holdAfter(outcome: RunOutcome, failures: number, nowMs: number): Hold |
       return { kind: 'cancelled', reason: `run ${outcome.run} was cancelled${because}`, retryAtMs: null };
     case 'skipped':
       return outcome.dataset === null ? { kind: 'not_ready', reason: `run ${outcome.run} was skipped${because}`, retryAtMs: null } : null;
-    case 'succeeded':
-    case 'rejected':
+    default:
       return null;
   }
 }

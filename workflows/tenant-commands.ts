@@ -75,6 +75,8 @@ export function tenantCommands(tenantId: string, enqueue: (event: TenantEvent) =
     const reason = 'its workflow was terminated or never started';
     await training.discardTraining({ ...key, keepClaim: false });
     await control.recordRun({ ...key, state: 'failed', reason, failureClass: 'error' });
+    const recorded = await control.loadRun(key);
+    if (recorded) return recorded;
     return { customizationId, run, state: 'failed', reason, failureClass: null, dataset: null, version: null, trainingMs: 0 };
   }
 

@@ -107,7 +107,7 @@ export function applyEvent(state: TenantState, event: TenantEvent, nowMs: number
           ? { ...entry, activity: { ...entry.activity, checkAtMs: nowMs } }
           : entry,
       );
-    case 'runChecked': {
+    default: {
       const { customizationId, run, outcome } = event;
       if (outcome) return afterRun(state, outcome, nowMs);
       return change(customizationId, (entry) =>

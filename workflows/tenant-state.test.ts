@@ -140,11 +140,16 @@ class Tenant {
     return customizationStatus('c', this.entry, this.nowMs);
   }
 
+  #must(command: string): void {
+    const types = this.types();
+    if (!types.includes(command)) throw new Error(`${command} was not decided, but: ${types.join(', ')}`);
+  }
+
   /** From a due change to a running run. */
   run(number = 4, over?: Partial<DatasetPlan>): this {
-    expect(this.types()).toContain('plan');
+    this.#must('plan');
     this.send({ type: 'planned', customizationId: 'c', plan: plan(over) });
-    expect(this.types()).toContain('startRun');
+    this.#must('startRun');
     return this.send({ type: 'runStarted', customizationId: 'c', run: number, adopted: false });
   }
 }

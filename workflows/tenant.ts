@@ -120,6 +120,10 @@ export async function tenantWorkflow(input: TenantInput): Promise<never> {
 function wakeUpCall(): { readonly setFor: (atMs: number | null) => void; readonly rang: () => boolean; readonly silence: () => void } {
   let armed: { readonly atMs: number; readonly scope: CancellationScope } | null = null;
   let ringing = false;
+  const ring = (which: typeof armed): void => {
+    if (armed === which) armed = null;
+    ringing = true;
+  };
   return {
     setFor(atMs) {
       if (atMs === null || (armed && armed.atMs <= atMs)) return;
@@ -129,13 +133,9 @@ function wakeUpCall(): { readonly setFor: (atMs: number | null) => void; readonl
       armed = mine;
       void scope
         .run(() => sleep(Math.max(1, atMs - Date.now()), { summary: `next look at ${clockTime(atMs)}` }))
-        .then(
-          () => {
-            if (armed === mine) armed = null;
-            ringing = true;
-          },
-          () => undefined,
-        );
+        .then(() => ring(mine))
+        // Replaced by an earlier one.
+        .catch(() => undefined);
     },
     rang: () => ringing,
     silence() {

@@ -59,10 +59,7 @@ export function nextAttempt(tried: TrainingAttempts, failure: FailureClass): Tra
       return tried.preemptions < maxPreemptions ? { ...next, preemptions: tried.preemptions + 1 } : null;
     case 'hang':
       return tried.hangs < maxHangs ? { ...next, hangs: tried.hangs + 1 } : null;
-    case 'invalid_data':
-    case 'bad_options':
-    case 'storage':
-    case 'error':
+    default:
       return null;
   }
 }

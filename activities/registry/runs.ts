@@ -7,6 +7,8 @@ import type { RunRecord } from '../ports.ts';
 import { inTransaction, withDatabase } from './database.ts';
 
 type NumberRow = RowDataPacket & { number: number };
+/** An aggregate is a BIGINT, and that is a string. */
+type LastRow = RowDataPacket & { number: string };
 type StagesRow = RowDataPacket & { state: RunState; stages: StageTimes[] };
 type EndRow = RowDataPacket & {
   state: RunState;
@@ -41,7 +43,7 @@ export const openRun = (
       [...key, requestKey],
     );
     if (opened[0]) return { run: opened[0].number };
-    const [last] = await connection.query<NumberRow[]>(
+    const [last] = await connection.query<LastRow[]>(
       'SELECT COALESCE(MAX(number), 0) AS number FROM modelwright_control.runs WHERE tenant_id = ? AND customization_id = ?',
       key,
     );
@@ -108,11 +110,12 @@ export const raiseAttempt = (pool: Pool, input: RunKey & { readonly attempt: num
 /** How a run ended; null while it has not, and where there is none. */
 export const loadRun = (pool: Pool, key: RunKey): Promise<RunOutcome | null> =>
   withDatabase(async () => {
+    // Through the dataset's run, not the run's dataset: a run that was stopped may not have noted what it built.
     const [rows] = await pool.query<EndRow[]>(
-      `SELECT r.state, r.reason, r.failure_class, r.version, r.training_ms, r.dataset_number, d.digest, d.row_count, d.cut
+      `SELECT r.state, r.reason, r.failure_class, r.version, r.training_ms, d.number AS dataset_number, d.digest, d.row_count, d.cut
        FROM modelwright_control.runs r
        LEFT JOIN modelwright_control.datasets d
-         ON d.tenant_id = r.tenant_id AND d.customization_id = r.customization_id AND d.number = r.dataset_number
+         ON d.tenant_id = r.tenant_id AND d.customization_id = r.customization_id AND d.run_number = r.number
        WHERE r.tenant_id = ? AND r.customization_id = ? AND r.number = ?`,
       keyOf(key),
     );

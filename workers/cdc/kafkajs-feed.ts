@@ -95,12 +95,13 @@ export function kafkajsFeed(
         autoCommit: false,
         eachBatchAutoResolve: false,
         partitionsConsumedConcurrently: 8,
-        async eachBatch({ batch, resolveOffset, heartbeat, isRunning, isStale }) {
-          if (!isRunning() || isStale()) return;
+        async eachBatch(payload) {
+          const { batch } = payload;
+          if (!payload.isRunning() || payload.isStale()) return;
           const records = batch.messages.map(({ offset, key, value }: KafkaMessage) => ({ offset, key, value }));
-          await handler.take({ topic: batch.topic, partition: batch.partition, records }, heartbeat);
+          await handler.take({ topic: batch.topic, partition: batch.partition, records }, () => payload.heartbeat());
           // Only what is read next; what is committed is the handler's word.
-          resolveOffset(batch.lastOffset());
+          payload.resolveOffset(batch.lastOffset());
         },
       });
     },

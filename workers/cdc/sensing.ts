@@ -64,11 +64,13 @@ export function createSensing(deps: SensingDeps) {
     }
     pump();
     if (pending.full) metrics.backpressure.inc();
-    while (pending.full && !stopping) {
+    while (mustWait()) {
       await Promise.race([new Promise<void>((resolve) => roomMade.push(resolve)), sleep(aliveIntervalMs)]);
       await alive();
     }
   }
+
+  const mustWait = (): boolean => pending.full && !stopping;
 
   /** An event that cannot be parked now is parked later: the partition waits, nothing is dropped. */
   async function park(batch: FeedBatch, record: FeedBatch['records'][number], reason: string, alive: () => Promise<void>): Promise<void> {

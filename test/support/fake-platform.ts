@@ -1,0 +1,328 @@
+import { Context } from '@temporalio/activity';
+import { failure } from '../../activities/failure.ts';
+import type {
+  ControlActivities,
+  DatasetActivities,
+  ShardingActivities,
+  TrainingActivities,
+  TrainingOverrides,
+} from '../../activities/ports.ts';
+import type { ChangeDigest } from '../../core/change-digest.ts';
+import type { CustomizationSnapshot } from '../../core/customization.ts';
+import { type DirtyBuckets, listBuckets, noBuckets, withBucket } from '../../core/dirty-buckets.ts';
+import type { FailureType } from '../../core/failure-types.ts';
+import type { CustomizationKey, RunKey } from '../../core/ids.ts';
+import type { GateVerdict, TrainingMetrics } from '../../core/model.ts';
+import { type Policy, defaultPolicy } from '../../core/policy.ts';
+import { type RunOutcome, type RunState, endedRunStates } from '../../core/run.ts';
+import { bucketOf, optionsDigest, sha256Hex } from '../../platform/hash.ts';
+
+const source = '3e11fa47-71ca-11e1-9e33-c80aa9429562';
+const ref = { bucket: 'b', key: 'k', sha256: '0'.repeat(64), bytes: 1 };
+const metrics: TrainingMetrics = { accuracy: 0.97, macroF1: 0.97, rows: { train: 80, evaluation: 20 }, perLabel: {} };
+
+type Dataset = { readonly number: number; readonly rows: ReadonlyMap<string, string>; readonly digest: string; readonly cut: string };
+export type FakeRun = {
+  readonly number: number;
+  readonly requestKey: string;
+  readonly trigger: string;
+  state: RunState;
+  reason: string | null;
+  attempt: number;
+  dataset: number | null;
+  version: number | null;
+  startedAtMs: number;
+  states: RunState[];
+  failureClass: RunOutcome['failureClass'];
+};
+export type FakeCustomization = {
+  policy: Policy;
+  state: 'active' | 'paused';
+  options: { readonly [name: string]: string };
+  readonly table: Map<string, string>;
+  readonly datasets: Dataset[];
+  readonly runs: FakeRun[];
+  readonly trainings: { run: number; attempt: number; overrides: TrainingOverrides; rows: number }[];
+  readonly learned: Map<string, number>;
+  trainedOptions: string | null;
+  production: number | null;
+  previous: number | null;
+};
+
+/**
+ * Our own ports over a table in memory: rows really change, datasets really hold what the table held at their cut.
+ * `onTrain` and `onActivity` are where a test makes a training wait or fail.
+ */
+export class FakePlatform {
+  readonly customizations = new Map<string, FakeCustomization>();
+  readonly decisions: { readonly customizationId: string; readonly kind: string; readonly reason: string }[] = [];
+  readonly calls: string[] = [];
+  readonly discarded: RunKey[] = [];
+  sequence = 0;
+  versions = 0;
+  minimumRows = 1;
+  verdict: GateVerdict['verdict'] = 'promote';
+  onTrain: (input: RunKey & { readonly attempt: number }) => Promise<void> = () => Promise.resolve();
+  onActivity: (name: string) => Promise<void> = () => Promise.resolve();
+
+  create(customizationId: string, policy: Partial<Policy> = {}): FakeCustomization {
+    const customization: FakeCustomization = {
+      policy: { ...defaultPolicy, quietPeriodMs: 150, maxWaitMs: 5_000, ...policy },
+      state: 'active',
+      options: { method: 'head' },
+      table: new Map(),
+      datasets: [],
+      runs: [],
+      trainings: [],
+      learned: new Map(),
+      trainedOptions: null,
+      production: null,
+      previous: null,
+    };
+    this.customizations.set(customizationId, customization);
+    return customization;
+  }
+
+  /** Commits row changes (null deletes) in one transaction and returns what sensing would say. */
+  commit(tenantId: string, customizationId: string, rows: Readonly<Record<string, string | null>>, configured = false): ChangeDigest {
+    const sequence = ++this.sequence;
+    const counts = { inserted: 0, updated: 0, deleted: 0 };
+    const table = this.customizations.get(customizationId)?.table;
+    let dirtyBuckets: DirtyBuckets = noBuckets;
+    for (const [id, value] of Object.entries(rows)) {
+      counts[value === null ? 'deleted' : table?.has(id) ? 'updated' : 'inserted'] += 1;
+      dirtyBuckets = withBucket(dirtyBuckets, bucketOf(id));
+      if (value === null) table?.delete(id);
+      else table?.set(id, value);
+    }
+    const gtid = `${source}:${sequence}`;
+    const now = Date.now();
+    return {
+      tenantId,
+      customizations: { [customizationId]: { ...counts, dirtyBuckets, firstCommitMs: now, lastCommitMs: now, lastGtid: gtid, configured } },
+      ranges: {
+        'mw.modelwright.examples/0': {
+          firstOffset: String(sequence),
+          lastOffset: String(sequence),
+          last: { gtid, file: 'binlog.000001', pos: sequence * 100, row: 0 },
+        },
+      },
+    };
+  }
+
+  #of({ customizationId }: CustomizationKey): FakeCustomization {
+    const found = this.customizations.get(customizationId);
+    if (!found) throw failure('CustomizationGone', `customization ${customizationId} was deleted`);
+    return found;
+  }
+  #run(key: RunKey): FakeRun {
+    const run = this.#of(key).runs[key.run - 1];
+    if (!run) throw failure('CustomizationGone', `run ${key.run} has no row`);
+    return run;
+  }
+
+  #snapshot(customizationId: string): CustomizationSnapshot | null {
+    const c = this.customizations.get(customizationId);
+    if (!c) return null;
+    const dataset = c.datasets.at(-1);
+    const run = c.runs.at(-1);
+    return {
+      customizationId,
+      name: customizationId,
+      businessModel: 'text-classification',
+      state: c.state,
+      policy: c.policy,
+      options: c.options,
+      optionsDigest: optionsDigest(c.options),
+      lastDataset: dataset ? { number: dataset.number, digest: dataset.digest, rows: dataset.rows.size, cut: dataset.cut } : null,
+      lastRun: run ? { number: run.number, state: run.state } : null,
+      trainedOptionsDigest: c.trainedOptions,
+      production: c.production,
+      recentRuns: c.runs.map(({ startedAtMs }) => ({ startedAtMs, trainingMs: 1 })),
+    };
+  }
+
+  /** What a real dataset does: reads the dirty buckets and reuses the parent's others. */
+  #read(c: FakeCustomization, dirtyBuckets: DirtyBuckets | null): Map<string, string> {
+    const parent = c.datasets.at(-1);
+    if (!parent || dirtyBuckets === null) return new Map(c.table);
+    const dirty = new Set(listBuckets(dirtyBuckets));
+    return new Map([
+      ...[...parent.rows].filter(([id]) => !dirty.has(bucketOf(id))),
+      ...[...c.table].filter(([id]) => dirty.has(bucketOf(id))),
+    ]);
+  }
+
+  readonly control: ControlActivities = {
+    loadTenant: async () => ({ customizations: [...this.customizations.keys()].flatMap((id) => this.#snapshot(id) ?? []) }),
+    loadCustomization: async ({ customizationId }) => this.#snapshot(customizationId),
+    loadRun: async (key) => {
+      const run = this.customizations.get(key.customizationId)?.runs[key.run - 1];
+      const dataset = this.customizations.get(key.customizationId)?.datasets.find(({ number }) => number === run?.dataset);
+      if (!run || !endedRunStates.includes(run.state)) return null;
+      return {
+        customizationId: key.customizationId,
+        run: key.run,
+        state: run.state as RunOutcome['state'],
+        reason: run.reason,
+        failureClass: run.failureClass,
+        dataset: dataset ? { number: dataset.number, digest: dataset.digest, rows: dataset.rows.size, cut: dataset.cut } : null,
+        version: run.version,
+        trainingMs: 1,
+      };
+    },
+    setCustomizationState: async (input) => {
+      this.#of(input).state = input.state;
+    },
+    openRun: async (input) => {
+      await this.onActivity('openRun');
+      const { runs } = this.#of(input);
+      const known = runs.find(({ requestKey }) => requestKey === input.requestKey);
+      if (known) return { run: known.number };
+      const { requestKey, trigger, reason } = input;
+      runs.push({
+        number: runs.length + 1,
+        requestKey,
+        trigger,
+        reason,
+        state: 'queued',
+        attempt: 1,
+        dataset: null,
+        version: null,
+        startedAtMs: Date.now(),
+        states: [],
+        failureClass: null,
+      });
+      return { run: runs.length };
+    },
+    recordDecision: async ({ customizationId, kind, reason }) => void this.decisions.push({ customizationId, kind, reason }),
+    recordRun: async (input) => {
+      await this.onActivity('recordRun');
+      const run = this.customizations.get(input.customizationId)?.runs[input.run - 1];
+      if (!run || endedRunStates.includes(run.state)) return;
+      run.state = input.state;
+      if (run.states.at(-1) !== input.state) run.states.push(input.state);
+      run.reason = input.reason ?? run.reason;
+      run.dataset = input.datasetNumber ?? run.dataset;
+      run.failureClass = input.failureClass ?? run.failureClass;
+      run.version = input.version ?? run.version;
+    },
+    raiseAttempt: async (input) => {
+      const run = this.#run(input);
+      run.attempt = Math.max(run.attempt, input.attempt);
+    },
+    promoteModel: async (input) => {
+      await this.onActivity('promoteModel');
+      const c = this.#of(input);
+      if (input.version > this.versions) throw failure('BadOptions', `there is no version v${input.version}`);
+      if (c.production !== input.version) [c.previous, c.production] = [c.production, input.version];
+      return { production: c.production, previous: c.previous };
+    },
+    rollbackModel: async (input) => {
+      const c = this.#of(input);
+      if (c.previous === null) throw failure('BadOptions', 'there is no previous version to roll back to');
+      [c.previous, c.production] = [c.production, c.previous];
+      return { production: c.production, previous: c.previous };
+    },
+  };
+
+  readonly dataset: DatasetActivities = {
+    planDataset: async (input) => {
+      await this.onActivity('planDataset');
+      const c = this.#of(input);
+      const parent = c.datasets.at(-1)?.rows ?? new Map<string, string>();
+      const rows = this.#read(c, input.dirtyBuckets);
+      const ids = new Set([...rows.keys(), ...parent.keys()]);
+      const changedRows = [...ids].filter((id) => rows.get(id) !== parent.get(id)).length;
+      const ready = rows.size >= this.minimumRows;
+      const reasons = ready ? [] : [`${rows.size} of ${this.minimumRows} examples`];
+      return { netChange: changedRows > 0, ready, reasons, rows: rows.size, changedRows, cut: `${source}:1-${this.sequence}` };
+    },
+    buildDataset: async (input) => {
+      await this.onActivity('buildDataset');
+      const c = this.#of(input);
+      const run = this.#run(input);
+      let built = c.datasets.find(({ number }) => number === run.dataset);
+      if (!built) {
+        const rows = this.#read(c, input.dirtyBuckets);
+        const digest = sha256Hex(JSON.stringify([...rows].sort(([a], [b]) => (a < b ? -1 : 1))));
+        built = { number: c.datasets.length + 1, rows, digest, cut: `${source}:1-${this.sequence}` };
+        c.datasets.push(built);
+        run.dataset = built.number;
+      }
+      const { number, digest, rows, cut } = built;
+      return { number, digest, rows: rows.size, cut, manifest: ref, bucketsRead: 1, bucketsReused: 0 };
+    },
+    evaluateGate: async () => ({
+      verdict: this.verdict,
+      explanation: `the gate says ${this.verdict}`,
+      metric: 'accuracy',
+      candidate: 0.97,
+      current: null,
+      currentVersion: null,
+      pairedP: null,
+      testRows: 20,
+      changedPredictions: 0,
+      labels: {},
+    }),
+  };
+
+  readonly training: TrainingActivities = {
+    claimTraining: async (input) => {
+      const c = this.#of(input);
+      const key = `${input.dataset.digest}/${optionsDigest(c.options)}`;
+      const owner = c.learned.get(key);
+      return { duplicateOf: owner !== undefined && owner !== input.run && !input.force ? owner : null };
+    },
+    train: async (input) => {
+      const c = this.#of(input);
+      c.trainings.push({ run: input.run, attempt: input.attempt, overrides: input.overrides, rows: input.dataset.rows });
+      const beat = setInterval(() => Context.current().heartbeat(), 200);
+      try {
+        await Promise.race([this.onTrain(input), Context.current().cancelled]);
+      } finally {
+        clearInterval(beat);
+      }
+      c.learned.set(`${input.dataset.digest}/${optionsDigest(c.options)}`, input.run);
+      c.trainedOptions = optionsDigest(c.options);
+      const { customizationId, run, attempt } = input;
+      return {
+        jobName: `${customizationId}-${run}-${attempt}`,
+        trainerDigest: 't',
+        optionsDigest: 'o',
+        files: {},
+        metrics,
+        labels: 2,
+        encoder: 'base',
+        trainingMs: 5,
+      };
+    },
+    discardTraining: async ({ tenantId, customizationId, run, keepClaim }) => {
+      if (!keepClaim) this.discarded.push({ tenantId, customizationId, run });
+    },
+  };
+
+  readonly sharding: ShardingActivities = {
+    shardModel: async () => {
+      await this.onActivity('shardModel');
+      return { version: this.versions + 1, manifest: ref, bytes: 10, storedBytes: 1, parent: null };
+    },
+    publishModel: async (input) => {
+      await this.onActivity('publishModel');
+      const run = this.#run(input);
+      if (run.attempt > input.attempt) throw failure('Fenced', `attempt ${input.attempt} was replaced by attempt ${run.attempt}`);
+      run.version ??= ++this.versions;
+      return { version: run.version };
+    },
+    warmModel: async () => ({ warm: true }),
+  };
+
+  /** Fails the first attempts of the training with these types, one after another. */
+  failTrainings(...types: FailureType[]): void {
+    const left = [...types];
+    this.onTrain = async () => {
+      const type = left.shift();
+      if (type) throw failure(type, `the training ended with ${type}`);
+    };
+  }
+}

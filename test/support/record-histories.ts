@@ -1,0 +1,115 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { WorkflowHandle } from '@temporalio/client';
+import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
+import { messageNames } from '../../core/tenant-messages.ts';
+import { projectDir } from '../../platform/paths.ts';
+import { FakePlatform } from './fake-platform.ts';
+import { type TenantClient, WorkflowFixture, eventually } from './workflow-fixture.ts';
+
+/**
+ * Records the histories in test/histories that the replay test gates changes with: `node test/support/record-histories.ts`.
+ * Record anew only together with a change that is meant to break running workflows (and then keep the old ones and patch).
+ */
+const folder = join(projectDir, 'test', 'histories');
+
+type Scenario = (platform: FakePlatform, tenant: TenantClient) => Promise<Readonly<Record<string, WorkflowHandle>>>;
+
+const trainings = async (platform: FakePlatform, count: number): Promise<unknown> =>
+  eventually(
+    () => platform.customizations.get('c')?.trainings.length ?? 0,
+    (n) => n >= count,
+  );
+const phase = async (tenant: TenantClient, wanted: string): Promise<unknown> =>
+  eventually(
+    () => tenant.status(),
+    (status) => status.phase === wanted,
+  );
+
+const scenarios: readonly Scenario[] = [
+  async (platform, tenant) => {
+    platform.create('c');
+    let release = (): void => undefined;
+    platform.onTrain = ({ run }) => (run === 1 ? new Promise((resolve) => (release = resolve)) : Promise.resolve());
+    const sense = (rows: Record<string, string | null>) => tenant.sense(platform.commit(tenant.tenantId, 'c', rows));
+    await sense({ a: '1' });
+    await trainings(platform, 1);
+    await sense({ b: '1' });
+    release();
+    await trainings(platform, 2);
+    await phase(tenant, 'idle');
+    await sense({ b: '2' });
+    await sense({ b: '1' });
+    await eventually(
+      () => platform.decisions.length,
+      (n) => n === 1,
+    );
+    await tenant.update('rollbackModel', { customizationId: 'c' });
+    await tenant.update('promoteModel', { customizationId: 'c', version: 2 });
+    await tenant.update('pauseCustomization', { customizationId: 'c' });
+    await tenant.update('resumeCustomization', { customizationId: 'c' });
+    await phase(tenant, 'idle');
+    return { 'tenant-runs-and-updates': tenant.handle, 'run-succeeded': tenant.run('c', 1) };
+  },
+  async (platform, tenant) => {
+    platform.create('c');
+    platform.failTrainings('OutOfMemory', 'Preempted', 'Hang', 'Diverged');
+    await tenant.sense(platform.commit(tenant.tenantId, 'c', { a: '1' }));
+    await trainings(platform, 5);
+    await phase(tenant, 'idle');
+    return { 'run-with-every-remedy': tenant.run('c', 1) };
+  },
+  async (platform, tenant) => {
+    platform.create('c');
+    platform.onTrain = () => new Promise(() => undefined);
+    await tenant.sense(platform.commit(tenant.tenantId, 'c', { a: '1' }));
+    await trainings(platform, 1);
+    await tenant.update('cancelRun', { customizationId: 'c' });
+    await phase(tenant, 'held');
+    return { 'run-cancelled': tenant.run('c', 1), 'tenant-run-cancelled': tenant.handle };
+  },
+  async (platform, tenant) => {
+    platform.create('c');
+    platform.onTrain = ({ run }) => (run === 1 ? new Promise(() => undefined) : Promise.resolve());
+    await tenant.sense(platform.commit(tenant.tenantId, 'c', { a: '1' }));
+    await trainings(platform, 1);
+    await tenant.run('c', 1).terminate('by an operator');
+    await phase(tenant, 'held');
+    await tenant.handle.signal(messageNames.retrain, { customizationId: 'c', force: true });
+    await trainings(platform, 2);
+    await phase(tenant, 'idle');
+    return { 'tenant-run-lost': tenant.handle };
+  },
+  async (platform, tenant) => {
+    platform.create('c');
+    platform.failTrainings('InvalidData');
+    await tenant.sense(platform.commit(tenant.tenantId, 'c', { a: '1' }));
+    await phase(tenant, 'held');
+    platform.verdict = 'hold';
+    await tenant.sense(platform.commit(tenant.tenantId, 'c', { b: '1' }));
+    await trainings(platform, 2);
+    await phase(tenant, 'idle');
+    return { 'run-failed': tenant.run('c', 1), 'run-on-hold': tenant.run('c', 2) };
+  },
+];
+
+/** Without what names the machine that recorded it. */
+const scrub = (json: string): string =>
+  json
+    .replaceAll(/(?:file:\/\/)?\/[^"\\ ()]*\/((?:node_modules|test|activities|core|workflows)\/)/g, '$1')
+    .replaceAll(/("(?:identity|workerId)":\s*)"[^"]*"/g, '$1"recorded"');
+
+const fixture = await WorkflowFixture.start();
+try {
+  mkdirSync(folder, { recursive: true });
+  for (const scenario of scenarios) {
+    const platform = new FakePlatform();
+    await fixture.work(platform);
+    const handles = await scenario(platform, fixture.tenant());
+    for (const [name, handle] of Object.entries(handles))
+      writeFileSync(join(folder, `${name}.json`), `${scrub(historyToJSON(await handle.fetchHistory()))}\n`);
+    await fixture.stopWorkers();
+  }
+} finally {
+  await fixture.stop();
+}

@@ -1,0 +1,35 @@
+import { existsSync, globSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { TestWorkflowEnvironment } from '@temporalio/testing';
+import { searchAttributes } from '../../core/search-attributes.ts';
+import { resolvePaths } from '../../platform/paths.ts';
+
+/** A Temporal server that `./mw up` has built into the cache, or one on PATH. */
+export function temporalExecutable(env: Readonly<Record<string, string | undefined>> = process.env): string {
+  const { cache } = resolvePaths(env);
+  const candidates = [
+    env['MW_TEMPORAL_BINARY'],
+    ...globSync(['temporal-*/temporal-dev', 'temporal-*/temporal', 'temporal-*/bin/temporal*'], { cwd: cache }).map((path) =>
+      join(cache, path),
+    ),
+    ...(env['PATH'] ?? '').split(delimiter).map((folder) => join(folder, 'temporal')),
+  ];
+  const found = candidates.find((path) => path !== undefined && existsSync(path));
+  if (!found) throw new Error('no Temporal server found: run `./mw up` once (it builds one into the cache), or put `temporal` on PATH');
+  return found;
+}
+
+/** A real server with a database in memory and our search attributes. */
+export const startTemporal = (): Promise<TestWorkflowEnvironment> =>
+  TestWorkflowEnvironment.createLocal({
+    server: {
+      executable: { type: 'existing-path', path: temporalExecutable() },
+      extraArgs: [
+        ...Object.entries(searchAttributes).flatMap(([name, type]) => ['--search-attribute', `${name}=${type}`]),
+        '--sqlite-pragma',
+        'journal_mode=wal',
+        '--sqlite-pragma',
+        'synchronous=1',
+      ],
+    },
+  });

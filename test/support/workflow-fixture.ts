@@ -1,0 +1,123 @@
+import type { WorkflowHandle } from '@temporalio/client';
+import type { TestWorkflowEnvironment } from '@temporalio/testing';
+import { NativeConnection, Runtime, Worker, type WorkflowBundle } from '@temporalio/worker';
+import type { ChangeDigest } from '../../core/change-digest.ts';
+import { tenantWorkflowId } from '../../core/ids.ts';
+import { taskQueues, tenantWorkflowType } from '../../core/task-queues.ts';
+import { type CustomizationStatus, type TenantStatus, messageNames } from '../../core/tenant-messages.ts';
+import { tenantStart } from '../../core/tenant-start.ts';
+import { bundleWorkflows } from '../../workers/workflow-bundle.ts';
+import type { FakePlatform } from './fake-platform.ts';
+import { startTemporal } from './temporal-env.ts';
+
+let bundle: Promise<WorkflowBundle> | null = null;
+
+let quiet = false;
+/** A test process says what failed, not what the SDK does. Once, before anything else of the SDK. */
+export function quietTemporal(): void {
+  if (!quiet) Runtime.install({ logger: { log() {}, trace() {}, debug() {}, info() {}, warn() {}, error() {} } });
+  quiet = true;
+}
+
+/** One bundle a test process. */
+export const workflowBundle = (): Promise<WorkflowBundle> => (bundle ??= bundleWorkflows().then((code) => ({ code })));
+
+/** A Temporal server, and workers of all queues over fakes of our ports. */
+export class WorkflowFixture {
+  readonly env: TestWorkflowEnvironment;
+  #running: { readonly worker: Worker; readonly ended: Promise<void>; readonly connection: NativeConnection }[] = [];
+  #tenants = 0;
+
+  private constructor(env: TestWorkflowEnvironment) {
+    this.env = env;
+  }
+
+  static async start(): Promise<WorkflowFixture> {
+    quietTemporal();
+    return new WorkflowFixture(await startTemporal());
+  }
+
+  async stop(): Promise<void> {
+    await this.stopWorkers();
+    await this.env.teardown();
+  }
+
+  /** Workers over a platform; `only` limits them to some queues. */
+  async work(platform: FakePlatform, only?: readonly (keyof typeof taskQueues)[]): Promise<void> {
+    const activities = {
+      orchestrator: platform.control,
+      dataset: platform.dataset,
+      training: platform.training,
+      sharding: platform.sharding,
+    };
+    for (const name of only ?? (Object.keys(taskQueues) as (keyof typeof taskQueues)[])) {
+      const connection = await NativeConnection.connect({ address: this.env.address });
+      const worker = await Worker.create({
+        connection,
+        taskQueue: taskQueues[name],
+        activities: activities[name],
+        ...(name === 'orchestrator' ? { workflowBundle: await workflowBundle() } : {}),
+        shutdownGraceTime: 0,
+        shutdownForceTime: '2 seconds',
+      });
+      this.#running.push({ worker, connection, ended: worker.run().catch(() => undefined) });
+    }
+  }
+
+  async stopWorkers(): Promise<void> {
+    const running = this.#running.splice(0);
+    for (const { worker } of running) if (worker.getState() === 'RUNNING') worker.shutdown();
+    await Promise.all(running.map(({ ended }) => ended));
+    await Promise.all(running.map(({ connection }) => connection.close()));
+  }
+
+  tenant(): TenantClient {
+    return new TenantClient(this, `tenant-${++this.#tenants}`);
+  }
+}
+
+/** What a change consumer and a person do to one tenant. */
+export class TenantClient {
+  readonly #fixture: WorkflowFixture;
+  readonly tenantId: string;
+  constructor(fixture: WorkflowFixture, tenantId: string) {
+    this.#fixture = fixture;
+    this.tenantId = tenantId;
+  }
+
+  get handle(): WorkflowHandle {
+    return this.#fixture.env.client.workflow.getHandle(tenantWorkflowId(this.tenantId));
+  }
+  run(customizationId: string, run: number): WorkflowHandle {
+    return this.#fixture.env.client.workflow.getHandle(`tenant/${this.tenantId}/${customizationId}/run/${run}`);
+  }
+
+  async sense(digest: ChangeDigest): Promise<void> {
+    const options = { ...tenantStart(this.tenantId), signal: messageNames.changesSensed, signalArgs: [digest] };
+    await this.#fixture.env.client.workflow.signalWithStart(tenantWorkflowType, options);
+  }
+
+  /** Waits until the tenant knows the customization: its workflow may be starting. */
+  async status(customizationId = 'c'): Promise<CustomizationStatus> {
+    const look = async () =>
+      (await this.handle.query<TenantStatus>(messageNames.getStatus)).customizations.find((one) => one.customizationId === customizationId);
+    const found = await eventually(look, (seen) => seen !== undefined);
+    if (!found) throw new Error(`the tenant does not know ${customizationId}`);
+    return found;
+  }
+
+  update<T>(name: keyof typeof messageNames, request: object): Promise<T> {
+    return this.handle.executeUpdate<T, [object]>(messageNames[name], { args: [request] });
+  }
+}
+
+/** Waits until a condition holds; says what it saw last if it does not within the time. */
+export async function eventually<T>(look: () => T | Promise<T>, holds: (seen: T) => boolean, withinMs = 20_000): Promise<T> {
+  const endMs = Date.now() + withinMs;
+  for (;;) {
+    const seen = await look();
+    if (holds(seen)) return seen;
+    if (Date.now() > endMs) throw new Error(`not within ${withinMs} ms; last seen: ${JSON.stringify(seen)}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
