@@ -1,0 +1,18 @@
+import { rm } from 'node:fs/promises';
+import { stopSupervisor } from '../infra/local/supervisor.ts';
+import { resolvePaths } from '../platform/paths.ts';
+import { CommandError, type RegisterCommand } from './command.ts';
+
+export const registerReset: RegisterCommand = (program) => {
+  program
+    .command('reset')
+    .description('stop everything and delete all data of this installation (the cache stays)')
+    .option('--yes', 'really delete')
+    .action(async (options: { yes?: boolean }) => {
+      const { home } = resolvePaths(process.env);
+      if (!options.yes) throw new CommandError(`this deletes every tenant, example and model in ${home}: say \`./mw reset --yes\``);
+      await stopSupervisor(resolvePaths(process.env));
+      await rm(home, { recursive: true, force: true });
+      console.log(`deleted ${home}`);
+    });
+};
