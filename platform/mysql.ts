@@ -14,7 +14,7 @@ export function createPool(config: Pick<Config, 'mysql'>, options: { readonly co
     timezone: 'Z',
     supportBigNumbers: true,
     bigNumberStrings: true,
-    charset: 'utf8mb4_0900_bin',
+    charset: 'utf8mb4_bin',
     connectTimeout: 5_000,
     enableKeepAlive: true,
   });

@@ -1,4 +1,4 @@
-import { CompressionTypes, type Kafka } from 'kafkajs';
+import kafkajs, { type Kafka } from 'kafkajs';
 import type { FeedPartition, FeedRecord } from './change-feed.ts';
 
 export type DeadLetters = {
@@ -18,7 +18,7 @@ export function kafkaDeadLetters(kafka: Kafka, topic: string): DeadLetters {
       });
       await connected;
       const headers = { 'mw-reason': reason, 'mw-topic': from.topic, 'mw-partition': String(from.partition), 'mw-offset': offset };
-      await producer.send({ topic, acks: -1, compression: CompressionTypes.LZ4, messages: [{ key, value, headers }] });
+      await producer.send({ topic, acks: -1, compression: kafkajs.CompressionTypes.LZ4, messages: [{ key, value, headers }] });
     },
     stop: () => producer.disconnect(),
   };

@@ -1,5 +1,5 @@
-import { CompressionCodecs, CompressionTypes, type Consumer, Kafka, type KafkaMessage, logLevel } from 'kafkajs';
-import * as lz4 from 'lz4-napi';
+import kafkajs, { type Consumer, type Kafka, type KafkaMessage } from 'kafkajs';
+import lz4 from 'lz4-napi';
 import { sleep } from '../../platform/clock.ts';
 import type { Logger } from '../../platform/logger.ts';
 import type { ChangeFeed, FeedHandler } from './change-feed.ts';
@@ -15,6 +15,9 @@ const maxBytesPerPartition = 1_048_576;
 const maxBytes = 8_388_608;
 const startRetryMs = 1_000;
 
+// CommonJS whose names Node cannot see one by one.
+const { CompressionCodecs, CompressionTypes, logLevel } = kafkajs;
+
 export type KafkaSettings = { readonly brokers: readonly string[]; readonly groupId: string; readonly topics: readonly string[] };
 
 /** Broker logs become ours; kafkajs says at most why it retries. */
@@ -24,7 +27,7 @@ export function createKafka(brokers: readonly string[], clientId: string, logger
     compress: (encoder: { buffer: Buffer }) => lz4.compressFrame(encoder.buffer),
     decompress: (buffer: Buffer) => lz4.decompressFrame(buffer),
   });
-  return new Kafka({
+  return new kafkajs.Kafka({
     clientId,
     brokers: [...brokers],
     connectionTimeout: 3_000,
