@@ -12,9 +12,9 @@ export async function probePort(port: number): Promise<void> {
   });
 }
 
-/** Throws unless the address answers with a status below 500. */
+/** Throws unless the address answers with a 2xx status. */
 export async function probeHttp(url: string): Promise<void> {
   const response = await fetch(url, { signal: AbortSignal.timeout(probeTimeoutMs) });
   await response.body?.cancel();
-  if (response.status >= 500) throw new Error(`${url} answers ${response.status}`);
+  if (!response.ok) throw new Error(`${url} answers ${response.status}`);
 }
