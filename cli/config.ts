@@ -19,6 +19,7 @@ export const registerConfig: RegisterCommand = (program) => {
     .action((options: { json?: boolean }) => {
       const settings = describeSettings();
       if (options.json) printJson(settings);
-      else for (const { name, default: value, description } of settings) console.log(`${name.padEnd(26)} ${value.padEnd(14)} ${description}`);
+      else
+        for (const { name, default: value, description } of settings) console.log(`${name.padEnd(26)} ${value.padEnd(14)} ${description}`);
     });
 };

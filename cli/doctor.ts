@@ -17,14 +17,26 @@ const neededFreeBytes = 6 * 1024 ** 3;
 type Problem = { readonly problem: string; readonly remedy: string };
 
 /** Commands that provisioning runs, the lowest version that works, and where to get them. */
-const tools: readonly { readonly command: string; readonly args: readonly string[]; readonly version: RegExp; readonly lowest: number; readonly remedy: string }[] = [
+const tools: readonly {
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly version: RegExp;
+  readonly lowest: number;
+  readonly remedy: string;
+}[] = [
   { command: 'npm', args: ['--version'], version: /^(\d+)/, lowest: 9, remedy: 'install Node.js with npm' },
   { command: 'go', args: ['version'], version: /go1\.(\d+)/, lowest: 26, remedy: 'install Go 1.26 or newer' },
   { command: 'java', args: ['-version'], version: /version "(\d+)/, lowest: 17, remedy: 'install a Java 17 runtime' },
   { command: 'mvn', args: ['--version'], version: /Maven (\d+)/, lowest: 3, remedy: 'install Apache Maven 3' },
   { command: 'python3', args: ['--version'], version: /Python 3\.(\d+)/, lowest: 11, remedy: 'install Python 3.11 or newer with venv' },
   { command: 'gcc', args: ['--version'], version: /(\d+)\./, lowest: 9, remedy: 'install gcc' },
-  { command: 'apt-get', args: ['--version'], version: /apt (\d+)/, lowest: 1, remedy: 'use Debian or a relative of it, or point MW_MYSQL_HOST at a MySQL of your own' },
+  {
+    command: 'apt-get',
+    args: ['--version'],
+    version: /apt (\d+)/,
+    lowest: 1,
+    remedy: 'use Debian or a relative of it, or point MW_MYSQL_HOST at a MySQL of your own',
+  },
   { command: 'dpkg-deb', args: ['--version'], version: /(\d+)\./, lowest: 1, remedy: 'install dpkg' },
 ];
 
@@ -51,14 +63,19 @@ async function folderProblems(paths: Paths): Promise<Problem[]> {
     try {
       accessSync(existing, constants.W_OK);
       const { bavail, bsize } = await statfs(existing);
-      if (bavail * bsize < neededFreeBytes) problems.push({ problem: `less than 6 GiB are free for ${folder}`, remedy: 'free some space, or set MW_HOME and MW_CACHE_DIR to another disk' });
+      if (bavail * bsize < neededFreeBytes)
+        problems.push({
+          problem: `less than 6 GiB are free for ${folder}`,
+          remedy: 'free some space, or set MW_HOME and MW_CACHE_DIR to another disk',
+        });
     } catch {
       problems.push({ problem: `${folder} cannot be written`, remedy: 'set MW_HOME and MW_CACHE_DIR to folders of yours' });
     }
   }
   const entries = existsSync(paths.cache) ? readdirSync(paths.cache) : [];
   for (const name of entries.filter((entry) => entry.endsWith('.building'))) {
-    if (!entries.includes(`${name.slice(0, -'.building'.length)}.lock`)) problems.push({ problem: `${join(paths.cache, name)} is an interrupted build`, remedy: 'run `./mw up` again, or delete it' });
+    if (!entries.includes(`${name.slice(0, -'.building'.length)}.lock`))
+      problems.push({ problem: `${join(paths.cache, name)} is an interrupted build`, remedy: 'run `./mw up` again, or delete it' });
   }
   if (existsSync(paths.secretsFile) && (statSync(paths.secretsFile).mode & 0o077) !== 0) {
     problems.push({ problem: `${paths.secretsFile} can be read by others`, remedy: `chmod 600 ${paths.secretsFile}` });
@@ -67,17 +84,36 @@ async function folderProblems(paths: Paths): Promise<Problem[]> {
 }
 
 /** Server variables that sensing relies on. */
-const wanted: Readonly<Record<string, string>> = { log_bin: '1', binlog_format: 'ROW', binlog_row_image: 'FULL', binlog_row_metadata: 'FULL', gtid_mode: 'ON', enforce_gtid_consistency: 'ON' };
+const wanted: Readonly<Record<string, string>> = {
+  log_bin: '1',
+  binlog_format: 'ROW',
+  binlog_row_image: 'FULL',
+  binlog_row_metadata: 'FULL',
+  gtid_mode: 'ON',
+  enforce_gtid_consistency: 'ON',
+};
 
 async function mysqlProblems(config: Config): Promise<Problem[]> {
   const pool = createPool(config, { connectionLimit: 1 });
   try {
-    const [rows] = await pool.query<RowDataPacket[]>(`SELECT ${Object.keys(wanted).map((name) => `@@global.${name} AS ${name}`).join(', ')}`);
+    const [rows] = await pool.query<RowDataPacket[]>(
+      `SELECT ${Object.keys(wanted)
+        .map((name) => `@@global.${name} AS ${name}`)
+        .join(', ')}`,
+    );
     return Object.entries(wanted)
       .filter(([name, value]) => String(rows[0]?.[name]) !== value)
-      .map(([name, value]) => ({ problem: `MySQL runs with ${name}=${String(rows[0]?.[name])}`, remedy: `set ${name}=${value} (infra/mysql/my.cnf has all settings) and restart it` }));
+      .map(([name, value]) => ({
+        problem: `MySQL runs with ${name}=${String(rows[0]?.[name])}`,
+        remedy: `set ${name}=${value} (infra/mysql/my.cnf has all settings) and restart it`,
+      }));
   } catch (error) {
-    return [{ problem: `MySQL on ${config.mysql.host}:${config.mysql.port} does not answer: ${error instanceof Error ? error.message : String(error)}`, remedy: 'see `./mw logs mysql`' }];
+    return [
+      {
+        problem: `MySQL on ${config.mysql.host}:${config.mysql.port} does not answer: ${error instanceof Error ? error.message : String(error)}`,
+        remedy: 'see `./mw logs mysql`',
+      },
+    ];
   } finally {
     await pool.end();
   }
@@ -87,14 +123,26 @@ async function runningProblems(config: Config): Promise<Problem[]> {
   const problems = await mysqlProblems(config);
   try {
     const { state, detail } = await connectorState(config.connectUrl);
-    if (state !== 'running') problems.push({ problem: `the connector is ${state}: ${detail}`, remedy: 'it is restarted by itself; if it stays so, see `./mw logs connect`' });
+    if (state !== 'running')
+      problems.push({
+        problem: `the connector is ${state}: ${detail}`,
+        remedy: 'it is restarted by itself; if it stays so, see `./mw logs connect`',
+      });
   } catch {
     problems.push({ problem: 'Kafka Connect does not answer', remedy: 'see `./mw logs connect`' });
   }
   return problems;
 }
 
-const enginePorts: readonly (keyof Settings)[] = ['MW_MYSQL_PORT', 'MW_KAFKA_PORT', 'MW_KAFKA_CONTROLLER_PORT', 'MW_CONNECT_PORT', 'MW_TEMPORAL_PORT', 'MW_TEMPORAL_UI_PORT', 'MW_S3_PORT'];
+const enginePorts: readonly (keyof Settings)[] = [
+  'MW_MYSQL_PORT',
+  'MW_KAFKA_PORT',
+  'MW_KAFKA_CONTROLLER_PORT',
+  'MW_CONNECT_PORT',
+  'MW_TEMPORAL_PORT',
+  'MW_TEMPORAL_UI_PORT',
+  'MW_S3_PORT',
+];
 
 async function freePortProblems(settings: Settings, paths: Paths): Promise<Problem[]> {
   const specs = [
@@ -112,7 +160,11 @@ export async function diagnose(): Promise<Problem[]> {
   const settings = parseSettings(process.env);
   const paths = resolvePaths(process.env);
   const up = readState(paths)?.alive ?? false;
-  const parts = await Promise.all([toolProblems(), folderProblems(paths), up ? runningProblems(loadConfig(process.env)) : freePortProblems(settings, paths)]);
+  const parts = await Promise.all([
+    toolProblems(),
+    folderProblems(paths),
+    up ? runningProblems(loadConfig(process.env)) : freePortProblems(settings, paths),
+  ]);
   return parts.flat();
 }
 

@@ -15,7 +15,11 @@ export const registerLogs: RegisterCommand = (program) => {
       const file = resolvePaths(process.env).logFile(name);
       if (!/^[a-z0-9-]+$/.test(name) || !existsSync(file)) {
         const folder = dirname(resolvePaths(process.env).logFile('x'));
-        const names = existsSync(folder) ? readdirSync(folder).filter((entry) => entry.endsWith('.log')).map((entry) => entry.slice(0, -4)) : [];
+        const names = existsSync(folder)
+          ? readdirSync(folder)
+              .filter((entry) => entry.endsWith('.log'))
+              .map((entry) => entry.slice(0, -4))
+          : [];
         throw new CommandError(`there is no log of ${name}; there are: ${names.join(', ') || 'none yet'}`);
       }
       if (!/^[0-9]+$/.test(options.lines)) throw new CommandError('--lines takes a number');

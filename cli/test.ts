@@ -7,7 +7,12 @@ import { provisionAll } from '../infra/local/provision.ts';
 import { projectDir, resolvePaths } from '../platform/paths.ts';
 import { CommandError, type RegisterCommand } from './command.ts';
 
-type Report = { readonly numPassedTests: number; readonly numFailedTests: number; readonly numPendingTests: number; readonly success: boolean };
+type Report = {
+  readonly numPassedTests: number;
+  readonly numFailedTests: number;
+  readonly numPendingTests: number;
+  readonly success: boolean;
+};
 
 export const registerTest: RegisterCommand = (program) => {
   program
@@ -33,7 +38,9 @@ export const registerTest: RegisterCommand = (program) => {
         const status = await new Promise<number | null>((resolve) => child.once('close', resolve));
         const report = JSON.parse(await readFile(output, 'utf8').catch(() => 'null')) as Report | null;
         if (!report) throw new CommandError('the test runner ended without a report');
-        console.log(`${report.numPassedTests} passed, ${report.numFailedTests} failed${report.numPendingTests > 0 ? `, ${report.numPendingTests} skipped` : ''}`);
+        console.log(
+          `${report.numPassedTests} passed, ${report.numFailedTests} failed${report.numPendingTests > 0 ? `, ${report.numPendingTests} skipped` : ''}`,
+        );
         if (status !== 0 || !report.success || report.numPassedTests === 0) process.exitCode = 1;
       } finally {
         await rm(folder, { recursive: true, force: true });

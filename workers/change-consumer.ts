@@ -15,6 +15,9 @@ import { signalTenant } from './cdc/signal-tenant.ts';
 /** A stop waits this long for digests that are due within the second. */
 const drainMs = 3_000;
 
+/** Heartbeats come every two seconds. */
+const silentLimitMs = 15_000;
+
 const config = loadConfig();
 const logger = createLogger('change-consumer', config.settings.MW_LOG_LEVEL);
 
@@ -50,7 +53,6 @@ await runProcess(logger, async (signal) => {
     metrics: sensingMetrics(registry),
     logger,
   });
-  let reading = false;
   const stopHealth = await startHealthServer({
     host: config.settings.MW_BIND,
     port: config.settings.MW_CHANGE_CONSUMER_PORT,
@@ -58,7 +60,11 @@ await runProcess(logger, async (signal) => {
     checks: [
       {
         name: 'feed',
-        check: () => (reading ? Promise.resolve() : Promise.reject(new Error('not reading yet: Kafka or its topics are not there'))),
+        check: async () => {
+          const silentMs = sensing.silentMs();
+          if (silentMs === null) throw new Error('not reading yet: Kafka or its topics are not there');
+          if (silentMs > silentLimitMs) throw new Error(`Kafka has not answered for ${Math.round(silentMs / 1_000)} s`);
+        },
       },
       {
         name: 'handover',
@@ -70,6 +76,5 @@ await runProcess(logger, async (signal) => {
     ],
   });
   await sensing.start();
-  reading = true;
   return [stopHealth, () => pool.end(), temporal.close, deadLetters.stop, () => sensing.stop(drainMs)];
 });

@@ -8,6 +8,7 @@ import { runProcess } from '../platform/lifecycle.ts';
 import { createLogger } from '../platform/logger.ts';
 import { createPool } from '../platform/mysql.ts';
 import { connectWorker } from '../platform/temporal.ts';
+import { installTemporalLogger } from '../platform/temporal-logger.ts';
 import { cachedWorkflowBundle } from './workflow-bundle.ts';
 
 /** Control activities take milliseconds: those that run at SIGTERM end by themselves. */
@@ -16,6 +17,7 @@ const shutdownGrace = '10 seconds';
 const config = loadConfig();
 const logger = createLogger('orchestrator', config.settings.MW_LOG_LEVEL);
 
+installTemporalLogger(logger);
 await runProcess(logger, async (signal) => {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });

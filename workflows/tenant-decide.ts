@@ -34,13 +34,8 @@ export function nextDue(entry: Entry, nowMs: number): Due & { readonly trigger: 
       because: `mode is propose: a run would learn ${proposal.changedRows} changed rows; send retrain to start it`,
       trigger: 'deletion',
     };
-  const trigger = deletionFirst
-    ? 'deletion'
-    : entry.optionsChangedAtMs !== null
-      ? 'configuration'
-      : pending?.changedRows === null
-        ? 'recovery'
-        : 'changes';
+  const missed = pending?.changedRows === null && entry.lastDataset !== null;
+  const trigger = deletionFirst ? 'deletion' : entry.optionsChangedAtMs !== null ? 'configuration' : missed ? 'recovery' : 'changes';
   return { ...due, trigger };
 }
 

@@ -5,6 +5,9 @@ import { nextDue } from './tenant-decide.ts';
 import type { Entry, TenantState } from './tenant-state.ts';
 import { clockTime, counted, duration } from './wording.ts';
 
+/** A comparison of dirty buckets takes seconds. */
+const slowPlanMs = 60_000;
+
 export function phaseOf(entry: Entry): CustomizationPhase {
   if (entry.activity?.kind === 'running' || entry.activity?.kind === 'starting') return 'training';
   if (entry.activity?.kind === 'planning') return 'planning';
@@ -20,7 +23,11 @@ export function whyOf(entry: Entry, nowMs: number): string {
   if (activity?.kind === 'running')
     return `run ${activity.run} (${activity.trigger}) since ${clockTime(activity.sinceMs)}${pending ? '; later changes wait for the next run' : ''}`;
   if (activity?.kind === 'starting') return `a run is being started: ${activity.reason ?? activity.trigger}`;
-  if (activity?.kind === 'planning') return 'the changed buckets are being compared with the last dataset';
+  if (activity?.kind === 'planning') {
+    const lateMs = nowMs - activity.sinceMs;
+    const late = lateMs > slowPlanMs ? ` (for ${duration(lateMs)}: is the dataset worker running?)` : '';
+    return `the changed buckets are being compared with the last dataset${late}`;
+  }
   const due = nextDue(entry, nowMs);
   if (!pending && !entry.request && entry.optionsChangedAtMs === null && !entry.hold && entry.settings?.state !== 'paused')
     return entry.lastDecision ?? (entry.lastDataset ? `every change is in dataset ${entry.lastDataset.number}` : 'no examples yet');

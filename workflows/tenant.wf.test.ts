@@ -255,6 +255,44 @@ describe('a tenant workflow', { timeout: 60_000 }, () => {
     expect(c.datasets[1]?.rows.has('lost')).toBe(true);
   });
 
+  it('does not fill its history with timers when its due time moves with every change', async () => {
+    platform.create('c', { quietPeriodMs: 30_000 });
+    await commit({}, true);
+    await eventually(
+      () => tenant.status(),
+      ({ phase }) => phase === 'waiting',
+    );
+    const before = (await tenant.handle.describe()).historyLength;
+    for (let i = 0; i < 20; i++) {
+      await commit({ [`row-${i}`]: '1' });
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    await eventually(
+      () => tenant.status(),
+      ({ pending }) => pending.inserted === 20,
+    );
+    // A signal and the three events of its workflow task, and nothing else.
+    expect((await tenant.handle.describe()).historyLength - before).toBeLessThanOrEqual(20 * 4 + 4);
+  });
+
+  it('goes the same way on a worker that keeps no workflow in memory', async () => {
+    await fixture.stopWorkers();
+    await fixture.work(platform, { cache: 0 });
+    const c = platform.create('c');
+    await commit({ a: '1' });
+    await eventually(
+      () => c.production,
+      (version) => version === 1,
+    );
+    await commit({ b: '1' });
+    await eventually(
+      () => c.production,
+      (version) => version === 2,
+    );
+    await idle();
+    expect(c.runs).toHaveLength(2);
+  });
+
   it('carries everything over continue-as-new: pending changes, watermarks, the active run', { timeout: 120_000 }, async () => {
     const c = platform.create('c');
     let release = (): void => undefined;

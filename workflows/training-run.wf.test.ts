@@ -41,7 +41,7 @@ describe('a training run', { timeout: 60_000 }, () => {
         ['MwCustomization', 'c'],
         ['MwBusinessModel', 'text-classification'],
         ['MwPhase', 'succeeded'],
-        ['MwTrigger', 'recovery'],
+        ['MwTrigger', 'changes'],
         ['MwModelVersion', 'v1'],
       ]),
     );

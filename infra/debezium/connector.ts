@@ -14,7 +14,9 @@ const statusSchema = z.looseObject({
   connector: z.looseObject({ state: z.string(), trace: z.string().optional() }),
   tasks: z.array(z.looseObject({ id: z.number(), state: z.string(), trace: z.string().optional() })),
 });
-const offsetsSchema = z.looseObject({ offsets: z.array(z.looseObject({ offset: z.looseObject({ snapshot: z.unknown().optional() }).nullable() })) });
+const offsetsSchema = z.looseObject({
+  offsets: z.array(z.looseObject({ offset: z.looseObject({ snapshot: z.unknown().optional() }).nullable() })),
+});
 
 export type ConnectorState = { readonly state: 'missing' | 'running' | 'starting' | 'failed'; readonly detail: string };
 
@@ -51,8 +53,10 @@ export async function connectorState(connectUrl: string): Promise<ConnectorState
   if (!response.ok) return { state: 'starting', detail: `Kafka Connect answers ${response.status}` };
   const { connector, tasks } = statusSchema.parse(await response.json());
   const failed = tasks.find(({ state }) => state === 'FAILED');
-  if (connector.state === 'FAILED' || failed) return { state: 'failed', detail: (failed?.trace ?? connector.trace ?? 'the connector failed').split('\n')[0] ?? '' };
-  if (connector.state === 'RUNNING' && tasks.length > 0 && tasks.every(({ state }) => state === 'RUNNING')) return { state: 'running', detail: 'RUNNING' };
+  if (connector.state === 'FAILED' || failed)
+    return { state: 'failed', detail: (failed?.trace ?? connector.trace ?? 'the connector failed').split('\n')[0] ?? '' };
+  if (connector.state === 'RUNNING' && tasks.length > 0 && tasks.every(({ state }) => state === 'RUNNING'))
+    return { state: 'running', detail: 'RUNNING' };
   return { state: 'starting', detail: connector.state };
 }
 

@@ -15,7 +15,11 @@ export const isComplete = (folder: string): boolean => existsSync(join(folder, s
  * Builds a cache folder once: into a temporary folder, then renamed. Two processes that want the same folder wait for each other;
  * a lock whose owner is gone is taken over.
  */
-export async function buildCacheEntry(context: ProvisionContext, folder: string, build: (temporary: string) => Promise<void>): Promise<void> {
+export async function buildCacheEntry(
+  context: ProvisionContext,
+  folder: string,
+  build: (temporary: string) => Promise<void>,
+): Promise<void> {
   if (isComplete(folder)) return;
   await mkdir(context.paths.cache, { recursive: true });
   const lock = `${folder}.lock`;

@@ -43,7 +43,11 @@ export const s3Provisioner: Provisioner = {
   provision: async (context) => {
     await buildCacheEntry(context, s3Folder(context.paths), async (folder) => {
       context.report('compiling');
-      await runCommand('go', ['install', '-v', versitygw], { env: { GOBIN: folder }, signal: context.signal, onLine: (line) => context.report(`compiling ${line.slice(0, 80)}`) });
+      await runCommand('go', ['install', '-v', versitygw], {
+        env: { GOBIN: folder },
+        signal: context.signal,
+        onLine: (line) => context.report(`compiling ${line.slice(0, 80)}`),
+      });
     });
   },
 };

@@ -30,7 +30,9 @@ export const kafkaProvisioner: Provisioner = {
   provision: async (context) => {
     await buildCacheEntry(context, folderOf(context.paths), async (folder) => {
       context.report('fetching jars');
-      await runCommand('mvn', ['-B', '-q', '-f', pom, 'dependency:copy-dependencies', `-DoutputDirectory=${folder}`], { signal: context.signal });
+      await runCommand('mvn', ['-B', '-q', '-f', pom, 'dependency:copy-dependencies', `-DoutputDirectory=${folder}`], {
+        signal: context.signal,
+      });
     });
   },
 };

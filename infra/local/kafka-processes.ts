@@ -75,7 +75,9 @@ export async function kafkaProcess(config: Config): Promise<ProcessSpec> {
       await writeFile(properties, brokerProperties(config, data));
       await writeFile(join(folder, 'log4j2.properties'), log4j(folder, 'kafka'));
       if (existsSync(join(data, 'meta.properties'))) return;
-      await runCommand('java', [...java, 'kafka.tools.StorageTool', 'format', '-t', clusterId, '-c', properties, '--ignore-formatted'], { signal });
+      await runCommand('java', [...java, 'kafka.tools.StorageTool', 'format', '-t', clusterId, '-c', properties, '--ignore-formatted'], {
+        signal,
+      });
     },
     command: 'java',
     args: [...java, 'kafka.Kafka', properties],

@@ -19,23 +19,32 @@ const folderOf = (paths: Paths): string => join(paths.cache, 'mysql-9-1');
 /** Command line of the server: the prefix's own dynamic loader runs it, so nothing of the system's libraries matters. */
 export function mysqldCommand(paths: Paths): { readonly command: string; readonly args: string[]; readonly prefix: string } {
   const prefix = folderOf(paths);
-  const loader = globSync('usr/lib/*-linux-gnu/ld-linux-*.so.*', { cwd: prefix })[0] ?? globSync('lib*/ld-linux-*.so.*', { cwd: prefix })[0];
+  const loader =
+    globSync('usr/lib/*-linux-gnu/ld-linux-*.so.*', { cwd: prefix })[0] ?? globSync('lib*/ld-linux-*.so.*', { cwd: prefix })[0];
   if (loader === undefined) throw new Error(`${prefix} holds no dynamic loader: delete the folder and run \`./mw up\` again`);
   const libraries = globSync('usr/lib/*-linux-gnu', { cwd: prefix }).map((path) => join(prefix, path));
-  return { command: join(prefix, loader), args: ['--library-path', libraries.join(':'), '--argv0', 'mysqld', join(prefix, 'usr/sbin/mysqld')], prefix };
+  return {
+    command: join(prefix, loader),
+    args: ['--library-path', libraries.join(':'), '--argv0', 'mysqld', join(prefix, 'usr/sbin/mysqld')],
+    prefix,
+  };
 }
 
 /** The machine's own Debian source, as its apt configuration names it. */
 function debianSource(): string {
   const files = ['/etc/apt/sources.list', ...globSync('/etc/apt/sources.list.d/*.{list,sources}')].filter((file) => existsSync(file));
   for (const file of files) {
-    const lines = readFileSync(file, 'utf8').split('\n').filter((line) => !line.trimStart().startsWith('#'));
+    const lines = readFileSync(file, 'utf8')
+      .split('\n')
+      .filter((line) => !line.trimStart().startsWith('#'));
     for (const line of lines) {
       const address = line.split(/\s+/).find((word) => /^https?:\/\/[^ ]+\/debian\/?$/.test(word));
       if (address) return address;
     }
   }
-  throw new Error('no Debian package source in /etc/apt: the embedded MySQL comes from Debian. Point MW_MYSQL_HOST at a server of your own instead');
+  throw new Error(
+    'no Debian package source in /etc/apt: the embedded MySQL comes from Debian. Point MW_MYSQL_HOST at a server of your own instead',
+  );
 }
 
 export const mysqlProvisioner: Provisioner = {
@@ -46,7 +55,14 @@ export const mysqlProvisioner: Provisioner = {
     await buildCacheEntry(context, folderOf(context.paths), async (folder) => {
       const apt = `${folder}.apt`;
       await rm(apt, { recursive: true, force: true });
-      for (const path of ['state/lists/partial', 'cache/archives/partial', 'etc/apt.conf.d', 'etc/preferences.d', 'etc/sources.list.d', 'log']) {
+      for (const path of [
+        'state/lists/partial',
+        'cache/archives/partial',
+        'etc/apt.conf.d',
+        'etc/preferences.d',
+        'etc/sources.list.d',
+        'log',
+      ]) {
         await mkdir(join(apt, path), { recursive: true });
       }
       await writeFile(join(apt, 'status'), '');

@@ -21,7 +21,12 @@ export async function provisionAll(provisioners: readonly Provisioner[], paths: 
         await provisioner.provision({ paths, signal, report });
       },
     })),
-    { concurrent: atOnce, renderer: live ? 'default' : 'simple', rendererOptions: live ? { collapseErrors: false } : {}, exitOnError: true },
+    {
+      concurrent: atOnce,
+      renderer: live ? 'default' : 'simple',
+      rendererOptions: live ? { collapseErrors: false } : {},
+      exitOnError: true,
+    },
   );
   await tasks.run();
 }

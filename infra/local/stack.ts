@@ -79,7 +79,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
         if (connector.state === 'failed') {
           onEvent(`connector: ${connector.detail}; restarting its failed tasks`);
           await restartFailedTasks(config.connectUrl);
-        } else if (connector.state === 'missing') await putConnector(config.connectUrl, connectorConfig(config, secrets.mysqlDebeziumPassword));
+        } else if (connector.state === 'missing')
+          await putConnector(config.connectUrl, connectorConfig(config, secrets.mysqlDebeziumPassword));
       } catch (error) {
         connector = { state: 'starting', detail: error instanceof Error ? error.message : String(error) };
       }

@@ -7,7 +7,13 @@ import { isAlive, startTicksOf } from './process-identity.ts';
 import type { ProcessSpec } from './process-spec.ts';
 
 export type ProcessState = 'stopped' | 'starting' | 'running' | 'backoff' | 'stopping';
-export type ProcessStatus = { readonly name: string; readonly pid: number | null; readonly state: ProcessState; readonly since: string; readonly restarts: number };
+export type ProcessStatus = {
+  readonly name: string;
+  readonly pid: number | null;
+  readonly state: ProcessState;
+  readonly since: string;
+  readonly restarts: number;
+};
 
 const firstBackoffMs = 250;
 const maxBackoffMs = 15_000;
@@ -36,7 +42,13 @@ export class SupervisedProcess {
   }
 
   get status(): ProcessStatus {
-    return { name: this.spec.name, pid: this.#pid, state: this.#state, since: new Date(this.#sinceMs).toISOString(), restarts: this.#restarts };
+    return {
+      name: this.spec.name,
+      pid: this.#pid,
+      state: this.#state,
+      since: new Date(this.#sinceMs).toISOString(),
+      restarts: this.#restarts,
+    };
   }
 
   #enter(state: ProcessState, message: string): void {
@@ -118,7 +130,10 @@ export class SupervisedProcess {
         break;
       } catch (error) {
         if (nowMs() > deadline) {
-          throw new Error(`${this.spec.name} was not ready after ${this.spec.readyDeadlineMs / 1000} s (${String(error)}): see \`./mw logs ${this.spec.name}\``, { cause: error });
+          throw new Error(
+            `${this.spec.name} was not ready after ${this.spec.readyDeadlineMs / 1000} s (${String(error)}): see \`./mw logs ${this.spec.name}\``,
+            { cause: error },
+          );
         }
       }
       await sleep(probeEveryMs);

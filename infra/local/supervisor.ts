@@ -22,7 +22,11 @@ export async function startSupervisor(paths: Paths, enginesOnly: boolean, onStat
     const out = openSync(log, 'a');
     const child = spawn(
       process.execPath,
-      ['--disable-warning=ExperimentalWarning', join(import.meta.dirname, 'supervisor-main.ts'), ...(enginesOnly ? ['--engines-only'] : [])],
+      [
+        '--disable-warning=ExperimentalWarning',
+        join(import.meta.dirname, 'supervisor-main.ts'),
+        ...(enginesOnly ? ['--engines-only'] : []),
+      ],
       { detached: true, stdio: ['ignore', out, out], env: process.env },
     );
     closeSync(out);

@@ -29,7 +29,9 @@ export async function migrate(config: Pick<Config, 'mysql'>): Promise<string[]> 
     const [rows] = await connection.query<mysql.RowDataPacket[]>('SELECT name, sha256 FROM modelwright_control.schema_migrations');
     const applied = new Map(rows.map((row) => [String(row['name']), String(row['sha256'])]));
     const names: string[] = [];
-    for (const name of readdirSync(folder).filter((file) => file.endsWith('.sql')).sort()) {
+    for (const name of readdirSync(folder)
+      .filter((file) => file.endsWith('.sql'))
+      .sort()) {
       const sql = readFileSync(join(folder, name), 'utf8');
       const digest = sha256Hex(sql);
       const known = applied.get(name);

@@ -1,20 +1,14 @@
-import { existsSync, globSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
+import { temporalBinary } from '../../infra/local/go-binaries.ts';
 import { searchAttributes } from '../../core/search-attributes.ts';
 import { resolvePaths } from '../../platform/paths.ts';
 
 /** A Temporal server that `./mw up` has built into the cache, or one on PATH. */
 export function temporalExecutable(env: Readonly<Record<string, string | undefined>> = process.env): string {
-  const { cache } = resolvePaths(env);
-  const candidates = [
-    env['MW_TEMPORAL_BINARY'],
-    ...globSync(['temporal-*/temporal-dev', 'temporal-*/temporal', 'temporal-*/bin/temporal*'], { cwd: cache }).map((path) =>
-      join(cache, path),
-    ),
-    ...(env['PATH'] ?? '').split(delimiter).map((folder) => join(folder, 'temporal')),
-  ];
-  const found = candidates.find((path) => path !== undefined && existsSync(path));
+  const candidates = [temporalBinary(resolvePaths(env)), ...(env['PATH'] ?? '').split(delimiter).map((folder) => join(folder, 'temporal'))];
+  const found = candidates.find((path) => existsSync(path));
   if (!found) throw new Error('no Temporal server found: run `./mw up` once (it builds one into the cache), or put `temporal` on PATH');
   return found;
 }

@@ -42,20 +42,24 @@ export class WorkflowFixture {
     await this.env.teardown();
   }
 
-  /** Workers over a platform; `only` limits them to some queues. */
-  async work(platform: FakePlatform, only?: readonly (keyof typeof taskQueues)[]): Promise<void> {
+  /** Workers over a platform; `only` limits them to some queues, `cache` the workflows that stay in memory. */
+  async work(
+    platform: FakePlatform,
+    options: { readonly only?: readonly (keyof typeof taskQueues)[]; readonly cache?: number } = {},
+  ): Promise<void> {
     const activities = {
       orchestrator: platform.control,
       dataset: platform.dataset,
       training: platform.training,
       sharding: platform.sharding,
     };
-    for (const name of only ?? (Object.keys(taskQueues) as (keyof typeof taskQueues)[])) {
+    for (const name of options.only ?? (Object.keys(taskQueues) as (keyof typeof taskQueues)[])) {
       const connection = await NativeConnection.connect({ address: this.env.address });
       const worker = await Worker.create({
         connection,
         taskQueue: taskQueues[name],
         activities: activities[name],
+        ...(options.cache === undefined ? {} : { maxCachedWorkflows: options.cache }),
         ...(name === 'orchestrator' ? { workflowBundle: await workflowBundle() } : {}),
         shutdownGraceTime: 0,
         shutdownForceTime: '2 seconds',

@@ -11,6 +11,8 @@ export type FeedHandler = {
    * While it waits it calls `alive` every few seconds, which keeps the membership and throws when the batch is no longer ours.
    */
   readonly take: (batch: FeedBatch, alive: () => Promise<void>) => Promise<void>;
+  /** The brokers answer: the feed is alive, whether or not there is anything to read. */
+  readonly seen: () => void;
   /** Everything that was not committed will be delivered again, here or elsewhere: forget it. */
   readonly rewound: () => void;
 };

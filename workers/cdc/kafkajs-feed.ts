@@ -4,8 +4,8 @@ import { sleep } from '../../platform/clock.ts';
 import type { Logger } from '../../platform/logger.ts';
 import type { ChangeFeed, FeedHandler } from './change-feed.ts';
 
-/** A member that says nothing for this long loses its partitions; a killed consumer's are free again after it. */
-const sessionTimeoutMs = 10_000;
+/** A killed consumer's partitions are free again after this: the least that a broker allows by default. */
+const sessionTimeoutMs = 6_000;
 const heartbeatIntervalMs = 2_000;
 const rebalanceTimeoutMs = 30_000;
 /** A fetch returns at once when there is anything; idle ones cost this often. */
@@ -86,9 +86,12 @@ export function kafkajsFeed(
         // Otherwise the process would live on and read nothing.
         if (!restart) onCrash(error);
       });
+      consumer.on(consumer.events.HEARTBEAT, () => handler.seen());
+      consumer.on(consumer.events.FETCH, () => handler.seen());
       // Every join starts from the committed offsets again.
       consumer.on(consumer.events.GROUP_JOIN, ({ payload: { memberAssignment } }) => {
         handler.rewound();
+        handler.seen();
         logger.info({ assigned: memberAssignment }, 'joined the consumer group');
       });
       await whenTopicsExist();

@@ -37,6 +37,7 @@ export function createSensing(deps: SensingDeps) {
   const committed = new Map<string, number>();
   let refusals = 0;
   let pausedUntilMs = 0;
+  let lastSeenMs: number | null = null;
   let onTheWay = 0;
   let stopping = false;
   let timer: NodeJS.Timeout | null = null;
@@ -148,6 +149,9 @@ export function createSensing(deps: SensingDeps) {
       committer = setInterval(() => void (committing = committing.then(commit)), commitIntervalMs);
       await feed.start({
         take,
+        seen() {
+          lastSeenMs = nowMs();
+        },
         rewound() {
           pending.clear();
           committed.clear();
@@ -168,7 +172,9 @@ export function createSensing(deps: SensingDeps) {
       await commit();
       await feed.stop();
     },
-    /** For readiness: how long digests have been refused. */
+    /** For readiness: how often in a row digests were refused. */
     refusals: () => refusals,
+    /** For readiness: since when the feed has been silent; null before it has begun. */
+    silentMs: () => (lastSeenMs === null ? null : nowMs() - lastSeenMs),
   };
 }

@@ -6,7 +6,7 @@ import { tenantStart } from '../../core/tenant-start.ts';
 import { nowMs } from '../../platform/clock.ts';
 
 /** An answer takes milliseconds; a server that is going away must not hold a digest longer than this. */
-const deadlineMs = 10_000;
+const deadlineMs = 5_000;
 
 /** Gives the digest to the tenant's workflow, which is started if there is none. Told twice, it counts once (watermarks). */
 export async function signalTenant(client: Client, digest: ChangeDigest): Promise<void> {

@@ -1,0 +1,17 @@
+import type { CustomizationKey, RunKey } from '../core/ids.ts';
+
+/** Where everything lies in the bucket. Content-addressed keys carry the SHA-256 of their bytes. */
+const customization = ({ tenantId, customizationId }: CustomizationKey): string => `tenants/${tenantId}/${customizationId}`;
+
+export const datasetBucketKey = (key: CustomizationKey, sha256: string): string =>
+  `${customization(key)}/datasets/buckets/${sha256}.jsonl.zst`;
+export const datasetManifestKey = (key: CustomizationKey, sha256: string): string =>
+  `${customization(key)}/datasets/manifests/${sha256}.json`;
+export const runPrefix = (key: RunKey): string => `${customization(key)}/runs/${key.run}/`;
+export const stagingKey = (key: RunKey, attempt: number, file: string): string => `${runPrefix(key)}${attempt}/${file}`;
+export const tenantShardKey = (tenantId: string, sha256: string): string => `tenants/${tenantId}/shards/${sha256}.safetensors`;
+export const tenantFileKey = (tenantId: string, sha256: string): string => `tenants/${tenantId}/files/${sha256}`;
+export const baseShardKey = (sha256: string): string => `base/shards/${sha256}.safetensors`;
+export const baseFileKey = (sha256: string): string => `base/files/${sha256}`;
+export const modelManifestKey = (key: RunKey, version: number): string =>
+  `${customization(key)}/models/v${version}-${key.run}/manifest.json`;

@@ -1,0 +1,38 @@
+import type { Readable } from 'node:stream';
+import type { ObjectRef } from '../core/object-ref.ts';
+
+/** Stored bytes that do not have the digest they should have. */
+export class CorruptObject extends Error {
+  override name = 'CorruptObject';
+}
+
+/** The store is away, or answers with an error that may pass. */
+export class StoreUnavailable extends Error {
+  override name = 'StoreUnavailable';
+}
+
+/** The object does not exist. */
+export class ObjectMissing extends Error {
+  override name = 'ObjectMissing';
+}
+
+export type PutResult = { readonly ref: ObjectRef; /** False when the object was there already. */ readonly created: boolean };
+
+/** What the platform asks of an object store. Every read is verified by the reader, never by an ETag. */
+export type ObjectStore = {
+  readonly bucket: string;
+  /** Stores under a key that carries the bytes' own digest; does nothing when it is there. */
+  putContent(key: string, bytes: Uint8Array, sha256: string): Promise<PutResult>;
+  /** Stores only if the key is free: one of two writers wins, the other gets `created: false`. */
+  putNew(key: string, bytes: Uint8Array): Promise<PutResult>;
+  /** The whole object, verified against the reference. For objects that fit in memory. */
+  read(ref: Pick<ObjectRef, 'key' | 'sha256'>): Promise<Uint8Array>;
+  /** A stream of the object, not verified: the caller hashes what it reads. */
+  stream(key: string): Promise<Readable>;
+  /** Size in bytes, null when there is no such object. */
+  size(key: string): Promise<number | null>;
+  delete(keys: readonly string[]): Promise<void>;
+  list(prefix: string): AsyncIterable<{ readonly key: string; readonly bytes: number }>;
+  presignGet(key: string, expiresSeconds: number): Promise<string>;
+  presignPut(key: string, expiresSeconds: number): Promise<string>;
+};
