@@ -8,10 +8,10 @@ export type DatasetRow = { readonly id: string; readonly split: Split } & { read
 
 export type DatasetBucket = {
   readonly index: number;
-  /** zstd-compressed JSON Lines, rows sorted by id. */
+  /** zstd-compressed JSON Lines; rows by finest bucket (first byte of SHA-256 of the id), then by id. */
   readonly ref: ObjectRef;
   readonly rows: number;
-  /** Merkle root of the bucket's row digests. */
+  /** Merkle root (RFC 6962 hashing) over the roots of its finest buckets, and those over their rows' lines. */
   readonly digest: string;
   readonly labels: Readonly<Record<string, { readonly train: number; readonly evaluation: number }>>;
 };
@@ -30,7 +30,13 @@ export type DatasetManifest = {
   readonly rows: number;
   readonly counts: { readonly train: number; readonly evaluation: number };
   readonly labels: Readonly<Record<string, { readonly train: number; readonly evaluation: number }>>;
-  readonly exclusions: readonly { readonly reason: string; readonly rows: number; readonly exampleIds: readonly string[] }[];
+  /** Rows that the trainer cannot use, by bucket: field and what is wrong with it, how many, and some of their ids. */
+  readonly exclusions: readonly {
+    readonly bucket: number;
+    readonly reason: string;
+    readonly rows: number;
+    readonly exampleIds: readonly string[];
+  }[];
   /** Texts that carry two labels, and texts that occur more than once: counts and a few example ids, never text. */
   readonly conflicts: { readonly groups: number; readonly exampleIds: readonly string[] };
   readonly duplicates: { readonly rows: number; readonly exampleIds: readonly string[] };

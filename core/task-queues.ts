@@ -1,4 +1,10 @@
-/** One task queue a worker process. Workflows and light activities share `orchestrator`. */
-export const taskQueues = { orchestrator: 'orchestrator', dataset: 'dataset', training: 'training', sharding: 'sharding' } as const;
+/** One task queue a worker process, and one more for what must not wait behind a long training. Workflows and light activities share `orchestrator`. */
+export const taskQueues = {
+  orchestrator: 'orchestrator',
+  dataset: 'dataset',
+  training: 'training',
+  trainingControl: 'training-control',
+  sharding: 'sharding',
+} as const;
 export const tenantWorkflowType = 'tenantWorkflow';
 export const trainingRunType = 'trainingRun';

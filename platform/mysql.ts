@@ -1,4 +1,5 @@
-import mysql, { type Pool } from 'mysql2/promise';
+import type { Connection } from 'mysql2';
+import mysql, { type Pool, type PoolConnection, type RowDataPacket } from 'mysql2/promise';
 import type { Config } from './config.ts';
 
 export type { Pool, PoolConnection, ResultSetHeader, RowDataPacket } from 'mysql2/promise';
@@ -38,3 +39,15 @@ export const isUnavailable = (error: unknown): boolean =>
   /^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOTFOUND|EHOSTUNREACH|PROTOCOL_CONNECTION_LOST|PROTOCOL_ENQUEUE_AFTER_FATAL_ERROR|ER_SERVER_SHUTDOWN|ER_CON_COUNT_ERROR)$/.test(
     (error as { code?: string } | null)?.code ?? '',
   );
+
+/** Rows as they arrive, at most `ahead` of them in memory. */
+export function streamRows<T extends RowDataPacket>(
+  connection: PoolConnection,
+  sql: string,
+  values: readonly unknown[],
+  ahead = 256,
+): AsyncIterable<T> {
+  // The promise wrapper has no streams: the connection under it has.
+  const plain = (connection as unknown as { connection: Connection }).connection;
+  return plain.query(sql, [...values]).stream({ highWaterMark: ahead });
+}

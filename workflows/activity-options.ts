@@ -47,7 +47,7 @@ export const buildOptions = (tenantId: string): ActivityOptions => ({
 export const gateOptions = (tenantId: string): ActivityOptions => planOptions(tenantId);
 
 export const claimOptions = (tenantId: string): ActivityOptions => ({
-  taskQueue: taskQueues.training,
+  taskQueue: taskQueues.trainingControl,
   startToCloseTimeout: '30 seconds',
   scheduleToCloseTimeout: '1 hour',
   retry: bounded,
@@ -68,7 +68,7 @@ export const trainOptions = (tenantId: string): ActivityOptions => ({
 });
 
 export const discardOptions = (tenantId: string): ActivityOptions => ({
-  taskQueue: taskQueues.training,
+  taskQueue: taskQueues.trainingControl,
   startToCloseTimeout: '2 minutes',
   scheduleToCloseTimeout: '1 hour',
   retry: bounded,

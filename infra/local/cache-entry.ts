@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sleep } from '../../platform/clock.ts';
-import { isAlive, startTicksOf } from './process-identity.ts';
+import { isAlive, startTicksOf } from '../../platform/process-identity.ts';
 import type { ProvisionContext } from './provision-context.ts';
 
 /** Written last: a folder without it is an interrupted build. */

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, openSync, closeSync, readFileSync, renameSync, r
 import { dirname, join } from 'node:path';
 import type { Paths } from '../../platform/paths.ts';
 import { nowMs, sleep } from '../../platform/clock.ts';
-import { isAlive, startTicksOf } from './process-identity.ts';
+import { isAlive, startTicksOf } from '../../platform/process-identity.ts';
 import type { ProcessSpec } from './process-spec.ts';
 
 export type ProcessState = 'stopped' | 'starting' | 'running' | 'backoff' | 'stopping';

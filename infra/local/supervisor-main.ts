@@ -1,7 +1,7 @@
 import { serviceNames } from '../../core/process-names.ts';
 import { nowMs, sleep } from '../../platform/clock.ts';
 import { resolvePaths } from '../../platform/paths.ts';
-import { startTicksOf } from './process-identity.ts';
+import { startTicksOf } from '../../platform/process-identity.ts';
 import { StartProblems, startStack } from './stack.ts';
 import { type SupervisorState, writeState } from './supervisor-state.ts';
 

@@ -3,7 +3,7 @@ import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Paths } from '../../platform/paths.ts';
 import type { ConnectorState } from '../debezium/connector.ts';
-import { isAlive } from './process-identity.ts';
+import { isAlive } from '../../platform/process-identity.ts';
 import type { ProcessStatus } from './supervised-process.ts';
 
 /** What the supervisor writes for `mw status`, at every change. */

@@ -3,7 +3,7 @@ import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { sleep } from '../../platform/clock.ts';
 import type { Paths } from '../../platform/paths.ts';
-import { isAlive } from './process-identity.ts';
+import { isAlive } from '../../platform/process-identity.ts';
 import { StartProblems } from './stack.ts';
 import { readState, type SupervisorState } from './supervisor-state.ts';
 

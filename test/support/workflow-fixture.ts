@@ -51,6 +51,7 @@ export class WorkflowFixture {
       orchestrator: platform.control,
       dataset: platform.dataset,
       training: platform.training,
+      trainingControl: platform.training,
       sharding: platform.sharding,
     };
     for (const name of options.only ?? (Object.keys(taskQueues) as (keyof typeof taskQueues)[])) {

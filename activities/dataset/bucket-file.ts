@@ -1,0 +1,26 @@
+import { promisify } from 'node:util';
+import { zstdCompress, zstdDecompress } from 'node:zlib';
+import type { DatasetBucket } from '../../core/dataset.ts';
+import type { CustomizationKey } from '../../core/ids.ts';
+import { sha256Hex } from '../../platform/hash.ts';
+import { datasetBucketKey } from '../../store/keys.ts';
+import type { ObjectStore } from '../../store/object-store.ts';
+import type { ScannedBucket } from './scan-bucket.ts';
+
+const compress = promisify(zstdCompress);
+const decompress = promisify(zstdDecompress);
+
+/** Stores a bucket under the digest of its bytes: equal rows are stored once. */
+export async function writeBucket(store: ObjectStore, key: CustomizationKey, scanned: ScannedBucket): Promise<DatasetBucket> {
+  const { index, rows, digest, labels } = scanned;
+  const bytes = await compress(Buffer.from(rows.map(({ line }) => `${line}\n`).join(''), 'utf8'));
+  const sha256 = sha256Hex(bytes);
+  const { ref } = await store.putContent(datasetBucketKey(key, sha256), bytes, sha256);
+  return { index, ref, rows: rows.length, digest, labels };
+}
+
+/** Lines of a stored bucket, verified against its reference. */
+export async function readBucket(store: ObjectStore, bucket: DatasetBucket): Promise<string[]> {
+  const text = (await decompress(await store.read(bucket.ref))).toString('utf8');
+  return text.split('\n').filter((line) => line !== '');
+}

@@ -1,0 +1,96 @@
+import type { DatasetBucket, DatasetManifest, DatasetRef } from '../../core/dataset.ts';
+import { canonicalJson } from '../../core/json.ts';
+import { sha256Hex } from '../../platform/hash.ts';
+import type { RowDataPacket } from '../../platform/mysql.ts';
+import { datasetManifestKey } from '../../store/keys.ts';
+import type { DatasetActivities } from '../ports.ts';
+import { loadTrainingSettings } from '../registry/training-settings.ts';
+import { bucketCountFor, bucketsToRead } from './bucket-count.ts';
+import { readBucket, writeBucket } from './bucket-file.ts';
+import { atSnapshot } from './consistent-snapshot.ts';
+import type { DatasetDependencies } from './dataset-activities.ts';
+import { datasetOfRun, latestDataset, readManifest, registerDataset } from './dataset-registry.ts';
+import { rowShaper } from './dataset-row.ts';
+import { Exclusions } from './exclusions.ts';
+import { sumLabels } from './label-counts.ts';
+import { merkleRoot } from './merkle.ts';
+import { scanBucket } from './scan-bucket.ts';
+import { normalisedText } from './split.ts';
+import { TextGroups } from './text-groups.ts';
+
+/** Builds and registers the dataset of a run. Key: run. Everything before the registry row is content-addressed, so a repeated build stores nothing new. */
+export async function buildDataset(
+  dependencies: DatasetDependencies,
+  input: Parameters<DatasetActivities['buildDataset']>[0],
+): Promise<DatasetRef> {
+  const { pool, store, catalog, maxTextChars, beat } = dependencies;
+  const done = await datasetOfRun(pool, store, input);
+  if (done) return { ...done, bucketsRead: 0, bucketsReused: (await readManifest(store, done.manifest)).bucketCount };
+
+  const settings = await loadTrainingSettings(pool, catalog, input);
+  const parentRef = await latestDataset(pool, store, input);
+  const parent = parentRef && (await readManifest(store, parentRef.manifest));
+  const shape = rowShaper(settings.model, settings.splitSalt, maxTextChars);
+  const { tenantId, customizationId } = input;
+
+  const built = await atSnapshot(pool, async (connection, cut) => {
+    const [counted] = await connection.query<(RowDataPacket & { total: string })[]>(
+      'SELECT COUNT(*) AS total FROM modelwright.examples WHERE tenant_id = ? AND customization_id = ?',
+      [tenantId, customizationId],
+    );
+    const bucketCount = bucketCountFor(Number(counted[0]?.total ?? 0), parent?.bucketCount ?? null);
+    // Buckets of another width, or of another version of the business model, are no use: everything is read.
+    const reusable = parent?.bucketCount === bucketCount && parent.businessModel.version === settings.model.version ? parent : null;
+    const toRead = new Set(bucketsToRead(reusable ? input.dirtyBuckets : null, bucketCount));
+    const groups = new TextGroups();
+    const exclusions = new Exclusions();
+    const buckets: DatasetBucket[] = [];
+    for (let index = 0; index < bucketCount; index++) {
+      beat();
+      const kept = toRead.has(index) ? undefined : reusable?.buckets[index];
+      if (kept) {
+        buckets.push(kept);
+        for (const line of await readBucket(store, kept)) {
+          const { id, text, label } = JSON.parse(line) as { id: string; text?: unknown; label?: unknown };
+          if (typeof text === 'string') groups.add(id, normalisedText(text), typeof label === 'string' ? label : null);
+        }
+        continue;
+      }
+      const scanned = await scanBucket(connection, input, { index, bucketCount }, shape, beat);
+      for (const { id, key, label } of scanned.texts) groups.add(id, key, label);
+      exclusions.replace(index, scanned.excluded);
+      buckets.push(await writeBucket(store, input, scanned));
+    }
+    const labels = sumLabels(buckets.map((bucket) => bucket.labels));
+    const count = (side: 'train' | 'evaluation'): number => Object.values(labels).reduce((sum, counts) => sum + counts[side], 0);
+    const manifest: DatasetManifest = {
+      format: 'modelwright-dataset/1',
+      tenantId,
+      customizationId,
+      businessModel: { id: settings.model.id, version: settings.model.version },
+      number: (parentRef?.number ?? 0) + 1,
+      parent: parentRef?.number ?? null,
+      cut,
+      bucketCount,
+      buckets,
+      rows: buckets.reduce((sum, { rows }) => sum + rows, 0),
+      counts: { train: count('train'), evaluation: count('evaluation') },
+      labels,
+      exclusions: exclusions.list(reusable?.exclusions ?? [], toRead),
+      conflicts: groups.conflicts,
+      duplicates: groups.duplicates,
+      digest: merkleRoot(buckets.map(({ digest }) => Buffer.from(digest, 'hex'))).toString('hex'),
+    };
+    return { manifest, bucketsRead: toRead.size };
+  });
+
+  const bytes = Buffer.from(canonicalJson(JSON.parse(JSON.stringify(built.manifest))), 'utf8');
+  const sha256 = sha256Hex(bytes);
+  const { ref } = await store.putContent(datasetManifestKey(input, sha256), bytes, sha256);
+  await registerDataset(pool, input, built.manifest, ref);
+  // Of two builders of one run, the first that registered counts.
+  const registered = await datasetOfRun(pool, store, input);
+  const { manifest, bucketsRead } = built;
+  const own = { number: manifest.number, digest: manifest.digest, rows: manifest.rows, cut: manifest.cut, manifest: ref };
+  return { ...(registered ?? own), bucketsRead, bucketsReused: manifest.bucketCount - bucketsRead };
+}

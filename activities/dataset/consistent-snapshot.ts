@@ -1,0 +1,54 @@
+import type { Pool, PoolConnection, RowDataPacket } from '../../platform/mysql.ts';
+
+/** Attempts without a lock before writers are held up for an instant. */
+const freeAttempts = 5;
+/** Longest wait for writers' open transactions, seconds. */
+const lockWaitSeconds = 5;
+
+type GtidRow = RowDataPacket & { executed: string };
+
+async function executedGtids(connection: PoolConnection): Promise<string> {
+  const [rows] = await connection.query<GtidRow[]>('SELECT @@global.gtid_executed AS executed');
+  return (rows[0]?.executed ?? '').replaceAll(/\s/g, '');
+}
+
+const begin = 'START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY';
+
+/**
+ * Reads at one instant whose GTID set is known. No commit between the two readings of the set means that the snapshot is exactly that set;
+ * on a busy server a lock on the table makes it so.
+ */
+export async function atSnapshot<T>(pool: Pool, work: (connection: PoolConnection, cut: string) => Promise<T>): Promise<T> {
+  const connection = await pool.getConnection();
+  try {
+    await connection.query('SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ');
+    const result = await work(connection, await openSnapshot(pool, connection));
+    await connection.query('COMMIT');
+    connection.release();
+    return result;
+  } catch (error) {
+    connection.destroy();
+    throw error;
+  }
+}
+
+async function openSnapshot(pool: Pool, connection: PoolConnection): Promise<string> {
+  for (let attempt = 0; attempt < freeAttempts; attempt++) {
+    const before = await executedGtids(connection);
+    await connection.query(begin);
+    if ((await executedGtids(connection)) === before) return before;
+    await connection.query('ROLLBACK');
+  }
+  const locker = await pool.getConnection();
+  try {
+    await locker.query(`SET SESSION lock_wait_timeout = ${lockWaitSeconds}`);
+    await locker.query('LOCK TABLES modelwright.examples READ');
+    const cut = await executedGtids(connection);
+    await connection.query(begin);
+    await locker.query('UNLOCK TABLES');
+    return cut;
+  } finally {
+    // Its session settings are its own: it does not go back to the pool.
+    locker.destroy();
+  }
+}

@@ -1,0 +1,26 @@
+import type { Catalog } from '../../catalog/catalog.ts';
+import type { Pool } from '../../platform/mysql.ts';
+import type { ObjectStore } from '../../store/object-store.ts';
+import { withInfrastructure } from '../infrastructure.ts';
+import { evaluateGate } from '../gate/evaluate-gate.ts';
+import type { PredictVersion } from '../gate/predict-version.ts';
+import type { DatasetActivities } from '../ports.ts';
+import { buildDataset } from './build-dataset.ts';
+import { planDataset } from './plan-dataset.ts';
+
+export type DatasetDependencies = {
+  readonly pool: Pool;
+  readonly store: ObjectStore;
+  readonly catalog: Catalog;
+  readonly maxTextChars: number;
+  readonly predict: PredictVersion;
+  /** Says that the activity lives; throws when it is cancelled. */
+  readonly beat: () => void;
+};
+
+/** Activities of the task queue `dataset`. */
+export const createDatasetActivities = (dependencies: DatasetDependencies): DatasetActivities => ({
+  planDataset: (input) => withInfrastructure(() => planDataset(dependencies, input)),
+  buildDataset: (input) => withInfrastructure(() => buildDataset(dependencies, input)),
+  evaluateGate: (input) => withInfrastructure(() => evaluateGate(dependencies, input)),
+});

@@ -1,0 +1,54 @@
+import type { Pool, RowDataPacket } from '../../platform/mysql.ts';
+import { failure } from '../failure.ts';
+import type { ShardingActivities } from '../ports.ts';
+import { inTransaction } from '../registry/database.ts';
+
+type RunRow = RowDataPacket & { attempt: number; state: string };
+type VersionRow = RowDataPacket & { version: number; run_number: number };
+
+/** Registers the version: from this row on it exists. Key: run. An attempt that was replaced may not. */
+export const publishModel = (pool: Pool, input: Parameters<ShardingActivities['publishModel']>[0]): Promise<{ version: number }> =>
+  inTransaction(pool, async (connection) => {
+    const { tenantId, customizationId, run, attempt, dataset, sharded, metrics, verdict } = input;
+    const key = [tenantId, customizationId];
+    const [runs] = await connection.query<RunRow[]>(
+      'SELECT attempt, state FROM modelwright_control.runs WHERE tenant_id = ? AND customization_id = ? AND number = ? FOR UPDATE',
+      [...key, run],
+    );
+    const highest = runs[0]?.attempt;
+    if (highest === undefined)
+      throw failure('CustomizationGone', `run ${run} of ${customizationId} has no row: the customization was deleted`);
+    if (highest > attempt)
+      throw failure('Fenced', `attempt ${attempt} of run ${run} was replaced by attempt ${highest}: it must not publish`);
+    const [versions] = await connection.query<VersionRow[]>(
+      `SELECT version, run_number FROM modelwright_control.model_versions
+       WHERE tenant_id = ? AND customization_id = ? AND (run_number = ? OR version = ?) FOR UPDATE`,
+      [...key, run, sharded.version],
+    );
+    const own = versions.find(({ run_number }) => run_number === run);
+    if (own) return { version: own.version };
+    if (versions.length > 0)
+      throw failure('Fenced', `run ${versions[0]?.run_number} has published v${sharded.version}: run ${run} must not`);
+    await connection.query('INSERT INTO modelwright_control.model_versions SET ?', {
+      tenant_id: tenantId,
+      customization_id: customizationId,
+      version: sharded.version,
+      run_number: run,
+      attempt,
+      dataset_number: dataset.number,
+      parent: sharded.parent,
+      manifest_key: sharded.manifest.key,
+      manifest_sha256: sharded.manifest.sha256,
+      manifest_bytes: sharded.manifest.bytes,
+      bytes: sharded.bytes,
+      stored_bytes: sharded.storedBytes,
+      metrics: JSON.stringify(metrics),
+      verdict: JSON.stringify(verdict),
+    });
+    await connection.query(
+      `INSERT INTO modelwright_control.aliases (tenant_id, customization_id, alias, version) VALUES (?, ?, 'candidate', ?) AS new
+       ON DUPLICATE KEY UPDATE version = new.version, updated_at = UTC_TIMESTAMP(6)`,
+      [...key, sharded.version],
+    );
+    return { version: sharded.version };
+  });

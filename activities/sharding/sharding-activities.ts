@@ -1,0 +1,32 @@
+import type { Catalog } from '../../catalog/catalog.ts';
+import type { Pool } from '../../platform/mysql.ts';
+import type { PredictorClient } from '../../platform/predictor-client.ts';
+import type { ObjectStore } from '../../store/object-store.ts';
+import { withInfrastructure } from '../infrastructure.ts';
+import type { ShardingActivities } from '../ports.ts';
+import { publishModel } from './publish-model.ts';
+import { shardModel } from './shard-model.ts';
+
+export type ShardingDependencies = {
+  readonly pool: Pool;
+  readonly store: ObjectStore;
+  readonly catalog: Catalog;
+  readonly modelsDir: string;
+  readonly predictor: PredictorClient;
+  readonly beat: () => void;
+};
+
+/** Activities of the task queue `sharding`. */
+export const createShardingActivities = (dependencies: ShardingDependencies): ShardingActivities => ({
+  shardModel: (input) => withInfrastructure(() => shardModel(dependencies, input)),
+  publishModel: (input) => publishModel(dependencies.pool, input),
+  warmModel: async ({ tenantId, customizationId, version }) => {
+    try {
+      await dependencies.predictor.warm({ tenantId, customizationId, version });
+      return { warm: true };
+    } catch {
+      // A predictor that is away loads the version when it is asked for it.
+      return { warm: false };
+    }
+  },
+});

@@ -1,0 +1,73 @@
+import type { RunKey } from '../../core/ids.ts';
+import type { LabelMetrics } from '../../core/model.ts';
+import type { TrainingProgress } from '../../core/run.ts';
+import type { Json } from '../../core/json.ts';
+
+/** What a training job is told: the contract with the trainer package. */
+export type JobSpec = {
+  readonly jobName: string;
+  readonly tenantId: string;
+  readonly customizationId: string;
+  readonly run: number;
+  readonly attempt: number;
+  readonly businessModel: { readonly id: string; readonly version: string; readonly trainer: string };
+  readonly dataset: {
+    readonly digest: string;
+    readonly rows: number;
+    readonly buckets: readonly {
+      readonly index: number;
+      readonly url: string;
+      readonly sha256: string;
+      readonly bytes: number;
+      readonly rows: number;
+    }[];
+  };
+  readonly baseModel: { readonly name: string; readonly path: string };
+  readonly options: { readonly [name: string]: Json };
+  readonly overrides: { readonly batchDivisor: number; readonly learningRateDivisor: number };
+  readonly seed: number;
+  readonly threads: number;
+  /** Presigned addresses by file name: a job can write its own staging objects and nothing else. */
+  readonly outputs: Readonly<Record<string, string>>;
+  readonly workDir: string;
+};
+
+export const jobClasses = ['ok', 'invalid_data', 'bad_options', 'out_of_memory', 'diverged', 'storage', 'preempted', 'error'] as const;
+export type JobClass = (typeof jobClasses)[number];
+
+/** What the trainer leaves when it ends. */
+export type JobResult =
+  | {
+      readonly class: 'ok';
+      readonly metrics: {
+        readonly accuracy: number;
+        readonly macroF1: number;
+        readonly rows: { readonly train: number; readonly evaluation: number };
+        readonly perLabel: Readonly<Record<string, LabelMetrics>>;
+      };
+      readonly labels: readonly string[];
+      readonly files: readonly { readonly name: string; readonly sha256: string; readonly bytes: number }[];
+      readonly trainMs: number;
+      readonly encoder: 'base' | 'own';
+      readonly embeddingDim: number;
+      readonly maxTokens: number;
+    }
+  | { readonly class: Exclude<JobClass, 'ok'>; readonly message: string; readonly rows?: readonly string[] };
+
+/** How a job ended: with a result, or without one because it was killed or hung. */
+export type JobEnd =
+  | { readonly kind: 'result'; readonly result: JobResult }
+  | { readonly kind: 'killed'; readonly detail: string }
+  | { readonly kind: 'hang'; readonly detail: string };
+
+/** Where trainings run. Two engines, one contract: a local process, or a Kubernetes Job. */
+export type TrainingExecutor = {
+  /** Where the job's work folder is, as the job itself sees it. */
+  workDir(key: RunKey, attempt: number): string;
+  /** Starts the job, or adopts the one of that name that runs or has ended, and follows it to its end. Aborting stops following, not the job. */
+  follow(spec: JobSpec, onProgress: (progress: TrainingProgress) => void, signal: AbortSignal): Promise<JobEnd>;
+  /** Asks every job of the run to stop and write a checkpoint, and ends those that do not. */
+  stop(key: RunKey): Promise<void>;
+  /** Removes what the run's jobs left. */
+  discard(key: RunKey): Promise<void>;
+};

@@ -1,0 +1,131 @@
+import type { FailureType } from '../../core/failure-types.ts';
+import type { ObjectRef } from '../../core/object-ref.ts';
+import type { TrainingProgress } from '../../core/run.ts';
+import { nowMs } from '../../platform/clock.ts';
+import { stagingKey } from '../../store/keys.ts';
+import { readManifest } from '../dataset/dataset-registry.ts';
+import { failure } from '../failure.ts';
+import type { TrainingActivities, TrainingRef } from '../ports.ts';
+import { loadTrainingSettings } from '../registry/training-settings.ts';
+import { loadBaseModel } from './base-model.ts';
+import { completeClaim } from './claims.ts';
+import type { JobClass, JobEnd, JobSpec } from './executor.ts';
+import { type TrainingDependencies, baseModelName, trainerDigest } from './training-activities.ts';
+
+/** Presigned addresses hold as long as S3 lets them: a job may wait and run for days. */
+const addressSeconds = 7 * 86_400;
+/** The run's row shows progress at most this often. */
+const rowEveryMs = 1_000;
+/** A sign of life while the trainer says nothing, such as while it loads its libraries. */
+const beatEveryMs = 5_000;
+const stagedFiles = ['model.safetensors', 'eval.jsonl', 'encoder.onnx', 'result.json'];
+/** Ids of rows that a failure names. */
+const maxNamedRows = 20;
+
+const failureOf: Readonly<Record<Exclude<JobClass, 'ok'>, FailureType>> = {
+  invalid_data: 'InvalidData',
+  bad_options: 'BadOptions',
+  out_of_memory: 'OutOfMemory',
+  diverged: 'Diverged',
+  storage: 'Unavailable',
+  preempted: 'Preempted',
+  error: 'TrainingFailed',
+};
+
+/** Creates or adopts the job of (run, attempt) and follows it to its end. Key: job name. */
+export async function train(dependencies: TrainingDependencies, input: Parameters<TrainingActivities['train']>[0]): Promise<TrainingRef> {
+  const { pool, store, catalog, executor, modelsDir, threads, trainerSource } = dependencies;
+  const { beat, signal, cancelled } = dependencies.activity();
+  const { dataset, attempt, overrides } = input;
+  const settings = await loadTrainingSettings(pool, catalog, input);
+  const base = await loadBaseModel(modelsDir, baseModelName(settings.options));
+  const manifest = await readManifest(store, dataset.manifest);
+  const spec: JobSpec = {
+    jobName: `${input.tenantId}.${input.customizationId}.${input.run}.${attempt}`,
+    tenantId: input.tenantId,
+    customizationId: input.customizationId,
+    run: input.run,
+    attempt,
+    businessModel: { id: settings.model.id, version: settings.model.version, trainer: settings.model.trainer },
+    dataset: {
+      digest: dataset.digest,
+      rows: dataset.rows,
+      buckets: await Promise.all(
+        manifest.buckets.map(async ({ index, ref, rows }) => ({
+          index,
+          url: await store.presignGet(ref.key, addressSeconds),
+          sha256: ref.sha256,
+          bytes: ref.bytes,
+          rows,
+        })),
+      ),
+    },
+    baseModel: { name: base.name, path: base.folder },
+    options: settings.options,
+    overrides,
+    seed: Number(settings.options['seed'] ?? 7),
+    threads,
+    outputs: Object.fromEntries(
+      await Promise.all(
+        stagedFiles.map(async (file) => [file, await store.presignPut(stagingKey(input, attempt, file), addressSeconds)] as const),
+      ),
+    ),
+    workDir: executor.workDir(input, attempt),
+  };
+
+  let last: TrainingProgress | null = null;
+  let shownAtMs = 0;
+  let showing: Promise<unknown> = Promise.resolve();
+  const show = (progress: TrainingProgress): void => {
+    last = progress;
+    beat(progress);
+    if (nowMs() - shownAtMs < rowEveryMs) return;
+    shownAtMs = nowMs();
+    // What people see of the progress is worth no failure.
+    showing = pool
+      .query('UPDATE modelwright_control.runs SET progress = ? WHERE tenant_id = ? AND customization_id = ? AND number = ?', [
+        JSON.stringify(progress),
+        input.tenantId,
+        input.customizationId,
+        input.run,
+      ])
+      .catch(() => undefined);
+  };
+  beat(null);
+  const alive = setInterval(() => beat(last), beatEveryMs);
+  let end: JobEnd;
+  try {
+    end = await executor.follow(spec, show, signal);
+  } catch (error) {
+    if (cancelled()) await executor.stop(input);
+    throw error;
+  } finally {
+    clearInterval(alive);
+    await showing;
+  }
+  if (end.kind === 'killed') throw failure('Preempted', end.detail);
+  if (end.kind === 'hang') throw failure('Hang', end.detail);
+  const { result } = end;
+  if (result.class !== 'ok') {
+    const rows = result.rows?.length ? ` (examples ${result.rows.slice(0, maxNamedRows).join(', ')})` : '';
+    throw failure(failureOf[result.class], `${result.message}${rows}`);
+  }
+  const files: Record<string, ObjectRef> = {};
+  for (const { name, sha256, bytes } of result.files) {
+    const key = stagingKey(input, attempt, name);
+    const stored = await store.size(key);
+    if (stored !== bytes) throw failure('Corrupt', `staged ${name} has ${stored ?? 'no'} bytes, the trainer wrote ${bytes}`);
+    files[name] = { bucket: store.bucket, key, sha256, bytes };
+  }
+  await completeClaim(pool, input);
+  return {
+    jobName: spec.jobName,
+    trainerDigest: trainerDigest(trainerSource, base),
+    optionsDigest: settings.optionsDigest,
+    files,
+    metrics: result.metrics,
+    labels: result.labels.length,
+    encoder: result.encoder,
+    trainingMs: result.trainMs,
+  };
+}

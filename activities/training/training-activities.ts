@@ -1,0 +1,69 @@
+import type { Catalog } from '../../catalog/catalog.ts';
+import type { TrainingProgress } from '../../core/run.ts';
+import { sha256Hex } from '../../platform/hash.ts';
+import type { Pool } from '../../platform/mysql.ts';
+import { runPrefix } from '../../store/keys.ts';
+import type { ObjectStore } from '../../store/object-store.ts';
+import { withInfrastructure } from '../infrastructure.ts';
+import type { TrainingActivities } from '../ports.ts';
+import { loadTrainingSettings } from '../registry/training-settings.ts';
+import { type BaseModel, loadBaseModel } from './base-model.ts';
+import { claim, releaseClaim } from './claims.ts';
+import type { TrainingExecutor } from './executor.ts';
+import { train } from './train.ts';
+
+export type TrainingDependencies = {
+  readonly pool: Pool;
+  readonly store: ObjectStore;
+  readonly catalog: Catalog;
+  readonly executor: TrainingExecutor;
+  readonly modelsDir: string;
+  readonly threads: number;
+  /** Digest of the trainer's sources and libraries. */
+  readonly trainerSource: string;
+  readonly activity: () => {
+    /** Says that the activity lives, and how far it is. */
+    readonly beat: (progress: TrainingProgress | null) => void;
+    /** Aborts when the run is cancelled, and when this worker stops. */
+    readonly signal: AbortSignal;
+    /** Whether it is the run that was cancelled, and not the worker that stops. */
+    readonly cancelled: () => boolean;
+  };
+};
+
+/** The digest that stands for «what trains»: sources, libraries and the encoder that it starts from. */
+export const trainerDigest = (source: string, base: BaseModel): string => sha256Hex(`${source}\n${JSON.stringify(base.sha256)}`);
+
+export const baseModelName = (options: { readonly [name: string]: unknown }): string => String(options['baseModel'] ?? 'all-MiniLM-L6-v2');
+
+/** `train`, on the task queue `training`: as many at once as the worker has slots. */
+export const createTrainActivity = (dependencies: TrainingDependencies): Pick<TrainingActivities, 'train'> => ({
+  train: (input) => withInfrastructure(() => train(dependencies, input)),
+});
+
+/** The short ones, on a task queue of their own: a long training must not make them wait. */
+export const createTrainingControl = ({
+  pool,
+  store,
+  catalog,
+  executor,
+  modelsDir,
+  trainerSource,
+}: TrainingDependencies): Omit<TrainingActivities, 'train'> => ({
+  claimTraining: (input) =>
+    withInfrastructure(async () => {
+      const settings = await loadTrainingSettings(pool, catalog, input);
+      const base = await loadBaseModel(modelsDir, baseModelName(settings.options));
+      const digests = { dataset: input.dataset.digest, options: settings.optionsDigest, trainer: trainerDigest(trainerSource, base) };
+      return { duplicateOf: await claim(pool, input, digests, input.force) };
+    }),
+  discardTraining: (input) =>
+    withInfrastructure(async () => {
+      await executor.stop(input);
+      await executor.discard(input);
+      const staged: string[] = [];
+      for await (const { key } of store.list(runPrefix(input))) staged.push(key);
+      await store.delete(staged);
+      if (!input.keepClaim) await releaseClaim(pool, input);
+    }),
+});

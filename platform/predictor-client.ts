@@ -1,0 +1,56 @@
+import type { CustomizationKey } from '../core/ids.ts';
+import type { Config } from './config.ts';
+
+export type Prediction = {
+  readonly label: string;
+  readonly score: number;
+  /** The best labels, best first, as many as were asked for. */
+  readonly labels: readonly { readonly label: string; readonly score: number }[];
+};
+export type PredictRequest = CustomizationKey & {
+  readonly version: number;
+  readonly inputs: readonly { readonly text: string }[];
+  readonly topK?: number;
+};
+
+/** The predictor does not answer, or cannot load the version now: worth another try. */
+export class PredictorUnavailable extends Error {
+  override name = 'PredictorUnavailable';
+}
+/** The version is not one that the predictor can serve. */
+export class VersionNotServable extends Error {
+  override name = 'VersionNotServable';
+}
+
+export type PredictorClient = {
+  predict(request: PredictRequest): Promise<{ readonly version: number; readonly outputs: readonly Prediction[] }>;
+  /** Loads a version before it is asked. */
+  warm(request: CustomizationKey & { readonly version: number }): Promise<void>;
+};
+
+/** Loading a large model for the first time takes seconds; answering takes milliseconds. */
+const timeoutMs = 60_000;
+
+/** The predictor over loopback or the cluster's network, with the token that only our own processes have. */
+export function createPredictorClient(config: Pick<Config, 'predictorUrl' | 'internalToken'>): PredictorClient {
+  const post = async (path: string, body: unknown): Promise<unknown> => {
+    let response: Response;
+    try {
+      response = await fetch(`${config.predictorUrl}${path}`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${config.internalToken}`, 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+        signal: AbortSignal.timeout(timeoutMs),
+      });
+    } catch (error) {
+      throw new PredictorUnavailable('the predictor does not answer: see `mw status`', { cause: error });
+    }
+    if (response.ok) return await response.json();
+    const detail = ((await response.json().catch(() => null)) as { detail?: string } | null)?.detail ?? `status ${response.status}`;
+    throw response.status === 404 || response.status === 409 ? new VersionNotServable(detail) : new PredictorUnavailable(detail);
+  };
+  return {
+    predict: async (request) => (await post('/internal/predict', request)) as Awaited<ReturnType<PredictorClient['predict']>>,
+    warm: async (request) => void (await post('/internal/warm', request)),
+  };
+}

@@ -1,0 +1,57 @@
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { CustomizationKey } from '../core/ids.ts';
+import type { ModelManifest } from '../core/model.ts';
+import { randomUUID } from '../platform/clock.ts';
+import { sha256Hex } from '../platform/hash.ts';
+import type { Pool, RowDataPacket } from '../platform/mysql.ts';
+import type { ObjectStore } from '../store/object-store.ts';
+
+type VersionRow = RowDataPacket & { manifest_key: string; manifest_sha256: string; withdrawn_at: Date | null };
+
+/** The version does not exist, or must not serve. */
+export class NoSuchVersion extends Error {
+  override name = 'NoSuchVersion';
+}
+
+/** Published versions, read from the registry and the store, with a cache on disk that is verified when it is read. */
+export type ModelStore = {
+  manifest(key: CustomizationKey, version: number): Promise<ModelManifest>;
+  /** A shard or file: the bytes have the SHA-256 asked for, wherever they came from. */
+  bytes(part: { readonly key: string; readonly sha256: string }): Promise<Buffer>;
+  /** The same as a local file, for libraries that map files into memory. */
+  file(part: { readonly key: string; readonly sha256: string }): Promise<string>;
+};
+
+export function createModelStore(pool: Pool, store: ObjectStore, cacheDir: string): ModelStore {
+  const path = (sha256: string): string => join(cacheDir, sha256.slice(0, 2), sha256);
+  const bytes = async ({ key, sha256 }: { readonly key: string; readonly sha256: string }): Promise<Buffer> => {
+    const cached = await readFile(path(sha256)).catch(() => null);
+    if (cached && sha256Hex(cached) === sha256) return cached;
+    const read = Buffer.from(await store.read({ key, sha256 }));
+    await mkdir(dirname(path(sha256)), { recursive: true });
+    const temporary = `${path(sha256)}.${randomUUID()}`;
+    await writeFile(temporary, read);
+    await rename(temporary, path(sha256));
+    return read;
+  };
+  return {
+    bytes,
+    file: async (part) => {
+      await bytes(part);
+      return path(part.sha256);
+    },
+    manifest: async ({ tenantId, customizationId }, version) => {
+      const [rows] = await pool.query<VersionRow[]>(
+        `SELECT manifest_key, manifest_sha256, withdrawn_at FROM modelwright_control.model_versions
+         WHERE tenant_id = ? AND customization_id = ? AND version = ?`,
+        [tenantId, customizationId, version],
+      );
+      const row = rows[0];
+      if (!row) throw new NoSuchVersion(`customization ${customizationId} has no version v${version}`);
+      if (row.withdrawn_at) throw new NoSuchVersion(`v${version} of ${customizationId} was withdrawn`);
+      const text = await bytes({ key: row.manifest_key, sha256: row.manifest_sha256 });
+      return JSON.parse(text.toString('utf8')) as ModelManifest;
+    },
+  };
+}

@@ -1,0 +1,65 @@
+import type { ModelManifest } from '../core/model.ts';
+import type { CustomizationKey } from '../core/ids.ts';
+import type { Prediction, PredictRequest } from '../platform/predictor-client.ts';
+import { type Classifier, loadClassifier } from './classifier.ts';
+import { type Encoder, loadEncoder } from './encoder.ts';
+import { LruLoader } from './lru.ts';
+import type { ModelStore } from './model-store.ts';
+
+type Model = { readonly bytes: number; readonly manifest: ModelManifest; readonly classifier: Classifier };
+
+export type Predictor = {
+  predict(request: PredictRequest): Promise<{ readonly version: number; readonly outputs: readonly Prediction[] }>;
+  warm(request: CustomizationKey & { readonly version: number }): Promise<void>;
+  /** Bytes of loaded encoders and heads. */
+  readonly loadedBytes: () => number;
+};
+
+/** A graph takes about this many times its file in memory. */
+const encoderMemoryFactor = 1.5;
+
+/** Loads versions on demand and answers. Encoders are shared by their digest, whoever's model starts from them. */
+export function createPredictor(options: { readonly store: ModelStore; readonly cacheBytes: number; readonly threads: number }): Predictor {
+  const { store, cacheBytes, threads } = options;
+  const models = new LruLoader<Model>(cacheBytes / 4);
+  // A session in use must not be released under it: the garbage collector frees what is evicted.
+  const encoders = new LruLoader<Encoder>((cacheBytes * 3) / 4);
+
+  const model = (request: CustomizationKey & { readonly version: number }): Promise<Model> =>
+    models.get(JSON.stringify([request.tenantId, request.customizationId, request.version]), async () => {
+      const manifest = await store.manifest(request, request.version);
+      const classifier = await loadClassifier(store, manifest);
+      return { manifest, classifier, bytes: classifier.bytes + JSON.stringify(manifest).length };
+    });
+  const encoder = ({ files, encoder: info, version }: ModelManifest): Promise<Encoder> => {
+    const onnx = files.find(({ role }) => role === 'encoder-onnx');
+    const tokenizer = files.find(({ role }) => role === 'tokenizer');
+    if (!onnx || !tokenizer) throw new Error(`the manifest of v${version} has no encoder or no tokenizer`);
+    return encoders.get(`${onnx.sha256} ${tokenizer.sha256}`, async () =>
+      loadEncoder({
+        onnxPath: await store.file(onnx),
+        tokenizer: await store.bytes(tokenizer),
+        bytes: Math.round(onnx.bytes * encoderMemoryFactor),
+        threads,
+        prefix: info.prefix,
+        dim: info.dim,
+      }),
+    );
+  };
+  return {
+    predict: async (request) => {
+      const { manifest, classifier } = await model(request);
+      const { embed } = await encoder(manifest);
+      const embeddings = await embed(
+        request.inputs.map(({ text }) => text),
+        manifest.encoder.maxTokens,
+      );
+      return { version: manifest.version, outputs: embeddings.map((embedding) => classifier.classify(embedding, request.topK ?? 1)) };
+    },
+    warm: async (request) => {
+      const { manifest } = await model(request);
+      await (await encoder(manifest)).embed(['warm'], manifest.encoder.maxTokens);
+    },
+    loadedBytes: () => models.bytes + encoders.bytes,
+  };
+}

@@ -1,0 +1,81 @@
+import { timingSafeEqual } from 'node:crypto';
+import Fastify, { type FastifyInstance } from 'fastify';
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import { z } from 'zod';
+import { sha256Hex } from '../platform/hash.ts';
+import type { ReadinessCheck } from '../platform/health-server.ts';
+import { readiness } from '../platform/health-server.ts';
+import { StoreUnavailable } from '../store/object-store.ts';
+import { isUnavailable } from '../platform/mysql.ts';
+import { NoSuchVersion } from './model-store.ts';
+import type { Predictor } from './predictor.ts';
+
+const versionSchema = z.object({ tenantId: z.string(), customizationId: z.string(), version: z.number().int().positive() });
+const predictSchema = versionSchema.extend({
+  inputs: z
+    .array(z.object({ text: z.string() }))
+    .min(1)
+    .max(1_000),
+  topK: z.number().int().min(1).max(100).optional(),
+});
+const maxBodyBytes = 64 * 1024 * 1024;
+
+/** The predictor's internal routes, for our own processes only: they carry the internal token. */
+export function predictorServer(options: {
+  readonly predictor: Predictor;
+  readonly internalToken: string;
+  readonly registry: Registry;
+  readonly checks: readonly ReadinessCheck[];
+  readonly onError: (error: unknown) => void;
+}): FastifyInstance {
+  const { predictor, internalToken, registry, checks, onError } = options;
+  const expected = Buffer.from(sha256Hex(`Bearer ${internalToken}`));
+  const seconds = new Histogram({
+    name: 'mw_predict_seconds',
+    help: 'time of one predict request',
+    registers: [registry],
+    buckets: [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10],
+  });
+  const texts = new Counter({ name: 'mw_predict_texts_total', help: 'texts that were answered', registers: [registry] });
+  new Gauge({
+    name: 'mw_predictor_loaded_bytes',
+    help: 'memory of loaded encoders and heads',
+    registers: [registry],
+    collect() {
+      this.set(predictor.loadedBytes());
+    },
+  });
+  const app = Fastify({ bodyLimit: maxBodyBytes, logger: false });
+  app.addHook('onRequest', async (request, reply) => {
+    if (!request.url.startsWith('/internal/')) return;
+    const given = Buffer.from(sha256Hex(request.headers.authorization ?? ''));
+    if (!timingSafeEqual(given, expected)) await reply.code(401).send({ detail: 'the internal token is missing or wrong' });
+  });
+  app.setErrorHandler((error, _request, reply) => {
+    if (error instanceof z.ZodError) return reply.code(400).send({ detail: z.prettifyError(error) });
+    if (error instanceof NoSuchVersion) return reply.code(404).send({ detail: error.message });
+    if (error instanceof StoreUnavailable || isUnavailable(error))
+      return reply.code(503).send({ detail: 'the model cannot be loaded now: the store or the database is away' });
+    onError(error);
+    return reply.code(500).send({ detail: 'the model could not be loaded or run: see the log of the predictor' });
+  });
+  app.post('/internal/predict', async (request) => {
+    const { topK, ...body } = predictSchema.parse(request.body);
+    const stop = seconds.startTimer();
+    const answer = await predictor.predict({ ...body, ...(topK === undefined ? {} : { topK }) });
+    stop();
+    texts.inc(body.inputs.length);
+    return answer;
+  });
+  app.post('/internal/warm', async (request) => {
+    await predictor.warm(versionSchema.parse(request.body));
+    return { warm: true };
+  });
+  app.get('/livez', () => ({ live: true }));
+  app.get('/readyz', async (_request, reply) => {
+    const result = await readiness(checks);
+    return await reply.code(result.ready ? 200 : 503).send(result);
+  });
+  app.get('/metrics', async (_request, reply) => await reply.type(registry.contentType).send(await registry.metrics()));
+  return app;
+}

@@ -1,0 +1,48 @@
+import { createDatasetActivities } from '../activities/dataset/dataset-activities.ts';
+import { failure } from '../activities/failure.ts';
+import { loadCatalog } from '../catalog/catalog.ts';
+import { taskQueues } from '../core/task-queues.ts';
+import { createPool } from '../platform/mysql.ts';
+import { VersionNotServable, createPredictorClient } from '../platform/predictor-client.ts';
+import { createS3Client } from '../platform/s3.ts';
+import { createS3ObjectStore } from '../store/s3-object-store.ts';
+import { beatOfActivity, runWorker } from './activity-worker.ts';
+
+/** Each reads one bucket at a time: so many buckets are in memory at most. */
+const concurrentActivities = 4;
+
+await runWorker(
+  'dataset',
+  ({ settings }) => settings.MW_DATASET_PORT,
+  async (config) => {
+    const pool = createPool(config);
+    const predictor = createPredictorClient(config);
+    return {
+      workers: [
+        {
+          taskQueue: taskQueues.dataset,
+          maxConcurrentActivityTaskExecutions: concurrentActivities,
+          activities: createDatasetActivities({
+            pool,
+            store: createS3ObjectStore(createS3Client(config), config.s3.bucket),
+            catalog: loadCatalog(),
+            maxTextChars: config.settings.MW_MAX_TEXT_CHARS,
+            predict: async ({ tenantId, customizationId }, version, texts) => {
+              try {
+                return (await predictor.predict({ tenantId, customizationId, version, inputs: texts.map((text) => ({ text })) })).outputs;
+              } catch (error) {
+                if (error instanceof VersionNotServable) throw failure('Corrupt', `v${version} cannot be loaded: ${error.message}`, error);
+                throw failure('Unavailable', 'the predictor does not answer: see `mw status`', error);
+              }
+            },
+            beat: beatOfActivity,
+          }),
+          // An interrupted build costs a repeat of its scan; what it stored is found again.
+          shutdownGraceTime: '5 seconds',
+        },
+      ],
+      checks: [{ name: 'mysql', check: async () => void (await pool.query('SELECT 1')) }],
+      close: () => pool.end(),
+    };
+  },
+);

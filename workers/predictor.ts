@@ -1,0 +1,36 @@
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { Registry, collectDefaultMetrics } from 'prom-client';
+import { loadConfig } from '../platform/config.ts';
+import { runProcess } from '../platform/lifecycle.ts';
+import { createLogger } from '../platform/logger.ts';
+import { createPool } from '../platform/mysql.ts';
+import { createS3Client } from '../platform/s3.ts';
+import { createModelStore } from '../predictor/model-store.ts';
+import { createPredictor } from '../predictor/predictor.ts';
+import { predictorServer } from '../predictor/server.ts';
+import { createS3ObjectStore } from '../store/s3-object-store.ts';
+
+const config = loadConfig();
+const logger = createLogger('predictor', config.settings.MW_LOG_LEVEL);
+
+await runProcess(logger, async () => {
+  const { settings, paths, s3 } = config;
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const pool = createPool(config);
+  const store = createModelStore(
+    pool,
+    createS3ObjectStore(createS3Client(config), s3.bucket),
+    join(paths.processDir('predictor'), 'cache'),
+  );
+  const app = predictorServer({
+    predictor: createPredictor({ store, cacheBytes: settings.MW_PREDICTOR_CACHE_BYTES, threads: availableParallelism() }),
+    internalToken: config.internalToken,
+    registry,
+    checks: [{ name: 'mysql', check: async () => void (await pool.query('SELECT 1')) }],
+    onError: (error) => logger.error({ err: error }, 'a request failed'),
+  });
+  await app.listen({ host: settings.MW_BIND, port: settings.MW_PREDICTOR_PORT });
+  return [() => pool.end(), () => app.close()];
+});

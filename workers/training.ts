@@ -1,0 +1,57 @@
+import { join } from 'node:path';
+import { Context } from '@temporalio/activity';
+import { createProcessExecutor } from '../activities/adapters/process-executor.ts';
+import { sourceDigest } from '../activities/training/trainer-digest.ts';
+import { type TrainingDependencies, createTrainActivity, createTrainingControl } from '../activities/training/training-activities.ts';
+import { loadCatalog } from '../catalog/catalog.ts';
+import { taskQueues } from '../core/task-queues.ts';
+import { createPool } from '../platform/mysql.ts';
+import { projectDir } from '../platform/paths.ts';
+import { createS3Client } from '../platform/s3.ts';
+import { createS3ObjectStore } from '../store/s3-object-store.ts';
+import { runWorker } from './activity-worker.ts';
+
+await runWorker(
+  'training',
+  ({ settings }) => settings.MW_TRAINING_PORT,
+  async (config) => {
+    const pool = createPool(config);
+    const { paths, settings } = config;
+    const trainerDir = join(projectDir, 'trainer');
+    const dependencies: TrainingDependencies = {
+      pool,
+      store: createS3ObjectStore(createS3Client(config), config.s3.bucket),
+      catalog: loadCatalog(),
+      executor: createProcessExecutor({ jobsDir: paths.jobsDir, python: paths.trainerPython, trainerDir }),
+      modelsDir: paths.modelsDir,
+      threads: settings.MW_TRAINER_THREADS,
+      trainerSource: sourceDigest(trainerDir),
+      activity: () => {
+        const context = Context.current();
+        return {
+          beat: (progress) => context.heartbeat(progress),
+          signal: context.cancellationSignal,
+          cancelled: () => context.cancellationDetails?.cancelRequested === true,
+        };
+      },
+    };
+    return {
+      workers: [
+        {
+          taskQueue: taskQueues.training,
+          maxConcurrentActivityTaskExecutions: settings.MW_TRAINING_SLOTS,
+          activities: createTrainActivity(dependencies),
+          // The job goes on without the worker, and the next one adopts it.
+          shutdownGraceTime: '1 second',
+        },
+        {
+          taskQueue: taskQueues.trainingControl,
+          activities: createTrainingControl(dependencies),
+          shutdownGraceTime: '10 seconds',
+        },
+      ],
+      checks: [{ name: 'mysql', check: async () => void (await pool.query('SELECT 1')) }],
+      close: () => pool.end(),
+    };
+  },
+);
