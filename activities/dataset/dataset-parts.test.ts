@@ -1,0 +1,158 @@
+import { createHash } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import { loadCatalog } from '../../catalog/catalog.ts';
+import { noBuckets, withBucket } from '../../core/dirty-buckets.ts';
+import { bucketCountFor, bucketsToRead, fineRange } from './bucket-count.ts';
+import { rowShaper } from './dataset-row.ts';
+import { Exclusions } from './exclusions.ts';
+import { missingData, sumLabels } from './label-counts.ts';
+import { leafDigest, merkleRoot } from './merkle.ts';
+import { evaluationShare, normalisedText, splitOf } from './split.ts';
+import { TextGroups } from './text-groups.ts';
+
+const model = loadCatalog().get('text-classification');
+if (!model) throw new Error('the catalogue lacks text-classification');
+
+describe('the Merkle root', () => {
+  const digests = (n: number): Buffer[] => Array.from({ length: n }, (_, i) => leafDigest(`row ${i}`));
+
+  it('equals the tree of RFC 6962 for three leaves', () => {
+    const [a, b, c] = digests(3) as [Buffer, Buffer, Buffer];
+    const node = (l: Buffer, r: Buffer): Buffer =>
+      createHash('sha256')
+        .update(Buffer.from([1]))
+        .update(l)
+        .update(r)
+        .digest();
+    expect(merkleRoot([a, b, c])).toEqual(node(node(a, b), c));
+  });
+
+  it('is the same however a power of two of leaves is cut into even parts', () => {
+    const leaves = digests(256);
+    for (const parts of [1, 2, 16, 256]) {
+      const size = 256 / parts;
+      const roots = Array.from({ length: parts }, (_, i) => merkleRoot(leaves.slice(i * size, (i + 1) * size)));
+      expect(merkleRoot(roots)).toEqual(merkleRoot(leaves));
+    }
+  });
+
+  it('changes with the order, and an inner node does not pass for a row', () => {
+    const [a, b] = digests(2) as [Buffer, Buffer];
+    expect(merkleRoot([a, b])).not.toEqual(merkleRoot([b, a]));
+    expect(leafDigest(Buffer.concat([a, b]))).not.toEqual(merkleRoot([a, b]));
+  });
+});
+
+describe('the split', () => {
+  it('gives about the evaluation share to evaluation, and another salt another choice', () => {
+    const side = (salt: string): string[] => Array.from({ length: 4_000 }, (_, i) => splitOf(salt, `text ${i}`));
+    const share = side('a').filter((split) => split === 'evaluation').length / 4_000;
+    expect(Math.abs(share - evaluationShare)).toBeLessThan(0.02);
+    expect(side('a')).not.toEqual(side('b'));
+    expect(side('a')).toEqual(side('a'));
+  });
+
+  it('takes texts that differ in case, width, punctuation or white space for one', () => {
+    expect(normalisedText('  Where is\tmy CARD?! ')).toBe(normalisedText('where is my card'));
+    expect(normalisedText('Ｃａｒｄ')).toBe('card');
+    expect(normalisedText('カード, 届く?')).toBe('カード 届く');
+    expect(normalisedText('!?')).toBe('!?');
+    expect(normalisedText('naïve')).not.toBe(normalisedText('naive'));
+  });
+});
+
+describe('a row of the table', () => {
+  const shape = rowShaper(model, 'salt', 100);
+  it('keeps what the trainer learns from, and neither group nor pinned split', () => {
+    expect(shape('a', { text: 'Hello', label: 'x', weight: 2, group: 'g', split: 'train' })).toMatchObject({
+      used: true,
+      row: { id: 'a', split: 'train', text: 'Hello', label: 'x', weight: 2 },
+    });
+    expect(JSON.stringify(shape('a', { text: 'Hello', label: 'x', group: 'g' }))).not.toContain('"group"');
+  });
+
+  it('goes where its group goes, whatever its text', () => {
+    for (let i = 0; i < 20; i++) {
+      const sides = ['one', 'two', 'three'].map((text) => {
+        const shaped = shape(text, { text, label: 'x', group: `g${i}` });
+        return shaped.used ? shaped.row.split : shaped.reason;
+      });
+      expect(new Set(sides).size).toBe(1);
+    }
+  });
+
+  it('is left out with the field and the kind of mistake, never with its content', () => {
+    for (const content of [
+      { text: 'secret words' },
+      { text: 5, label: 'x' },
+      { text: 'secret words', label: 'x', extra: 1 },
+      null,
+      'secret words',
+    ]) {
+      const shaped = shape('a', content);
+      expect(shaped.used).toBe(false);
+      expect(JSON.stringify(shaped)).not.toContain('secret');
+    }
+    expect(shape('a', { text: '  ', label: 'x' })).toEqual({ used: false, reason: '/text blank' });
+    expect(shape('a', { text: 'x'.repeat(300), label: 'x' })).toEqual({ used: false, reason: '/text too_big' });
+  });
+});
+
+describe('buckets', () => {
+  it('grow with the rows, are a power of two, and stay as they are while they fit', () => {
+    expect([0, 1_000, 1_001, 5_000, 10_000_000].map((rows) => bucketCountFor(rows, null))).toEqual([1, 1, 2, 8, 256]);
+    expect(bucketCountFor(3_500, 1)).toBe(1);
+    expect(bucketCountFor(4_001, 1)).toBe(8);
+    expect(bucketCountFor(10, 16)).toBe(1);
+    expect(bucketCountFor(5_000, 16)).toBe(16);
+  });
+
+  it('cover the finest buckets without gap or overlap', () => {
+    const covered = Array.from({ length: 8 }, (_, i) => fineRange(i, 8)).flatMap(({ first, last }) =>
+      Array.from({ length: last - first + 1 }, (_, i) => first + i),
+    );
+    expect(covered).toEqual(Array.from({ length: 256 }, (_, i) => i));
+  });
+
+  it('are read where a finest bucket is dirty, all of them when nothing is known', () => {
+    expect(bucketsToRead(withBucket(withBucket(noBuckets, 0), 200), 16)).toEqual([0, 12]);
+    expect(bucketsToRead(null, 4)).toEqual([0, 1, 2, 3]);
+    expect(bucketsToRead(noBuckets, 4)).toEqual([]);
+  });
+});
+
+describe('counts', () => {
+  it('add up by label, and say what is missing', () => {
+    const labels = sumLabels([{ b: { train: 5, evaluation: 1 } }, { a: { train: 8, evaluation: 0 }, b: { train: 1, evaluation: 0 } }]);
+    expect(labels).toEqual({ a: { train: 8, evaluation: 0 }, b: { train: 6, evaluation: 1 } });
+    expect(missingData(labels, { labels: 2, examplesPerLabel: 7 })).toEqual([]);
+    expect(missingData(labels, { labels: 2, examplesPerLabel: 8 })).toEqual([
+      'at least 2 labels with 8 examples each are needed, 1 has that many ("b" has 7)',
+    ]);
+    expect(missingData({}, { labels: 2, examplesPerLabel: 8 })[0]).toContain('0 have that many');
+  });
+
+  it('tell repeated texts from contradicting ones', () => {
+    const groups = new TextGroups();
+    groups.add('1', 'a', 'x');
+    groups.add('2', 'a', 'x');
+    groups.add('3', 'b', 'x');
+    groups.add('4', 'b', 'y');
+    groups.add('5', 'c', 'x');
+    expect(groups.duplicates).toEqual({ rows: 2, exampleIds: ['2', '4'] });
+    expect(groups.conflicts).toEqual({ groups: 1, exampleIds: ['3', '4'] });
+  });
+
+  it('carry exclusions of buckets that were not read again over from the parent', () => {
+    const exclusions = new Exclusions();
+    exclusions.replace(1, [{ id: 'q', reason: '/text blank' }]);
+    const parent = [
+      { bucket: 0, reason: '/label invalid_type', rows: 1, exampleIds: ['p'] },
+      { bucket: 1, reason: '/label invalid_type', rows: 1, exampleIds: ['old'] },
+    ];
+    expect(exclusions.list(parent, new Set([1])).map(({ bucket, exampleIds }) => [bucket, ...exampleIds])).toEqual([
+      [0, 'p'],
+      [1, 'q'],
+    ]);
+  });
+});

@@ -1,0 +1,60 @@
+import type { RunState } from '../core/run.ts';
+import type { GateVerdict, TrainingMetrics } from '../core/model.ts';
+
+/** Answers of the API, as far as the CLI reads them. */
+export type Page<T> = { readonly items: readonly T[]; readonly nextCursor: string | null };
+
+export type ImportReport = {
+  readonly stored: number;
+  readonly updated: number;
+  readonly rejected: number;
+  readonly errors: readonly { readonly line: number; readonly pointer: string; readonly message: string }[];
+  readonly commits: readonly (string | null)[];
+};
+
+export type Receipt = {
+  readonly commit: string;
+  readonly committedAt: string | null;
+  readonly stations: readonly { readonly name: string; readonly at: string | null; readonly detail?: string | null }[];
+  readonly version?: number | null;
+  readonly run?: number | null;
+  readonly reason?: string | null;
+};
+
+export type Run = {
+  readonly number: number;
+  readonly state: RunState;
+  readonly trigger: string;
+  readonly reason?: string | null;
+  readonly failureClass?: string | null;
+  readonly dataset: unknown;
+  readonly progress: {
+    readonly phase?: string;
+    readonly step: number;
+    readonly steps: number;
+    readonly loss: number | null;
+    readonly etaMs: number | null;
+  } | null;
+  readonly metrics: TrainingMetrics | null;
+  readonly verdict: GateVerdict | null;
+  readonly version?: number | null;
+  readonly startedAt: string | null;
+  readonly endedAt: string | null;
+  readonly stages: readonly { readonly name: string; readonly startedAt: string; readonly endedAt: string | null }[];
+};
+
+export type ModelVersion = {
+  readonly version: number;
+  readonly run: number;
+  readonly dataset: { readonly digest: string; readonly rows: number; readonly cut: string };
+  readonly metrics: TrainingMetrics;
+  readonly verdict: GateVerdict;
+  readonly aliases: readonly string[];
+  readonly bytes: number;
+  readonly storedBytes: number;
+};
+
+export type Predictions = {
+  readonly version: number;
+  readonly outputs: readonly { readonly label: string; readonly score: number }[];
+};

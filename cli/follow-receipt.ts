@@ -1,0 +1,68 @@
+import { nowMs, sleep } from '../platform/clock.ts';
+import { type ApiClient, ApiProblem } from './api-client.ts';
+import type { Receipt, Run } from './api-types.ts';
+import { type Screen, bar } from './screen.ts';
+import { duration } from './wording.ts';
+
+const pollMs = 200;
+/** The API may be restarting: it is asked again for this long. */
+const patienceMs = 60_000;
+const labelWidth = 11;
+
+/** What became of a commit: a version serves it, or the reason why none will. */
+export type Followed = { readonly receipt: Receipt; readonly servedBy: number | null };
+
+export function stationLine(station: Receipt['stations'][number], committedAt: string | null): string {
+  const after =
+    station.at === null || committedAt === null ? '' : `+${duration(Math.max(0, Date.parse(station.at) - Date.parse(committedAt)))}`;
+  return `  ${station.name.padEnd(labelWidth)} ${(station.name === 'committed' ? (station.at ?? '') : after).padEnd(26)} ${station.detail ?? ''}`.trimEnd();
+}
+
+/** Shows a commit on its way through the stations until a version serves it or a reason ends it. */
+export async function followReceipt(
+  api: ApiClient,
+  customization: string,
+  commit: string,
+  screen: Screen,
+  signal: AbortSignal,
+): Promise<Followed> {
+  const shown = new Set<string>();
+  let lostSince: number | null = null;
+  for (;;) {
+    signal.throwIfAborted();
+    try {
+      const receipt = await api.call<Receipt>('GET', `/v1/receipts/${commit}`);
+      lostSince = null;
+      for (const station of receipt.stations) {
+        if (station.at === null || shown.has(station.name)) continue;
+        shown.add(station.name);
+        screen.line(stationLine(station, receipt.committedAt));
+      }
+      if (shown.has('serving')) return { receipt, servedBy: receipt.version ?? null };
+      if (receipt.reason) return { receipt, servedBy: null };
+      if (receipt.run) await showRun(api, customization, receipt.run, screen);
+      else screen.changing('waiting', '  waiting for the quiet period to pass');
+    } catch (error) {
+      if (!(error instanceof ApiProblem) || (error.status !== 0 && error.status < 500 && error.status !== 404)) throw error;
+      lostSince ??= nowMs();
+      if (nowMs() - lostSince > patienceMs) throw error;
+    }
+    await sleep(pollMs, undefined, { signal });
+  }
+}
+
+async function showRun(api: ApiClient, customization: string, number: number, screen: Screen): Promise<void> {
+  const { state, progress, reason } = await api.call<Run>('GET', `/v1/customizations/${customization}/runs/${number}`);
+  if (state !== 'training' || !progress) {
+    screen.changing(state, `  run ${number}: ${state}${reason && state === 'failed' ? ` (${reason})` : ''}`);
+    return;
+  }
+  const { phase = 'train', step, steps, loss, etaMs } = progress;
+  const facts = [
+    `${phase} ${bar(step, steps)}`,
+    `step ${step}/${steps}`,
+    ...(loss === null ? [] : [`loss ${loss.toFixed(4)}`]),
+    ...(etaMs === null ? [] : [`${duration(etaMs)} left`]),
+  ];
+  screen.changing(phase, `  run ${number}: ${facts.join('  ')}`);
+}

@@ -1,0 +1,50 @@
+import { nowMs } from '../platform/clock.ts';
+
+/** Without a terminal, a line that changes is printed this often. */
+const plainEveryMs = 2_000;
+
+/** Lines that stay, and one that changes in place: on a terminal it is overwritten, elsewhere it is printed now and then. */
+export class Screen {
+  readonly #live: boolean;
+  #changing = false;
+  #lastPlain: { key: string; atMs: number } = { key: '', atMs: 0 };
+
+  constructor(live: boolean) {
+    this.#live = live;
+  }
+
+  get live(): boolean {
+    return this.#live;
+  }
+
+  line(text = ''): void {
+    this.#clear();
+    process.stdout.write(`${text}\n`);
+  }
+
+  /** `key` names what changes: a new key is always shown. */
+  changing(key: string, text: string): void {
+    if (this.#live) {
+      this.#clear();
+      process.stdout.write(text.slice(0, (process.stdout.columns || 100) - 1));
+      this.#changing = true;
+      return;
+    }
+    if (this.#lastPlain.key === key && nowMs() - this.#lastPlain.atMs < plainEveryMs) return;
+    this.#lastPlain = { key, atMs: nowMs() };
+    process.stdout.write(`${text}\n`);
+  }
+
+  #clear(): void {
+    if (this.#changing) process.stdout.write('\r\u001B[2K');
+    this.#changing = false;
+  }
+}
+
+const barCells = 24;
+
+export function bar(done: number, total: number): string {
+  const share = total === 0 ? 1 : Math.min(1, done / total);
+  const full = Math.round(share * barCells);
+  return `[${'#'.repeat(full)}${'.'.repeat(barCells - full)}] ${String(Math.round(share * 100)).padStart(3)} %`;
+}
