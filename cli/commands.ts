@@ -1,8 +1,21 @@
 import type { RegisterCommand } from './command.ts';
 import { registerConfig } from './config.ts';
+import {
+  registerCreate,
+  registerModels,
+  registerPredict,
+  registerPromote,
+  registerReceipt,
+  registerRetrain,
+  registerRuns,
+  registerSubmit,
+  registerTenant,
+} from './customize.ts';
+import { registerDemo } from './demo/command.ts';
 import { registerDoctor } from './doctor.ts';
 import { registerDown } from './down.ts';
 import { registerLogs } from './logs.ts';
+import { registerPull } from './pull.ts';
 import { registerReset } from './reset.ts';
 import { registerStatus } from './status.ts';
 import { registerTest } from './test.ts';
@@ -10,6 +23,7 @@ import { registerUp } from './up.ts';
 
 /** Every command, in the order of `mw --help`. */
 export const commands: readonly RegisterCommand[] = [
+  registerDemo,
   registerUp,
   registerDown,
   registerStatus,
@@ -17,5 +31,15 @@ export const commands: readonly RegisterCommand[] = [
   registerDoctor,
   registerReset,
   registerConfig,
+  registerTenant,
+  registerCreate,
+  registerSubmit,
+  registerReceipt,
+  registerRuns,
+  registerModels,
+  registerPredict,
+  registerRetrain,
+  registerPromote,
+  registerPull,
   registerTest,
 ];

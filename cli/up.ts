@@ -1,4 +1,4 @@
-import { engineProvisioners } from '../infra/local/provisioners.ts';
+import { engineProvisioners, trainerProvisioners } from '../infra/local/provisioners.ts';
 import { provisionAll } from '../infra/local/provision.ts';
 import { ensureSecrets } from '../infra/local/secrets.ts';
 import { startSupervisor } from '../infra/local/supervisor.ts';
@@ -6,18 +6,20 @@ import { parseSettings } from '../platform/config.ts';
 import { resolvePaths } from '../platform/paths.ts';
 import type { RegisterCommand } from './command.ts';
 
-export async function bringUp(enginesOnly: boolean): Promise<void> {
+/** Provisions what is missing and starts what does not run; an aborted signal ends the waiting, not what has been started. */
+export async function bringUp(enginesOnly: boolean, signal: AbortSignal = new AbortController().signal): Promise<void> {
   const settings = parseSettings(process.env);
   const paths = resolvePaths(process.env);
   const live = process.stdout.isTTY;
-  await provisionAll(engineProvisioners, paths, new AbortController().signal, live);
+  await provisionAll(enginesOnly ? engineProvisioners : [...engineProvisioners, ...trainerProvisioners], paths, signal, live);
   const secrets = await ensureSecrets(paths);
+  signal.throwIfAborted();
   const told = new Set<string>();
-  await startSupervisor(paths, enginesOnly, (state) => {
-    for (const { name, state: now } of state.processes) {
+  await startSupervisor(paths, enginesOnly, signal, (state) => {
+    for (const { name, pid, state: now } of state.processes) {
       if (now !== 'running' || told.has(name)) continue;
       told.add(name);
-      console.log(`  ${name} is ready`);
+      console.log(`  ${name} is ready (pid ${pid})`);
     }
   });
   if (!enginesOnly) console.log(`API           http://127.0.0.1:${settings.MW_API_PORT}  (reference: /docs)`);

@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 
@@ -17,15 +19,22 @@ export type Paths = {
   readonly jobsDir: string;
   /** Folders of base encoders in Hugging Face layout, one an encoder name. */
   readonly modelsDir: string;
+  readonly trainerEnv: string;
   readonly trainerPython: string;
 };
 
-export const trainerEnvVersion = '1';
-export const baseModelsVersion = '1';
+/** The trainer's environment is named by what is in it. */
+const trainerEnvName = (): string =>
+  `trainer-env-${createHash('sha256')
+    .update(readFileSync(join(projectDir, 'trainer/requirements.txt')))
+    .digest('hex')
+    .slice(0, 12)}`;
+const baseModelsVersion = '1';
 
 export function resolvePaths(env: Readonly<Record<string, string | undefined>>): Paths {
   const home = resolve(env['MW_HOME'] ?? join(projectDir, '.modelwright'));
   const cache = resolve(env['MW_CACHE_DIR'] ?? join(env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'modelwright'));
+  const trainerEnv = join(cache, trainerEnvName());
   return {
     home,
     cache,
@@ -35,6 +44,7 @@ export function resolvePaths(env: Readonly<Record<string, string | undefined>>):
     logFile: (name) => join(home, 'logs', `${name}.log`),
     jobsDir: join(home, 'jobs'),
     modelsDir: env['MW_MODELS_DIR'] ?? join(cache, `models-${baseModelsVersion}`),
-    trainerPython: env['MW_TRAINER_PYTHON'] ?? join(cache, `trainer-env-${trainerEnvVersion}`, 'bin', 'python'),
+    trainerEnv,
+    trainerPython: env['MW_TRAINER_PYTHON'] ?? join(trainerEnv, 'bin', 'python'),
   };
 }

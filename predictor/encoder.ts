@@ -37,7 +37,7 @@ export async function loadEncoder(parts: {
       });
     });
     const shape = [rows.length, width];
-    const { embedding } = await session.run({
+    const { sentence_embedding: embedding } = await session.run({
       input_ids: new Tensor('int64', ids, shape),
       attention_mask: new Tensor('int64', mask, shape),
     });

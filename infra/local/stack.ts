@@ -1,3 +1,4 @@
+import { stopLocalJobs } from '../../activities/adapters/stop-jobs.ts';
 import { type EngineName, engineNames, type ProcessName, type ServiceName, serviceNames } from '../../core/process-names.ts';
 import { sleep } from '../../platform/clock.ts';
 import { type Config, loadConfig } from '../../platform/config.ts';
@@ -40,6 +41,8 @@ export type StackOptions = {
   readonly engines?: readonly EngineName[];
   readonly services?: readonly ServiceName[];
   readonly onEvent?: (message: string) => void;
+  /** Called once, before anything is started, with what tells the state of everything from then on. */
+  readonly onStatus?: (status: Stack['status']) => void;
 };
 
 /** Starts the engines and services, each as soon as what it needs is ready, and keeps them running until `stop`. */
@@ -67,10 +70,16 @@ export async function startStack(options: StackOptions): Promise<Stack> {
 
   const stopping = new AbortController();
   let connector: ConnectorState | null = null;
+  const status: Stack['status'] = () => ({ processes: [...processes.values()].map((process) => process.status), connector });
+  options.onStatus?.(status);
   const stop = async (): Promise<void> => {
     stopping.abort();
     await watching.catch(() => undefined);
-    for (const spec of [...specs].reverse()) await processes.get(spec.name)?.stop();
+    for (const spec of [...specs].reverse()) {
+      await processes.get(spec.name)?.stop();
+      // Jobs outlive a worker that is killed; they do not outlive the stack.
+      if (spec.name === 'training') await stopLocalJobs(config.paths.jobsDir);
+    }
   };
   const watchConnector = async (): Promise<void> => {
     while (!stopping.signal.aborted) {
@@ -111,7 +120,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   };
   return {
     config,
-    status: () => ({ processes: [...processes.values()].map((process) => process.status), connector }),
+    status,
     kill: (name, signal) => find(name).kill(signal),
     pause: (name) => find(name).stop(),
     resume: (name) => find(name).start(),

@@ -2,13 +2,13 @@ import { serviceNames } from '../../core/process-names.ts';
 import { nowMs, sleep } from '../../platform/clock.ts';
 import { resolvePaths } from '../../platform/paths.ts';
 import { startTicksOf } from '../../platform/process-identity.ts';
-import { StartProblems, startStack } from './stack.ts';
+import { type Stack, StartProblems, startStack } from './stack.ts';
 import { type SupervisorState, writeState } from './supervisor-state.ts';
 
 /** The background process of `mw up`: starts the stack, keeps it running, and stops it on SIGTERM. */
 const paths = resolvePaths(process.env);
 const enginesOnly = process.argv.includes('--engines-only');
-const writeEveryMs = 500;
+const writeEveryMs = 250;
 
 let asked = false;
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
@@ -21,21 +21,33 @@ const write = async (state: Partial<SupervisorState> & Pick<SupervisorState, 'ph
   await writeState(paths, { ...base, processes: [], connector: null, ...state });
 
 await write({ phase: 'starting' });
+let phase: SupervisorState['phase'] = 'starting';
+let status: Stack['status'] = () => ({ processes: [], connector: null });
+let ended = false;
+const telling = (async () => {
+  while (!ended) {
+    await write({ phase, ...status() });
+    await sleep(writeEveryMs);
+  }
+})();
 try {
   const stack = await startStack({
     env: process.env,
     services: enginesOnly ? [] : serviceNames,
     onEvent: (message) => console.log(`${new Date(nowMs()).toISOString()} ${message}`),
+    onStatus: (tell) => (status = tell),
   });
-  while (!asked) {
-    await write({ phase: 'running', ...stack.status() });
-    await sleep(writeEveryMs);
-  }
-  await write({ phase: 'stopping', ...stack.status() });
+  phase = 'running';
+  while (!asked) await sleep(writeEveryMs);
+  phase = 'stopping';
   await stack.stop();
-  await write({ phase: 'stopping', ...stack.status() });
+  ended = true;
+  await telling;
+  await write({ phase: 'stopping', ...status() });
   process.exit(0);
 } catch (error) {
+  ended = true;
+  await telling;
   const problems = error instanceof StartProblems ? error.problems : [error instanceof Error ? error.message : String(error)];
   console.error(problems.join('\n'));
   await write({ phase: 'failed', problems });

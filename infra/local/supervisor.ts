@@ -12,7 +12,12 @@ const startDeadlineMs = 300_000;
 const stopDeadlineMs = 120_000;
 
 /** Starts the supervisor in the background and waits until everything is ready. Returns at once when it runs already. */
-export async function startSupervisor(paths: Paths, enginesOnly: boolean, onState: (state: SupervisorState) => void): Promise<void> {
+export async function startSupervisor(
+  paths: Paths,
+  enginesOnly: boolean,
+  signal: AbortSignal,
+  onState: (state: SupervisorState) => void,
+): Promise<void> {
   const before = readState(paths);
   if (before?.alive && before.state.phase === 'running') return;
   let pid = before?.alive ? before.state.pid : 0;
@@ -34,7 +39,7 @@ export async function startSupervisor(paths: Paths, enginesOnly: boolean, onStat
     pid = child.pid ?? 0;
   }
   for (let waitedMs = 0; waitedMs < startDeadlineMs; waitedMs += pollMs) {
-    await sleep(pollMs);
+    await sleep(pollMs, undefined, { signal });
     const now = readState(paths);
     if (!now || now.state.pid !== pid) continue;
     onState(now.state);

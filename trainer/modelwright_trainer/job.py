@@ -1,0 +1,114 @@
+"""The job's folder: who works in it, what it has come to, and the wish to stop."""
+
+import fcntl
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any, TextIO
+
+from .errors import EXIT_OF, JobError
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Either the old bytes or the new ones, also after a power cut."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with open(temporary, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.rename(temporary, path)
+
+
+class Job:
+    """Holds the folder's lock while it lives, so that two starts never train twice."""
+
+    def __init__(self, work_dir: Path) -> None:
+        self.work_dir = work_dir
+        self.checkpoints = work_dir / "checkpoints"
+        self.stop_asked = False
+        self._lock: TextIO | None = None
+
+    def take(self) -> bool:
+        """False when another process works here."""
+        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        self._lock = open(self.work_dir / "lock", "w")  # noqa: SIM115 - held until the process ends
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        stat = Path("/proc/self/stat")
+        # The name in parentheses may hold spaces: field 22 is the 20th after it.
+        ticks = stat.read_text().rpartition(")")[2].split()[19] if stat.exists() else ""
+        write_atomically(self.work_dir / "pid", json.dumps({"pid": os.getpid(), "startTicks": ticks}).encode())
+        signal.signal(signal.SIGTERM, self._ask_to_stop)
+        signal.signal(signal.SIGINT, self._ask_to_stop)
+        return True
+
+    def _ask_to_stop(self, *_: object) -> None:
+        self.stop_asked = True
+
+    def check_stop(self) -> None:
+        """Called where a checkpoint has just been written, or costs nothing to lose."""
+        if self.stop_asked:
+            raise JobError("preempted", "stopped on request; a checkpoint is left")
+
+    def finished(self, digest: str) -> bool:
+        """Whether this very job has ended well before."""
+        try:
+            result = json.loads((self.work_dir / "result.json").read_text())
+        except (OSError, ValueError):
+            return False
+        return result.get("class") == "ok" and result.get("specDigest") == digest
+
+    def write_result(self, result: dict[str, Any]) -> None:
+        write_atomically(self.work_dir / "result.json", json.dumps(result, sort_keys=True, allow_nan=False).encode())
+
+    def fail(self, error: JobError) -> int:
+        result: dict[str, Any] = {"class": error.kind, "exit": EXIT_OF[error.kind], "message": error.message}
+        if error.rows:
+            result["rows"] = error.rows
+        self.write_result(result)
+        return EXIT_OF[error.kind]
+
+
+class Progress:
+    """JSON lines on standard output, a few a second; the last of a phase is always printed."""
+
+    EVERY_S = 0.2
+
+    def __init__(self) -> None:
+        self._last = 0.0
+        self._phase = ""
+        self._phase_started = 0.0
+
+    def tell(self, phase: str, step: int, steps: int, *, epoch: float = 0, loss: float | None = None, samples: int = 0) -> None:
+        now = time.time()
+        if phase != self._phase:
+            self._phase, self._phase_started, self._last = phase, now, 0.0
+        if now - self._last < self.EVERY_S and step < steps:
+            return
+        self._last = now
+        elapsed = now - self._phase_started
+        self._print(
+            {
+                "type": "progress",
+                "at": round(now * 1000),
+                "phase": phase,
+                "step": step,
+                "steps": steps,
+                "epoch": round(epoch, 3),
+                "loss": loss,
+                "etaMs": round(elapsed / step * (steps - step) * 1000) if step > 0 else None,
+                "samplesPerSecond": round(samples / elapsed, 1) if elapsed > 0 and samples else None,
+            }
+        )
+
+    def log(self, level: str, message: str) -> None:
+        self._print({"type": "log", "at": round(time.time() * 1000), "level": level, "message": message})
+
+    def _print(self, value: dict[str, Any]) -> None:
+        sys.stdout.write(json.dumps(value) + "\n")
+        sys.stdout.flush()

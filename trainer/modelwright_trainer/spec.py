@@ -1,0 +1,78 @@
+"""The job's specification: one JSON file, checked before anything heavy is imported."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import JobError
+
+
+@dataclass(frozen=True)
+class Bucket:
+    index: int
+    url: str
+    sha256: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class Spec:
+    job_name: str
+    trainer: str
+    dataset_digest: str
+    buckets: tuple[Bucket, ...]
+    base_name: str
+    base_path: Path
+    options: dict[str, Any]
+    batch_divisor: int
+    learning_rate_divisor: int
+    seed: int
+    threads: int
+    outputs: dict[str, str]
+    work_dir: Path
+    digest: str
+
+    def number(self, name: str, default: float) -> float:
+        value = self.options.get(name)
+        return default if value is None else float(value)
+
+    def integer(self, name: str, default: int) -> int:
+        return int(self.number(name, default))
+
+
+def load_spec(path: Path) -> Spec:
+    """Raises JobError bad_options for a file that is no specification, naming the field."""
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        overrides = raw.get("overrides", {})
+        spec = Spec(
+            job_name=raw["jobName"],
+            trainer=raw["businessModel"].get("trainer", raw["businessModel"]["id"].replace("-", "_")),
+            dataset_digest=raw["dataset"]["digest"],
+            buckets=tuple(Bucket(b["index"], b["url"], b["sha256"], b["rows"]) for b in raw["dataset"]["buckets"]),
+            base_name=raw["baseModel"]["name"],
+            base_path=Path(raw["baseModel"]["path"]),
+            options=raw["options"],
+            batch_divisor=int(overrides.get("batchDivisor", 1)),
+            learning_rate_divisor=int(overrides.get("learningRateDivisor", 1)),
+            seed=int(raw["seed"]),
+            threads=int(raw.get("threads", 1)),
+            outputs=dict(raw["outputs"]),
+            work_dir=Path(raw["workDir"]),
+            digest=digest_of(raw),
+        )
+    except KeyError as error:
+        raise JobError("bad_options", f"the job's specification lacks {error}") from error
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise JobError("bad_options", f"the job's specification cannot be read: {type(error).__name__}") from error
+    if spec.batch_divisor < 1 or spec.learning_rate_divisor < 1 or spec.threads < 1:
+        raise JobError("bad_options", "batchDivisor, learningRateDivisor and threads must be at least 1")
+    return spec
+
+
+def digest_of(raw: dict[str, Any]) -> str:
+    """What decides the weights. Addresses, attempt and folder do not."""
+    parts = [raw["dataset"]["digest"], raw["baseModel"]["name"], raw["options"], raw.get("overrides", {}), raw["seed"], raw["businessModel"]]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
