@@ -1,0 +1,32 @@
+import { loadCatalog } from '../catalog/catalog.ts';
+import { loadConfig } from '../platform/config.ts';
+import { runProcess } from '../platform/lifecycle.ts';
+import { createLogger } from '../platform/logger.ts';
+import { createPool } from '../platform/mysql.ts';
+import { createPredictorClient } from '../platform/predictor-client.ts';
+import { createS3Client } from '../platform/s3.ts';
+import { createTemporalClient } from '../platform/temporal.ts';
+import { createS3ObjectStore } from '../store/s3-object-store.ts';
+import { buildApp } from './app.ts';
+
+/** Requests write in transactions of their own: as many at once as this, the others wait. */
+const connections = 16;
+
+const config = loadConfig();
+const logger = createLogger('api', config.settings.MW_LOG_LEVEL);
+
+await runProcess(logger, async () => {
+  const pool = createPool(config, { connectionLimit: connections });
+  const { client, close } = createTemporalClient(config);
+  const app = await buildApp({
+    config,
+    pool,
+    store: createS3ObjectStore(createS3Client(config), config.s3.bucket),
+    temporal: client,
+    predictor: createPredictorClient(config),
+    catalog: loadCatalog(),
+    logger,
+  });
+  await app.listen({ host: config.settings.MW_BIND, port: config.settings.MW_API_PORT });
+  return [() => pool.end(), close, () => app.close()];
+});

@@ -1,0 +1,132 @@
+import type { FastifyInstance } from 'fastify';
+import { nowMs } from '../../platform/clock.ts';
+import { PredictorUnavailable, VersionNotServable } from '../../platform/predictor-client.ts';
+import type { RowDataPacket } from '../../platform/mysql.ts';
+import { tenantOf } from '../auth.ts';
+import type { ApiContext } from '../context.ts';
+import { findCustomization, modelOf } from '../example-content.ts';
+import { Problem } from '../problems.ts';
+import { customizationParams, predictBody } from '../schemas.ts';
+import { tenantStatus } from '../tenant-workflow.ts';
+
+type VersionRow = RowDataPacket & { version: number };
+type LabelRow = RowDataPacket & { label: string | null; examples: string };
+type TextRow = RowDataPacket & { copies: string; labels: string };
+
+const iso = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());
+
+/** Asking the version in production, and how things stand. */
+export function servingRoutes(app: FastifyInstance, context: ApiContext): void {
+  const { pool, predictor, catalog } = context;
+  const productionOf = async (tenantId: string, c: string): Promise<number | null> => {
+    const [rows] = await pool.query<VersionRow[]>(
+      "SELECT version FROM modelwright_control.aliases WHERE tenant_id = ? AND customization_id = ? AND alias = 'production'",
+      [tenantId, c],
+    );
+    return rows[0]?.version ?? null;
+  };
+
+  app.post(
+    '/v1/customizations/:c/$predict',
+    { schema: { tags: ['serving'], summary: 'Ask the version in production, or another', params: customizationParams, body: predictBody } },
+    async (request) => {
+      const tenantId = tenantOf(request.caller);
+      const { c } = customizationParams.parse(request.params);
+      const { inputs, version, topK } = predictBody.parse(request.body);
+      const asked = version === undefined ? await productionOf(tenantId, c) : Number(String(version).replace(/^v/, ''));
+      if (asked === null) {
+        await findCustomization(pool, tenantId, c);
+        throw new Problem('no_model_yet');
+      }
+      try {
+        return await predictor.predict({ tenantId, customizationId: c, version: asked, inputs, ...(topK === undefined ? {} : { topK }) });
+      } catch (error) {
+        if (error instanceof VersionNotServable) throw new Problem('not_found', error.message);
+        if (error instanceof PredictorUnavailable) throw new Problem('predictor_unavailable', error.message);
+        throw error;
+      }
+    },
+  );
+
+  app.get(
+    '/v1/customizations/:c/readiness',
+    { schema: { tags: ['customizations'], summary: 'Whether there is enough to learn from, label by label', params: customizationParams } },
+    async (request) => {
+      const tenantId = tenantOf(request.caller);
+      const { c } = customizationParams.parse(request.params);
+      const { minimumData } = modelOf(catalog, (await findCustomization(pool, tenantId, c)).business_model);
+      const scope = 'tenant_id = ? AND customization_id = ?';
+      const [[labels], [texts]] = await Promise.all([
+        pool.query<LabelRow[]>(
+          `SELECT content->>'$.label' AS label, COUNT(*) AS examples FROM modelwright.examples WHERE ${scope} GROUP BY label ORDER BY label`,
+          [tenantId, c],
+        ),
+        pool.query<TextRow[]>(
+          `SELECT COUNT(*) AS copies, COUNT(DISTINCT content->>'$.label') AS labels FROM modelwright.examples
+         WHERE ${scope} GROUP BY LOWER(TRIM(content->>'$.text')) HAVING COUNT(*) > 1`,
+          [tenantId, c],
+        ),
+      ]);
+      const counted = labels.map(({ label, examples }) => ({
+        label: label ?? '',
+        examples: Number(examples),
+        minimum: minimumData.examplesPerLabel,
+      }));
+      const enough = counted.filter(({ examples, minimum }) => examples >= minimum).length;
+      const reasons =
+        enough >= minimumData.labels
+          ? []
+          : [`at least ${minimumData.labels} labels with ${minimumData.examplesPerLabel} examples each are needed, ${enough} so far`];
+      return {
+        ready: reasons.length === 0,
+        reasons,
+        labels: counted,
+        duplicates: texts.reduce((sum, { copies }) => sum + Number(copies) - 1, 0),
+        conflicts: texts.filter(({ labels: different }) => Number(different) > 1).length,
+      };
+    },
+  );
+
+  app.get(
+    '/v1/customizations/:c/status',
+    { schema: { tags: ['customizations'], summary: 'What it is doing and why', params: customizationParams } },
+    async (request) => {
+      const tenantId = tenantOf(request.caller);
+      const { c } = customizationParams.parse(request.params);
+      const row = await findCustomization(pool, tenantId, c);
+      const [status, production] = await Promise.all([tenantStatus(context, tenantId), productionOf(tenantId, c)]);
+      const known = status?.customizations.find(({ customizationId }) => customizationId === c);
+      if (!known) {
+        const away = status === null;
+        return {
+          phase: row.state === 'paused' ? 'paused' : away ? 'unknown' : 'idle',
+          why: away
+            ? 'nothing has been sensed yet, or the workflow service does not answer; examples and predictions work meanwhile'
+            : 'no examples were sensed yet',
+          pending: { inserted: 0, updated: 0, deleted: 0, since: null, dueAt: null },
+          activeRun: null,
+          production,
+          held: null,
+          lag: null,
+        };
+      }
+      const { phase, why, pending, activeRun, lagMs, lastFailure } = known;
+      return {
+        phase,
+        why,
+        pending: {
+          inserted: pending.inserted,
+          updated: pending.updated,
+          deleted: pending.deleted,
+          since: iso(pending.sinceMs),
+          dueAt: iso(pending.dueAtMs),
+        },
+        activeRun,
+        production,
+        held: phase === 'held' ? { reason: why } : null,
+        lastFailure,
+        lag: { ms: lagMs, at: iso(nowMs()) },
+      };
+    },
+  );
+}

@@ -1,0 +1,98 @@
+import { z } from 'zod';
+import { cronProblem } from '../core/cron.ts';
+import { exampleIdPattern, idPattern } from '../core/ids.ts';
+
+/** Shapes of requests: the single source of the OpenAPI file. */
+const id = z.string().regex(idPattern, 'use 1 to 64 of a-z, 0-9 and -, not at the ends');
+
+export const tenantParams = z.object({ tenant: z.string() });
+export const customizationParams = z.object({ c: z.string() });
+export const exampleParams = customizationParams.extend({ exampleId: z.string() });
+export const runParams = customizationParams.extend({ n: z.coerce.number().int().positive() });
+export const modelParams = customizationParams.extend({
+  v: z.string().regex(/^v?[1-9][0-9]{0,8}$/, 'a version is a number, such as 3 or v3'),
+});
+export const gtidParams = z.object({ gtid: z.string() });
+
+const maxPage = 1_000;
+export const pageQuery = z.object({ limit: z.coerce.number().int().min(1).max(maxPage).default(50), cursor: z.string().optional() });
+export const importQuery = z.object({ dryRun: z.enum(['0', '1', 'false', 'true']).optional() });
+export const receiptQuery = z.object({
+  wait: z.enum(['sensed', 'due', 'dataset', 'training', 'gate', 'published', 'serving']).optional(),
+  timeoutMs: z.coerce.number().int().min(0).max(300_000).default(30_000),
+});
+
+export const createTenant = z.strictObject({ id, name: z.string().min(1).max(200), quotas: z.record(z.string(), z.number()).default({}) });
+export const patchTenant = z.strictObject({
+  name: z.string().min(1).max(200).optional(),
+  quotas: z.record(z.string(), z.number()).optional(),
+});
+
+const ms = z.number().int().min(0).max(31_536_000_000);
+export const policy = z.strictObject({
+  mode: z.enum(['auto', 'propose', 'manual']),
+  quietPeriodMs: ms,
+  maxWaitMs: ms,
+  minChangedRows: z.number().int().min(1),
+  minChangedFraction: z.number().min(0).max(1),
+  windowCron: z
+    .string()
+    .nullable()
+    .superRefine((text, context) => {
+      const problem = text === null ? null : cronProblem(text);
+      if (problem) context.addIssue({ code: 'custom', message: problem });
+    }),
+  maxRunsPerDay: z.number().int().min(0).nullable(),
+  budgetTrainingSeconds: z.number().min(0).nullable(),
+  deletionDeadlineMs: ms,
+});
+const schemaPolicy = z.enum(['hold', 'adopt', 'adopt_and_retrain', 'ignore']);
+
+export const createCustomization = z.strictObject({
+  id: id.optional(),
+  name: z.string().min(1).max(200),
+  businessModel: z.string(),
+  options: z.record(z.string(), z.unknown()).default({}),
+  policy: z.record(z.string(), z.unknown()).default({}),
+  schemaPolicy: schemaPolicy.default('hold'),
+});
+export const patchCustomization = z.strictObject({
+  name: z.string().min(1).max(200).optional(),
+  options: z.record(z.string(), z.unknown()).optional(),
+  policy: z.record(z.string(), z.unknown()).optional(),
+  schemaPolicy: schemaPolicy.optional(),
+  state: z.enum(['active', 'paused']).optional(),
+});
+
+export const exampleId = z.string().regex(exampleIdPattern, 'use 1 to 128 printable characters without white space and slash');
+/** The fields of an example are those of the business model's example schema. */
+const looseExample = z.looseObject({ id: exampleId.optional() });
+const maxItems = 1_000;
+export const createExamples = z.union([z.strictObject({ items: z.array(z.unknown()).min(1).max(maxItems) }), looseExample]);
+export const putExample = z.looseObject({});
+
+const reason = z.string().max(500).optional();
+export const retrainBody = z.strictObject({ reason, force: z.boolean().optional() }).default({});
+export const promoteBody = z.strictObject({ reason, force: z.boolean().optional() }).default({});
+export const reasonBody = z.strictObject({ reason }).default({});
+
+const maxInputs = 1_000;
+export const predictBody = z.strictObject({
+  inputs: z
+    .array(z.strictObject({ text: z.string().min(1) }))
+    .min(1)
+    .max(maxInputs),
+  version: z.union([z.number().int().positive(), z.string().regex(/^v?[1-9][0-9]{0,8}$/)]).optional(),
+  topK: z.number().int().min(1).max(100).optional(),
+});
+
+export const problemBody = z.object({
+  type: z.string(),
+  title: z.string(),
+  status: z.number(),
+  detail: z.string(),
+  code: z.string(),
+  errors: z.array(
+    z.object({ pointer: z.string().optional(), line: z.number().optional(), index: z.number().optional(), message: z.string() }),
+  ),
+});
