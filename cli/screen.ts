@@ -1,13 +1,13 @@
 import { nowMs } from '../platform/clock.ts';
 
 /** Without a terminal, a line that changes is printed this often. */
-const plainEveryMs = 2_000;
+const plainEveryMs = 5_000;
 
 /** Lines that stay, and one that changes in place: on a terminal it is overwritten, elsewhere it is printed now and then. */
 export class Screen {
   readonly #live: boolean;
   #changing = false;
-  #lastPlain: { key: string; atMs: number } = { key: '', atMs: 0 };
+  #lastPlain = { key: '', text: '', atMs: 0 };
 
   constructor(live: boolean) {
     this.#live = live;
@@ -30,8 +30,9 @@ export class Screen {
       this.#changing = true;
       return;
     }
-    if (this.#lastPlain.key === key && nowMs() - this.#lastPlain.atMs < plainEveryMs) return;
-    this.#lastPlain = { key, atMs: nowMs() };
+    const { atMs, text: before } = this.#lastPlain;
+    if (before === text || (this.#lastPlain.key === key && nowMs() - atMs < plainEveryMs)) return;
+    this.#lastPlain = { key, text, atMs: nowMs() };
     process.stdout.write(`${text}\n`);
   }
 

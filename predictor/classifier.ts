@@ -22,7 +22,7 @@ export async function loadClassifier(store: ModelStore, manifest: ModelManifest)
     if (found?.dtype !== 'F32') throw new Error(`tensor ${name} of v${manifest.version} is ${found?.dtype ?? 'missing'}, not F32`);
     const raw = tensorBytes(bytes, parsed, found);
     // A copy of its own: aligned, and the shard's bytes can go.
-    return new Float32Array(raw.slice().buffer);
+    return new Float32Array(new Uint8Array(raw).buffer);
   };
   const [weight, bias] = await Promise.all([tensor('classifier.weight'), tensor('classifier.bias')]);
   const { labels } = manifest;

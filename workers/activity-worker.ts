@@ -48,6 +48,7 @@ export async function runWorker(
     const connection = await connectWorker(config, signal);
     const { namespace } = config.temporal;
     for (const options of parts.workers) running.push(await Worker.create({ connection, namespace, ...options }));
+    logger.info({ queues: parts.workers.map(({ taskQueue }) => taskQueue) }, 'polling');
     const ended = running.map((worker) =>
       worker.run().catch((error: unknown) => {
         logger.fatal({ err: error }, 'the worker ended: the supervisor starts it anew');

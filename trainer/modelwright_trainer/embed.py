@@ -9,7 +9,7 @@ import torch
 from .encoder import Encoder, TextTokens, padded
 from .job import Job, Progress
 
-CHUNK_TEXTS = 256
+CHUNK_TEXTS = 64
 BATCH_TOKENS = 4096
 
 
@@ -21,8 +21,10 @@ def embed(encoder: Encoder, tokens_of: TextTokens, texts: list[str], job: Job, p
     result = np.zeros((len(texts), dim), dtype=np.float32)
     folder = job.checkpoints / "embeddings"
     folder.mkdir(exist_ok=True)
+    whole, done = sum(len(ids) for ids in tokens), 0
     for start in range(0, len(order), CHUNK_TEXTS):
         chunk = order[start : start + CHUNK_TEXTS]
+        done += sum(len(tokens[i]) for i in chunk)
         digest = hashlib.sha256(repr([tokens[i] for i in chunk]).encode()).hexdigest()
         path = folder / f"{digest}.npy"
         if path.exists():
@@ -32,7 +34,8 @@ def embed(encoder: Encoder, tokens_of: TextTokens, texts: list[str], job: Job, p
             temporary = folder / f".{digest}.{os.getpid()}.npy"
             np.save(temporary, result[chunk])
             os.rename(temporary, path)
-        progress.tell("embed", start + len(chunk), len(order), samples=start + len(chunk))
+        # Long texts come last and take longer: the time left goes by tokens.
+        progress.tell("embed", start + len(chunk), len(order), share=done / whole, samples=start + len(chunk))
         job.check_stop()
     return result
 

@@ -84,7 +84,8 @@ class Progress:
         self._phase = ""
         self._phase_started = 0.0
 
-    def tell(self, phase: str, step: int, steps: int, *, epoch: float = 0, loss: float | None = None, samples: int = 0) -> None:
+    def tell(self, phase: str, step: int, steps: int, *, epoch: float = 0, loss: float | None = None, share: float | None = None, samples: int = 0) -> None:
+        """`share` is how much of the phase's work is done where steps are not equal."""
         now = time.time()
         if phase != self._phase:
             self._phase, self._phase_started, self._last = phase, now, 0.0
@@ -92,6 +93,7 @@ class Progress:
             return
         self._last = now
         elapsed = now - self._phase_started
+        done = step / max(steps, 1) if share is None else share
         self._print(
             {
                 "type": "progress",
@@ -101,7 +103,7 @@ class Progress:
                 "steps": steps,
                 "epoch": round(epoch, 3),
                 "loss": loss,
-                "etaMs": round(elapsed / step * (steps - step) * 1000) if step > 0 else None,
+                "etaMs": round(elapsed / done * (1 - done) * 1000) if done > 0 and elapsed > 0.5 else None,
                 "samplesPerSecond": round(samples / elapsed, 1) if elapsed > 0 and samples else None,
             }
         )
