@@ -19,7 +19,14 @@ export default defineConfig({
       },
       {
         extends: true,
-        test: { name: 'chaos', include: ['**/*.chaos.test.ts'], exclude, testTimeout: 900_000, hookTimeout: 900_000, fileParallelism: false },
+        test: {
+          name: 'chaos',
+          include: ['**/*.chaos.test.ts'],
+          exclude,
+          testTimeout: 900_000,
+          hookTimeout: 900_000,
+          fileParallelism: false,
+        },
       },
     ],
   },

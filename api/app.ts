@@ -1,7 +1,7 @@
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import { createJsonSchemaTransform } from '@fastify/type-provider-zod';
-import Fastify, { type FastifyError, type FastifyInstance, type FastifySchema } from 'fastify';
+import Fastify, { type FastifyError, type FastifyInstance } from 'fastify';
 import { Histogram, Registry, collectDefaultMetrics } from 'prom-client';
 import { z } from 'zod';
 import { readiness } from '../platform/health-server.ts';
@@ -98,9 +98,20 @@ export async function buildApp(context: ApiContext): Promise<FastifyInstance> {
       security: [{ key: [] }],
     },
     transform: (route) => {
-      const schema = { ...(route.schema as FastifySchema), response: { '4xx': problemBody.describe('a problem: `code` says which') } };
-      const made = toJsonSchema({ ...route, schema });
-      return { ...made, url: route.url.replace('/$', ':') };
+      const schema = { ...route.schema, response: { '4xx': problemBody.describe('a problem: `code` says which') } };
+      return toJsonSchema({ ...route, schema });
+    },
+    transformObject: (document) => {
+      if (!('openapiObject' in document)) return document.swaggerObject;
+      const { openapiObject: openapi } = document;
+      const { paths = {} } = openapi;
+      for (const path of Object.keys(paths)) {
+        const named = path.replace('/$', ':');
+        if (named === path) continue;
+        paths[named] = paths[path];
+        delete paths[path];
+      }
+      return openapi;
     },
   });
   await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true, uiConfig: { docExpansion: 'list' } });

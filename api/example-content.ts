@@ -25,7 +25,7 @@ export function exampleChecker(model: BusinessModel, maxTextChars: number): Exam
     const { text } = content;
     if (typeof text === 'string') {
       if (text.trim() === '') return bad('/text', 'must not be blank');
-      if (text.length > maxTextChars && [...text].length > maxTextChars)
+      if (text.length > maxTextChars && Array.from(text).length > maxTextChars)
         return bad('/text', `has more than ${maxTextChars} characters (MW_MAX_TEXT_CHARS)`);
     }
     const made = (): string =>

@@ -35,7 +35,10 @@ export type ApiClient = {
 };
 
 export function createApiClient(url: string, key: string): ApiClient {
-  const send = async (path: string, init: RequestInit & { duplex?: 'half' }): Promise<Response> => {
+  const send = async (
+    path: string,
+    init: Omit<RequestInit, 'headers'> & { duplex?: 'half'; headers: Record<string, string> },
+  ): Promise<Response> => {
     let response: Response;
     try {
       response = await fetch(`${url}${path}`, { ...init, headers: { ...init.headers, authorization: `Bearer ${key}` } });

@@ -92,7 +92,7 @@ async function download({ url, sha256 }: Download, path: string, advance: (bytes
       next(null, chunk);
     },
   });
-  await pipeline(Readable.fromWeb(response.body as Parameters<typeof Readable.fromWeb>[0]), hashing, createWriteStream(`${path}.part`));
+  await pipeline(Readable.fromWeb(response.body), hashing, createWriteStream(`${path}.part`));
   if (hash.digest('hex') !== sha256) throw new CommandError(`${path} arrived damaged: its SHA-256 is not ${sha256}`);
   await rename(`${path}.part`, path);
 }

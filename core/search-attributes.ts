@@ -9,4 +9,3 @@ export const searchAttributes = {
   MwModelVersion: 'Keyword',
   MwLagSeconds: 'Double',
 } as const;
-export type SearchAttributeName = keyof typeof searchAttributes;

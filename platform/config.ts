@@ -54,7 +54,12 @@ export const settingsSchema = z.object({
     .min(1_048_576)
     .default(1_073_741_824)
     .describe('memory that the predictor keeps for loaded models'),
-  MW_MAX_TEXT_CHARS: z.coerce.number().int().min(1).default(100_000).describe('longest accepted text of an example, in Unicode code points'),
+  MW_MAX_TEXT_CHARS: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .default(100_000)
+    .describe('longest accepted text of an example, in Unicode code points'),
   MW_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('log level'),
 });
 

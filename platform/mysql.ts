@@ -2,7 +2,7 @@ import type { Connection } from 'mysql2';
 import mysql, { type Pool, type PoolConnection, type RowDataPacket } from 'mysql2/promise';
 import type { Config } from './config.ts';
 
-export type { Pool, PoolConnection, ResultSetHeader, RowDataPacket } from 'mysql2/promise';
+export type { Pool, PoolConnection, RowDataPacket } from 'mysql2/promise';
 
 /**
  * A connection pool with the settings that the whole project relies on: UTC, BIGINT as string, JSON as text where asked by the query,

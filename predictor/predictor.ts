@@ -49,8 +49,8 @@ export function createPredictor(options: { readonly store: ModelStore; readonly 
   return {
     predict: async (request) => {
       const { manifest, classifier } = await model(request);
-      const { embed } = await encoder(manifest);
-      const embeddings = await embed(
+      const shared = await encoder(manifest);
+      const embeddings = await shared.embed(
         request.inputs.map(({ text }) => text),
         manifest.encoder.maxTokens,
       );

@@ -37,13 +37,11 @@ export function predictorServer(options: {
     buckets: [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10],
   });
   const texts = new Counter({ name: 'mw_predict_texts_total', help: 'texts that were answered', registers: [registry] });
-  new Gauge({
+  const loaded: Gauge = new Gauge({
     name: 'mw_predictor_loaded_bytes',
     help: 'memory of loaded encoders and heads',
     registers: [registry],
-    collect() {
-      this.set(predictor.loadedBytes());
-    },
+    collect: (): void => loaded.set(predictor.loadedBytes()),
   });
   const app = Fastify({ bodyLimit: maxBodyBytes, logger: false });
   app.addHook('onRequest', async (request, reply) => {

@@ -53,7 +53,7 @@ function tensorInfo(name: string, value: unknown): TensorInfo {
   if (size === undefined) throw new SafetensorsError(`tensor ${name}: unknown dtype ${dtype}`);
   const expected = shape.reduce((product: number, n: number) => product * n, size);
   if (end - begin !== expected) throw new SafetensorsError(`tensor ${name}: ${end - begin} bytes, its shape needs ${expected}`);
-  return { dtype, shape: shape as number[], begin, end };
+  return { dtype, shape, begin, end };
 }
 
 /** Parses the header block; `fileBytes` is the size of the whole file. Tensors must lie without gaps or overlaps. */

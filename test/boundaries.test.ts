@@ -13,7 +13,7 @@ const rules: readonly { readonly files: string; readonly folders: readonly strin
   { files: 'store/**/*.ts', folders: ['core', 'platform', 'store'], packages: /^(?!@temporalio|kafkajs|fastify|mysql2)/ },
 ];
 
-const isTest = (file: string): boolean => /\.test\.ts$/.test(file);
+const isTest = (file: string): boolean => file.endsWith('.test.ts');
 
 function imports(file: string): { readonly specifier: string; readonly typeOnly: boolean }[] {
   const source = readFileSync(join(projectDir, file), 'utf8');

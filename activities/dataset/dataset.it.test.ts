@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadCatalog } from '../../catalog/catalog.ts';
 import { noBuckets, withBucket } from '../../core/dirty-buckets.ts';
+import { gtidSetContains } from '../../core/gtid.ts';
 import { bucketOf, sha256Hex } from '../../platform/hash.ts';
-import { type Pool, createPool } from '../../platform/mysql.ts';
+import { type Pool, type RowDataPacket, createPool } from '../../platform/mysql.ts';
 import { createS3Client } from '../../platform/s3.ts';
 import type { ObjectStore } from '../../store/object-store.ts';
 import { createS3ObjectStore } from '../../store/s3-object-store.ts';
@@ -73,13 +74,8 @@ describe('a dataset', () => {
     expect(ref).toMatchObject({ number: 1, rows: 300 });
     const rows = await rowsOf(ref);
     expect([...rows.keys()].sort()).toEqual(Array.from({ length: 300 }, (_, i) => `e${i}`).sort());
-    const [executed] = await pool.query<({ g: string } & import('../../platform/mysql.ts').RowDataPacket)[]>(
-      'SELECT @@global.gtid_executed AS g',
-    );
-    const [subset] = await pool.query<({ s: number } & import('../../platform/mysql.ts').RowDataPacket)[]>(
-      'SELECT GTID_SUBSET(?, ?) AS s',
-      [ref.cut, executed[0]?.g],
-    );
+    const [executed] = await pool.query<({ g: string } & RowDataPacket)[]>('SELECT @@global.gtid_executed AS g');
+    const [subset] = await pool.query<({ s: number } & RowDataPacket)[]>('SELECT GTID_SUBSET(?, ?) AS s', [ref.cut, executed[0]?.g]);
     expect(ref.cut).not.toBe('');
     expect(Number(subset[0]?.s)).toBe(1);
   });
@@ -192,11 +188,11 @@ describe('a dataset', () => {
     const key = await customize();
     await insert(key, 0, 100);
     let next = 100;
-    let writing = true;
+    const writing = new AbortController();
     const gtids = new Map<string, string>();
     const writer = (async () => {
       const connection = await pool.getConnection();
-      while (writing) {
+      while (!writing.signal.aborted) {
         const id = next++;
         const [header] = await connection.query(
           'INSERT INTO modelwright.examples (tenant_id, customization_id, example_id, content) VALUES (?, ?, ?, ?)',
@@ -209,10 +205,9 @@ describe('a dataset', () => {
     })();
     const built: Awaited<ReturnType<typeof build>>[] = [];
     for (let i = 0; i < 5; i++) built.push(await build(key));
-    writing = false;
+    writing.abort();
     await writer;
     expect(gtids.size).toBeGreaterThan(50);
-    const [{ gtidSetContains }] = await Promise.all([import('../../core/gtid.ts')]);
     for (const ref of built) {
       const rows = await rowsOf(ref);
       for (const [id, gtid] of gtids) expect(`${id} ${rows.has(id)}`).toBe(`${id} ${gtidSetContains(ref.cut, gtid)}`);

@@ -34,7 +34,8 @@ export type TrainingDependencies = {
 /** The digest that stands for «what trains»: sources, libraries and the encoder that it starts from. */
 export const trainerDigest = (source: string, base: BaseModel): string => sha256Hex(`${source}\n${JSON.stringify(base.sha256)}`);
 
-export const baseModelName = (options: { readonly [name: string]: unknown }): string => String(options['baseModel'] ?? 'all-MiniLM-L6-v2');
+export const baseModelName = ({ baseModel }: { readonly [name: string]: unknown }): string =>
+  typeof baseModel === 'string' ? baseModel : 'all-MiniLM-L6-v2';
 
 /** `train`, on the task queue `training`: as many at once as the worker has slots. */
 export const createTrainActivity = (dependencies: TrainingDependencies): Pick<TrainingActivities, 'train'> => ({

@@ -20,9 +20,6 @@ export async function javaClassPath(paths: Paths): Promise<string> {
     .join(':');
 }
 
-/** Where class-data archives of this class path are kept: they halve a JVM's start. */
-export const classArchive = (paths: Paths, name: string): string => join(folderOf(paths), `${name}.jsa`);
-
 export const kafkaProvisioner: Provisioner = {
   name: 'Kafka, Connect and Debezium',
   version: '1',

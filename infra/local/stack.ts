@@ -60,7 +60,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   };
   const engines = options.engines ?? engineNames;
   const specs = [
-    ...(await Promise.all(engines.map((name) => makers[name]()))),
+    ...(await Promise.all(engines.map(async (name) => await makers[name]()))),
     ...(options.services ?? serviceNames).map((name) => serviceProcess(name, config, serviceEnv)),
   ];
   const processes = new Map(specs.map((spec) => [spec.name, new SupervisedProcess(spec, config.paths, onEvent)] as const));

@@ -10,10 +10,10 @@ const paths = resolvePaths(process.env);
 const enginesOnly = process.argv.includes('--engines-only');
 const writeEveryMs = 250;
 
-let asked = false;
+const asked = new AbortController();
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   process.on(signal, () => {
-    asked = true;
+    asked.abort();
   });
 }
 const base = { pid: process.pid, startTicks: startTicksOf(process.pid), problems: [] as readonly string[] };
@@ -23,9 +23,9 @@ const write = async (state: Partial<SupervisorState> & Pick<SupervisorState, 'ph
 await write({ phase: 'starting' });
 let phase: SupervisorState['phase'] = 'starting';
 let status: Stack['status'] = () => ({ processes: [], connector: null });
-let ended = false;
+const told = new AbortController();
 const telling = (async () => {
-  while (!ended) {
+  while (!told.signal.aborted) {
     await write({ phase, ...status() });
     await sleep(writeEveryMs);
   }
@@ -38,15 +38,15 @@ try {
     onStatus: (tell) => (status = tell),
   });
   phase = 'running';
-  while (!asked) await sleep(writeEveryMs);
+  while (!asked.signal.aborted) await sleep(writeEveryMs);
   phase = 'stopping';
   await stack.stop();
-  ended = true;
+  told.abort();
   await telling;
   await write({ phase: 'stopping', ...status() });
   process.exit(0);
 } catch (error) {
-  ended = true;
+  told.abort();
   await telling;
   const problems = error instanceof StartProblems ? error.problems : [error instanceof Error ? error.message : String(error)];
   console.error(problems.join('\n'));

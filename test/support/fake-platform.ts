@@ -1,12 +1,6 @@
 import { Context } from '@temporalio/activity';
 import { failure } from '../../activities/failure.ts';
-import type {
-  ControlActivities,
-  DatasetActivities,
-  ShardingActivities,
-  TrainingActivities,
-  TrainingOverrides,
-} from '../../activities/ports.ts';
+import type { ControlActivities, DatasetActivities, ShardingActivities, TrainingActivities } from '../../activities/ports.ts';
 import type { ChangeDigest } from '../../core/change-digest.ts';
 import type { CustomizationSnapshot } from '../../core/customization.ts';
 import { type DirtyBuckets, listBuckets, noBuckets, withBucket } from '../../core/dirty-buckets.ts';
@@ -14,40 +8,13 @@ import type { FailureType } from '../../core/failure-types.ts';
 import type { CustomizationKey, RunKey } from '../../core/ids.ts';
 import type { GateVerdict, TrainingMetrics } from '../../core/model.ts';
 import { type Policy, defaultPolicy } from '../../core/policy.ts';
-import { type RunOutcome, type RunState, endedRunStates } from '../../core/run.ts';
+import { type RunOutcome, endedRunStates } from '../../core/run.ts';
+import type { FakeCustomization, FakeRun } from './fake-tables.ts';
 import { bucketOf, optionsDigest, sha256Hex } from '../../platform/hash.ts';
 
 const source = '3e11fa47-71ca-11e1-9e33-c80aa9429562';
 const ref = { bucket: 'b', key: 'k', sha256: '0'.repeat(64), bytes: 1 };
 const metrics: TrainingMetrics = { accuracy: 0.97, macroF1: 0.97, rows: { train: 80, evaluation: 20 }, perLabel: {} };
-
-type Dataset = { readonly number: number; readonly rows: ReadonlyMap<string, string>; readonly digest: string; readonly cut: string };
-export type FakeRun = {
-  readonly number: number;
-  readonly requestKey: string;
-  readonly trigger: string;
-  state: RunState;
-  reason: string | null;
-  attempt: number;
-  dataset: number | null;
-  version: number | null;
-  startedAtMs: number;
-  states: RunState[];
-  failureClass: RunOutcome['failureClass'];
-};
-export type FakeCustomization = {
-  policy: Policy;
-  state: 'active' | 'paused';
-  options: { readonly [name: string]: string };
-  readonly table: Map<string, string>;
-  readonly datasets: Dataset[];
-  readonly runs: FakeRun[];
-  readonly trainings: { run: number; attempt: number; overrides: TrainingOverrides; rows: number }[];
-  readonly learned: Map<string, number>;
-  trainedOptions: string | null;
-  production: number | null;
-  previous: number | null;
-};
 
 /**
  * Our own ports over a table in memory: rows really change, datasets really hold what the table held at their cut.
