@@ -2,7 +2,8 @@ import { spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { engineProvisioners } from '../infra/local/provisioners.ts';
+import { demoDataProvisioner } from '../infra/local/demo-data.ts';
+import { engineProvisioners, trainerProvisioners } from '../infra/local/provisioners.ts';
 import { provisionAll } from '../infra/local/provision.ts';
 import { projectDir, resolvePaths } from '../platform/paths.ts';
 import { CommandError, type RegisterCommand } from './command.ts';
@@ -21,7 +22,7 @@ export const registerTest: RegisterCommand = (program) => {
     .argument('[filters...]', 'only test files whose path contains one of these')
     .option('--project <name...>', 'unit, wf, it or chaos (default: all)')
     .action(async (filters: string[], options: { project?: string[] }) => {
-      await provisionAll(engineProvisioners, resolvePaths(process.env), new AbortController().signal, process.stdout.isTTY);
+      await provisionAll([...engineProvisioners, ...trainerProvisioners, demoDataProvisioner], resolvePaths(process.env), new AbortController().signal, process.stdout.isTTY);
       const folder = await mkdtemp(join(tmpdir(), 'mw-test-'));
       try {
         const output = join(folder, 'report.json');

@@ -18,8 +18,9 @@ TOLERANCE = 1e-4
 
 def export_encoder(encoder: Encoder) -> bytes:
     """Exports and compares: a graph that answers differently from the encoder is an error."""
-    ids, mask = padded([[101, 2023, 2003, 102], [101, 102]])
-    batch, length = torch.export.Dim("batch", min=1), torch.export.Dim("length", min=1, max=encoder.embeddings["position_embeddings"].num_embeddings)
+    ids, mask = padded(_sample(encoder, [4, 2]))
+    longest = encoder.embeddings["position_embeddings"].num_embeddings
+    batch, length = torch.export.Dim("batch", min=1), torch.export.Dim("length", min=1, max=longest)
     shapes = {"input_ids": {0: batch, 1: length}, "attention_mask": {0: batch, 1: length}}
     logging.disable(logging.WARNING)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
@@ -46,13 +47,20 @@ def compare(encoder: Encoder, model: bytes) -> None:
 
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     for lengths in ([3], [17, 5, 1], [64] * 4):
-        ids, mask = padded([[101] + [1000 + 7 * i for i in range(n)] + [102] for n in lengths])
+        ids, mask = padded(_sample(encoder, lengths))
         with torch.inference_mode():
             expected = encoder(ids, mask).numpy()
         (got,) = session.run(["sentence_embedding"], {"input_ids": ids.numpy(), "attention_mask": mask.numpy()})
         worst = float(np.abs(got - expected).max())
         if not worst < TOLERANCE:
             raise RuntimeError(f"the exported encoder differs by {worst:.1e} from the trained one")
+
+
+def _sample(encoder: Encoder, lengths: list[int]) -> list[list[int]]:
+    """Texts of these lengths, or as long as the encoder takes, of tokens that it knows."""
+    words = encoder.embeddings["word_embeddings"].num_embeddings
+    longest = encoder.embeddings["position_embeddings"].num_embeddings
+    return [[(7 * i + 3) % words for i in range(min(n, longest))] for n in lengths]
 
 
 def main() -> None:
