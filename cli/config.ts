@@ -11,6 +11,25 @@ export function describeSettings(): { readonly name: string; readonly default: s
   }));
 }
 
+/** docs/03-configuration.md. */
+export function settingsPage(): string {
+  const rows = describeSettings().map(
+    ({ name, default: value, description }) => `| \`${name}\` | ${value === '' ? '' : `\`${value}\``} | ${description} |`,
+  );
+  return [
+    '# Settings',
+    '',
+    'Made from `platform/config.ts` by `node cli/write-docs.ts`. Every setting is an environment variable; an unknown `MW_` variable is an error, so that a',
+    'mistyped one is noticed. `./mw config` prints the same list. Folders: `MW_HOME` (state, default `.modelwright`), `MW_CACHE_DIR` (what can be fetched again).',
+    'Clients read `MW_URL` and `MW_KEY`. Tests read `MW_DATA_DIR`.',
+    '',
+    '| setting | default | what |',
+    '|---|---|---|',
+    ...rows,
+    '',
+  ].join('\n');
+}
+
 export const registerConfig: RegisterCommand = (program) => {
   program
     .command('config')

@@ -22,7 +22,12 @@ export const registerTest: RegisterCommand = (program) => {
     .argument('[filters...]', 'only test files whose path contains one of these')
     .option('--project <name...>', 'unit, wf, it or chaos (default: all)')
     .action(async (filters: string[], options: { project?: string[] }) => {
-      await provisionAll([...engineProvisioners, ...trainerProvisioners, demoDataProvisioner], resolvePaths(process.env), new AbortController().signal, process.stdout.isTTY);
+      await provisionAll(
+        [...engineProvisioners, ...trainerProvisioners, demoDataProvisioner],
+        resolvePaths(process.env),
+        new AbortController().signal,
+        process.stdout.isTTY,
+      );
       const folder = await mkdtemp(join(tmpdir(), 'mw-test-'));
       try {
         const output = join(folder, 'report.json');

@@ -7,6 +7,7 @@ import { sha256Hex } from '../../platform/hash.ts';
 import { createPool } from '../../platform/mysql.ts';
 import { projectDir } from '../../platform/paths.ts';
 import { migrate } from '../mysql/migrate.ts';
+import { rootPasswordStatement, userStatements } from '../mysql/users.ts';
 import { mysqldCommand } from './mysql-package.ts';
 import { probePort } from './probes.ts';
 import type { ProcessSpec } from './process-spec.ts';
@@ -14,21 +15,6 @@ import { runCommand } from './run-command.ts';
 
 /** Longest path of a unix socket. */
 const maxSocketPath = 100;
-
-const sqlString = (text: string): string => `'${text.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`;
-
-/** Users of a new server: statements that run once, while it initialises. */
-const userStatements = (secrets: Secrets): string =>
-  [
-    `ALTER USER 'root'@'localhost' IDENTIFIED BY ${sqlString(secrets.mysqlRootPassword)}`,
-    `CREATE USER 'mw_app'@'%' IDENTIFIED BY ${sqlString(secrets.mysqlAppPassword)}`,
-    "GRANT ALL ON `modelwright`.* TO 'mw_app'@'%'",
-    "GRANT ALL ON `modelwright\\_control`.* TO 'mw_app'@'%'",
-    `CREATE USER 'debezium'@'%' IDENTIFIED BY ${sqlString(secrets.mysqlDebeziumPassword)}`,
-    "GRANT SELECT, RELOAD, SHOW DATABASES, REPLICATION SLAVE, REPLICATION CLIENT, LOCK TABLES ON *.* TO 'debezium'@'%'",
-  ]
-    .map((statement) => `${statement};\n`)
-    .join('');
 
 export function mysqlProcess(config: Config, secrets: Secrets): ProcessSpec {
   const folder = config.paths.processDir('mysql');
@@ -62,7 +48,8 @@ export function mysqlProcess(config: Config, secrets: Secrets): ProcessSpec {
       await rm(fresh, { recursive: true, force: true });
       await mkdir(folder, { recursive: true, mode: 0o700 });
       const statements = join(folder, 'users.sql');
-      await writeFile(statements, userStatements(secrets), { mode: 0o600 });
+      const sql = [rootPasswordStatement(secrets.mysqlRootPassword), ...userStatements(secrets)];
+      await writeFile(statements, sql.map((statement) => `${statement};\n`).join(''), { mode: 0o600 });
       await runCommand(command, [...options(fresh), '--initialize-insecure', `--init-file=${statements}`], { signal });
       await rm(statements);
       await rename(fresh, data);

@@ -1,8 +1,7 @@
-import { CreateBucketCommand, HeadBucketCommand } from '@aws-sdk/client-s3';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from '../../platform/config.ts';
-import { createS3Client } from '../../platform/s3.ts';
+import { ensureBucket } from '../s3/bucket.ts';
 import { s3Binary } from './go-binaries.ts';
 import type { ProcessSpec } from './process-spec.ts';
 import { probePort } from './probes.ts';
@@ -19,16 +18,7 @@ export function s3Process(config: Config): ProcessSpec {
     args: ['--port', `127.0.0.1:${port}`, '--quiet', '--region', config.s3.region, 'posix', join(folder, 'data')],
     env: { ROOT_ACCESS_KEY: config.s3.accessKey, ROOT_SECRET_KEY: config.s3.secretKey },
     probe: () => probePort(port),
-    onReady: async () => {
-      const client = createS3Client(config);
-      try {
-        await client.send(new HeadBucketCommand({ Bucket: config.s3.bucket }));
-      } catch {
-        await client.send(new CreateBucketCommand({ Bucket: config.s3.bucket }));
-      } finally {
-        client.destroy();
-      }
-    },
+    onReady: () => ensureBucket(config),
     readyDeadlineMs: 30_000,
     stopDeadlineMs: 10_000,
   };

@@ -1,0 +1,223 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type ApiClient, ApiProblem, createApiClient } from '../cli/api-client.ts';
+import type { ImportReport, Page, Receipt } from '../cli/api-types.ts';
+import { type TestStack, startTestStack } from '../test/support/engines.ts';
+import { eventually } from '../test/support/live-tenant.ts';
+
+let stack: TestStack;
+let operator: ApiClient;
+let tenant: ApiClient;
+let stranger: ApiClient;
+const c = 'intents';
+const base = `/v1/customizations/${c}`;
+
+const upload = (text: string, type = 'application/x-ndjson', query = ''): Promise<ImportReport> => {
+  const body = async function* (): AsyncGenerator<Uint8Array> {
+    // In pieces that cut through lines and characters.
+    const bytes = Buffer.from(text);
+    for (let at = 0; at < bytes.byteLength; at += 997) yield await Promise.resolve(bytes.subarray(at, at + 997));
+  };
+  return tenant.upload<ImportReport>(`${base}/examples:import${query}`, type, body());
+};
+const problemOf = async (call: Promise<unknown>): Promise<ApiProblem> => {
+  const error: unknown = await call.then(
+    () => new Error('no problem was answered'),
+    (thrown: unknown) => thrown,
+  );
+  if (error instanceof ApiProblem) return error;
+  throw error;
+};
+const total = async (): Promise<number> => {
+  let count = 0;
+  for (let cursor = ''; ;) {
+    const page = await tenant.call<Page<object>>('GET', `${base}/examples?limit=1000${cursor}`);
+    count += page.items.length;
+    if (page.nextCursor === null) return count;
+    cursor = `&cursor=${page.nextCursor}`;
+  }
+};
+
+beforeAll(async () => {
+  stack = await startTestStack({ engines: ['mysql', 's3'], services: ['api'] });
+  const url = `http://127.0.0.1:${stack.config.settings.MW_API_PORT}`;
+  operator = createApiClient(url, stack.config.operatorKey);
+  const keyOf = async (id: string): Promise<string> => (await operator.call<{ key: string }>('POST', '/v1/tenants', { id, name: id })).key;
+  tenant = createApiClient(url, await keyOf('acme'));
+  stranger = createApiClient(url, await keyOf('other'));
+  await tenant.call('POST', '/v1/customizations', { id: c, name: 'Intents', businessModel: 'text-classification' });
+});
+afterAll(async () => await stack.remove());
+
+describe('an import', () => {
+  it('stores 1,993 of 2,000 lines and names the 7 bad ones by line and pointer', async () => {
+    const lines = Array.from({ length: 2_000 }, (_, i) =>
+      JSON.stringify({ id: `e${i}`, text: `Text ${i} with ä and 你好`, label: `l${i % 3}` }),
+    );
+    lines[9] = '{"id":"x","text":"no label"}';
+    lines[99] = 'not json';
+    lines[199] = '{"id":"x","text":"","label":"l"}';
+    lines[299] = '{"id":"x","text":"t","label":"l","colour":"red"}';
+    lines[399] = '["an","array"]';
+    lines[499] = '{"id":"has space","text":"t","label":"l"}';
+    lines[1_999] = '{"id":"x","text":7,"label":"l"}';
+    const report = await upload(lines.join('\n'));
+    expect(report).toMatchObject({ stored: 1_993, updated: 0, rejected: 7 });
+    expect(report.errors.map(({ line, pointer }) => [line, pointer])).toEqual([
+      [10, '/label'],
+      [100, ''],
+      [200, '/text'],
+      [300, '/colour'],
+      [400, ''],
+      [500, '/id'],
+      [2_000, '/text'],
+    ]);
+    expect(report.commits).toHaveLength(2);
+    expect(await total()).toBe(1_993);
+    expect(JSON.stringify(report)).not.toContain('Text 10 ');
+  });
+
+  it('of the same rows again stores nothing twice, and a dry run stores nothing', async () => {
+    expect(
+      await upload('{"id":"e1","text":"other","label":"l"}\n{"id":"new","text":"t","label":"l"}\n', undefined, '?dryRun=1'),
+    ).toMatchObject({ stored: 2 });
+    expect(await total()).toBe(1_993);
+    expect(await upload('{"id":"e1","text":"other","label":"l"}')).toMatchObject({ stored: 0, updated: 1 });
+    expect(await total()).toBe(1_993);
+  });
+
+  it('reads CSV with a byte order mark, quoted line ends and numbers, and names bad records', async () => {
+    const csv = '\uFEFFid,text,label,weight\r\nc1,"two\r\nlines, ""quoted""",l,2.5\r\nc2,,l,\r\nc3,fine,l,\r\n';
+    const report = await upload(csv, 'text/csv');
+    expect(report).toMatchObject({ stored: 2, rejected: 1 });
+    expect(report.errors[0]).toMatchObject({ pointer: '/text' });
+    expect(await tenant.call('GET', `${base}/examples/c1`)).toMatchObject({ text: 'two\r\nlines, "quoted"', label: 'l', weight: 2.5 });
+  });
+
+  it('refuses what is not NDJSON, not UTF-8 or of another type, and says what to do', async () => {
+    expect(await problemOf(upload('just words\nand more\n'))).toMatchObject({ status: 400, code: 'not_ndjson' });
+    expect(await problemOf(upload('{}', 'application/xml'))).toMatchObject({ status: 415, code: 'unsupported_media_type' });
+    const body = async function* (): AsyncGenerator<Uint8Array> {
+      yield await Promise.resolve(
+        Buffer.concat([Buffer.from('{"id":"u","text":"'), Buffer.from([0xff, 0xfe]), Buffer.from('","label":"l"}\n')]),
+      );
+    };
+    const bad = await problemOf(tenant.upload(`${base}/examples:import`, 'application/x-ndjson', body()));
+    expect(bad.message).toContain('line 1 : the line is not UTF-8');
+  });
+});
+
+describe('a write', () => {
+  const put = (text: string, key: string): Promise<{ commit: string; text: string }> =>
+    tenant.call('PUT', `${base}/examples/idem`, { text, label: 'l' }, { 'idempotency-key': key });
+
+  it('answers with its commit, whose receipt is there at once', async () => {
+    const { commit } = await put('a', 'k0');
+    const receipt = await tenant.call<Receipt>('GET', `/v1/receipts/${commit}`);
+    expect(receipt.stations[0]).toMatchObject({ name: 'committed' });
+    expect(receipt.stations[0]?.at).not.toBeNull();
+    expect(receipt.stations.slice(1).every(({ at }) => at === null)).toBe(true);
+  });
+
+  it('with one Idempotency-Key happens once, also when it is sent many times at once', async () => {
+    const answers = await Promise.all(Array.from({ length: 8 }, () => put('once', 'k1')));
+    expect(new Set(answers.map(({ text }) => text)).size).toBe(1);
+    const commits = new Set(answers.map(({ commit }) => commit).filter((commit) => commit !== null));
+    expect(commits.size).toBe(1);
+  });
+
+  it('with a used Idempotency-Key and another body is refused', async () => {
+    await put('first', 'k2');
+    expect(await problemOf(put('second', 'k2'))).toMatchObject({ status: 422, code: 'idempotency_key_reused' });
+  });
+
+  it('with the ETag of an older version is refused', async () => {
+    expect(await problemOf(tenant.call('PUT', `${base}/examples/idem`, { text: 'x', label: 'l' }, { 'if-match': '"old"' }))).toMatchObject({
+      status: 412,
+      code: 'version_conflict',
+    });
+  });
+});
+
+describe('a wrong request', () => {
+  it('names the field and what is allowed there', async () => {
+    const create = (body: object) =>
+      problemOf(tenant.call('POST', '/v1/customizations', { id: 'w', name: 'W', businessModel: 'text-classification', ...body }));
+    const unknownModel = await create({ businessModel: 'magic' });
+    expect(unknownModel).toMatchObject({ status: 422, code: 'unknown_business_model' });
+    expect(unknownModel.message).toContain('text-classification');
+    expect((await create({ options: { epocs: 3 } })).message).toContain('/options/epocs');
+    expect((await create({ options: { maxTokens: 9_999 } })).message).toContain('/options/maxTokens');
+    expect((await create({ policy: { quietPeriodMs: -1 } })).message).toContain('/policy/quietPeriodMs');
+    expect((await create({ policy: { windowCron: '61 * * * *' } })).message).toContain('minute');
+    expect((await create({ id: 'Not An Id' })).message).toContain('/id');
+    expect(await create({ id: c })).toMatchObject({ status: 409, code: 'exists' });
+    expect(await problemOf(tenant.call('POST', `${base}/examples`, { text: 'x'.repeat(100_001), label: 'l' }))).toMatchObject({
+      code: 'invalid_example',
+    });
+    expect(await problemOf(tenant.call('POST', `${base}:predict`, { inputs: [{ text: 'x' }] }))).toMatchObject({
+      status: 409,
+      code: 'no_model_yet',
+    });
+  });
+
+  it('without a key, or with one for other things, is refused', async () => {
+    expect(await problemOf(createApiClient(tenant.url, 'wrong').call('GET', '/v1/customizations'))).toMatchObject({ status: 401 });
+    expect(await problemOf(tenant.call('POST', '/v1/tenants', { id: 'x', name: 'x' }))).toMatchObject({ status: 403 });
+    expect(await problemOf(operator.call('GET', '/v1/customizations'))).toMatchObject({ status: 403 });
+  });
+
+  it('for what belongs to another tenant is answered as for what does not exist', async () => {
+    const { commit } = await tenant.call<{ commit: string }>('PUT', `${base}/examples/secret`, { text: 'x', label: 'l' });
+    const routes: [string, string, unknown?][] = [
+      ['GET', base],
+      ['PATCH', base, { name: 'mine' }],
+      ['DELETE', base],
+      ['GET', `${base}/examples`],
+      ['GET', `${base}/examples/secret`],
+      ['PUT', `${base}/examples/secret`, { text: 'y', label: 'l' }],
+      ['DELETE', `${base}/examples/secret`],
+      ['GET', `${base}/examples:export`],
+      ['GET', `${base}/runs`],
+      ['GET', `${base}/models`],
+      ['GET', `${base}/status`],
+      ['GET', `${base}/readiness`],
+      ['POST', `${base}:predict`, { inputs: [{ text: 'x' }] }],
+      ['POST', `${base}:retrain`, {}],
+      ['GET', `/v1/receipts/${commit}`],
+    ];
+    for (const [method, path, body] of routes) {
+      const { status, message } = await problemOf(stranger.call(method, path, body));
+      const absent = await problemOf(
+        stranger.call(method, path.replace(c, 'absent').replace(commit, commit.replace(/:\d+$/, ':999999')), body),
+      );
+      expect(`${method} ${path} ${status}`).toBe(`${method} ${path} 404`);
+      expect(absent.status).toBe(404);
+      expect(message.replaceAll(c, 'absent').replace(commit, '')).toBe(absent.message.replace(/[0-9a-f-]{36}:999999/, ''));
+    }
+  });
+});
+
+describe('kill -9 of the API', () => {
+  it('in the middle of an import loses nothing that was acknowledged, and the import can be repeated', async () => {
+    await tenant.call('POST', '/v1/customizations', { id: 'large', name: 'Large', businessModel: 'text-classification' });
+    const rows = 20_000;
+    const path = '/v1/customizations/large/examples:import';
+    const body = async function* (): AsyncGenerator<Uint8Array> {
+      for (let at = 0; at < rows; at += 500) {
+        yield Buffer.from(
+          Array.from({ length: 500 }, (_, i) => `{"id":"r${at + i}","text":"text ${at + i}","label":"l${i % 2}"}\n`).join(''),
+        );
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    };
+    const first = tenant.upload(path, 'application/x-ndjson', body()).catch(() => 'broken off');
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    stack.kill('api', 'SIGKILL');
+    expect(await first).toBe('broken off');
+    await eventually('the API to be back', () => tenant.call<object>('GET', '/v1/customizations'), 60_000);
+    const report = await tenant.upload<ImportReport>(path, 'application/x-ndjson', body());
+    expect(report.stored + report.updated).toBe(rows);
+    const { labels } = await tenant.call<{ labels: { examples: number }[] }>('GET', '/v1/customizations/large/readiness');
+    expect(labels.reduce((sum, { examples }) => sum + examples, 0)).toBe(rows);
+  });
+});
