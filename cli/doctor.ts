@@ -26,7 +26,7 @@ const tools: readonly {
 }[] = [
   { command: 'npm', args: ['--version'], version: /^(\d+)/, lowest: 9, remedy: 'install Node.js with npm' },
   { command: 'go', args: ['version'], version: /go1\.(\d+)/, lowest: 26, remedy: 'install Go 1.26 or newer' },
-  { command: 'java', args: ['-version'], version: /version "(\d+)/, lowest: 17, remedy: 'install a Java 17 runtime' },
+  { command: 'java', args: ['--version'], version: /^\S+ (\d+)/, lowest: 17, remedy: 'install a Java 17 runtime' },
   { command: 'mvn', args: ['--version'], version: /Maven (\d+)/, lowest: 3, remedy: 'install Apache Maven 3' },
   { command: 'python3', args: ['--version'], version: /Python 3\.(\d+)/, lowest: 11, remedy: 'install Python 3.11 or newer with venv' },
   { command: 'gcc', args: ['--version'], version: /(\d+)\./, lowest: 9, remedy: 'install gcc' },

@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { type IncomingMessage, get as getByHttp } from 'node:http';
+import { get as getByHttps } from 'node:https';
 import { join, resolve, sep } from 'node:path';
-import { Readable, Transform } from 'node:stream';
+import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { ModelManifest } from '../core/model.ts';
 import { sha256Hex } from '../platform/hash.ts';
@@ -80,10 +82,17 @@ async function holds(path: string, sha256: string): Promise<boolean> {
   return found !== null && sha256Hex(found) === sha256;
 }
 
+/** The answer to a GET. Not by `fetch`: Node's fails an assertion of its own when a server closes the connection while the reader is slow. */
+async function openStream(url: string): Promise<IncomingMessage> {
+  const get = url.startsWith('https:') ? getByHttps : getByHttp;
+  const response = await new Promise<IncomingMessage>((answered, failed) => get(url, answered).once('error', failed));
+  if (response.statusCode === 200) return response;
+  response.resume();
+  throw new CommandError(`the store answered ${response.statusCode ?? 0}: ask again, the addresses are valid for a short time`);
+}
+
 async function download({ url, sha256 }: Download, path: string, advance: (bytes: number) => void): Promise<void> {
-  const response = await fetch(url);
-  if (!response.ok || !response.body)
-    throw new CommandError(`the store answered ${response.status}: ask again, the addresses are valid for a short time`);
+  const response = await openStream(url);
   const hash = createHash('sha256');
   const hashing = new Transform({
     transform: (chunk: Buffer, _encoding, next) => {
@@ -92,7 +101,7 @@ async function download({ url, sha256 }: Download, path: string, advance: (bytes
       next(null, chunk);
     },
   });
-  await pipeline(Readable.fromWeb(response.body), hashing, createWriteStream(`${path}.part`));
+  await pipeline(response, hashing, createWriteStream(`${path}.part`));
   if (hash.digest('hex') !== sha256) throw new CommandError(`${path} arrived damaged: its SHA-256 is not ${sha256}`);
   await rename(`${path}.part`, path);
 }
