@@ -51,7 +51,7 @@ describe('the demo', () => {
     const { status, output } = await run(['demo', '--data', file]);
     expect(`${output}\nstatus ${status}`).toContain('status 0');
     for (const station of ['committed', 'sensed', 'due', 'dataset', 'training', 'gate', 'published', 'serving'])
-      expect(output.match(new RegExp(`^ {2}${station} `, 'gm'))).toHaveLength(2);
+      expect(output.match(new RegExp(`^ {2}${station.padEnd(11)} [+\\d]`, 'gm'))).toHaveLength(2);
     expect(output).toMatch(/v1 +(?:[89]\d\.\d|100\.0) %/);
     expect(output).toMatch(/v2 +(?:[89]\d\.\d|100\.0) %/);
     expect(output).toContain('stopped');
