@@ -13,6 +13,8 @@ import { beginImport, endImport } from '../import/import-key.ts';
 
 /** Rows of one transaction: large enough to be fast, small enough not to hold up others. */
 const rowsPerTransaction = 1_000;
+/** Long texts make smaller transactions: an import holds a few times this much in memory, whatever its size. */
+const bytesPerTransaction = 2 * 1024 * 1024;
 /** Errors that a report names; all are counted. */
 const maxErrors = 1_000;
 const contentionAttempts = 10;
@@ -76,10 +78,12 @@ export function importRoutes(app: FastifyInstance, context: ApiContext): void {
         if (report.errors.length < maxErrors) report.errors.push({ line, pointer, message });
       };
       let waiting = new Map<string, string>();
+      let waitingBytes = 0;
       const flush = async (): Promise<void> => {
         if (waiting.size === 0) return;
         const batch = waiting;
         waiting = new Map();
+        waitingBytes = 0;
         if (dryRun) report.stored += batch.size;
         else {
           const { stored, updated, commit } = await storeBatch(context, tenantId, c, batch);
@@ -101,7 +105,8 @@ export function importRoutes(app: FastifyInstance, context: ApiContext): void {
           const checked = check(record.value);
           if (checked.ok) {
             waiting.set(checked.id, checked.content);
-            if (waiting.size >= rowsPerTransaction) await flush();
+            waitingBytes += Buffer.byteLength(checked.content);
+            if (waiting.size >= rowsPerTransaction || waitingBytes >= bytesPerTransaction) await flush();
           } else {
             report.rejected += 1;
             for (const { pointer, message } of checked.errors) reject(record.line, pointer, message);
