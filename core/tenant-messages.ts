@@ -4,6 +4,7 @@ import type { Policy } from './policy.ts';
 /** Names of signals, updates and queries: past tense for signals save the operators' own, imperative for updates. */
 export const messageNames = {
   changesSensed: 'changesSensed',
+  changesMissed: 'changesMissed',
   schemaChanged: 'schemaChanged',
   runFinished: 'runFinished',
   retrain: 'retrain',
@@ -12,9 +13,16 @@ export const messageNames = {
   cancelRun: 'cancelRun',
   promoteModel: 'promoteModel',
   rollbackModel: 'rollbackModel',
+  approveSchema: 'approveSchema',
   getStatus: 'getStatus',
   explainWhy: 'explainWhy',
 } as const;
+
+/**
+ * The log had a gap, or a comparison found rows that no digest told of: what it hid is unknown, so the tables are compared as a whole.
+ * `customizationIds` null: every customization of the tenant. Told twice, it costs a second comparison and nothing else.
+ */
+export type ChangesMissed = { readonly customizationIds: readonly string[] | null; readonly reason: string };
 
 /** Plain JSON that a person can type into the Web UI. */
 export type RetrainRequest = {

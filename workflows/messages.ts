@@ -4,6 +4,7 @@ import type { RunOutcome } from '../core/run.ts';
 import {
   type AliasesAfter,
   type CancelRunRequest,
+  type ChangesMissed,
   type CustomizationRequest,
   type PromoteRequest,
   type RetrainRequest,
@@ -14,6 +15,7 @@ import {
 
 /** Messages of a tenant workflow. Shapes and meaning: core/tenant-messages.ts. */
 export const changesSensed = defineSignal<[ChangeDigest]>(messageNames.changesSensed);
+export const changesMissed = defineSignal<[ChangesMissed]>(messageNames.changesMissed);
 export const runFinished = defineSignal<[RunOutcome]>(messageNames.runFinished);
 export const retrain = defineSignal<[RetrainRequest]>(messageNames.retrain);
 export const pauseCustomization = defineUpdate<void, [CustomizationRequest]>(messageNames.pauseCustomization);

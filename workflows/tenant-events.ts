@@ -2,8 +2,8 @@ import type { DatasetPlan } from '../activities/ports.ts';
 import type { ChangeDigest } from '../core/change-digest.ts';
 import type { CustomizationSnapshot, CustomizationState } from '../core/customization.ts';
 import type { RunOutcome } from '../core/run.ts';
-import type { RetrainRequest } from '../core/tenant-messages.ts';
-import { mergePending, pendingFrom } from './pending-changes.ts';
+import type { ChangesMissed, RetrainRequest } from '../core/tenant-messages.ts';
+import { mergePending, pendingFrom, unknownChanges } from './pending-changes.ts';
 import { afterPlan, afterPlanFailed } from './plan-verdict.ts';
 import { afterRun } from './run-outcome.ts';
 import {
@@ -24,6 +24,7 @@ import { advanceWatermarks } from './watermarks.ts';
 export type TenantEvent =
   | { readonly type: 'tenantLoaded'; readonly customizations: readonly CustomizationSnapshot[] }
   | { readonly type: 'changesSensed'; readonly digest: ChangeDigest }
+  | { readonly type: 'changesMissed'; readonly missed: ChangesMissed }
   | { readonly type: 'retrain'; readonly request: RetrainRequest }
   | { readonly type: 'runFinished'; readonly outcome: RunOutcome }
   | { readonly type: 'customizationLoaded'; readonly customizationId: string; readonly snapshot: CustomizationSnapshot | null }
@@ -57,6 +58,8 @@ export function applyEvent(state: TenantState, event: TenantEvent, nowMs: number
       );
     case 'changesSensed':
       return only(sensed(state, event.digest, nowMs));
+    case 'changesMissed':
+      return only(missed(state, event.missed, nowMs));
     case 'retrain': {
       const { customizationId, reason = null, force = false, actor = null } = event.request;
       const entry = state.customizations[customizationId] ?? newEntry;
@@ -135,6 +138,15 @@ function sensed(state: TenantState, digest: ChangeDigest, nowMs: number): Tenant
     });
   }
   return next;
+}
+
+/** Nobody knows what the gap hid: everything of the customizations is compared, deletions included. */
+function missed(state: TenantState, { customizationIds }: ChangesMissed, nowMs: number): TenantState {
+  return (customizationIds ?? Object.keys(state.customizations)).reduce((next, customizationId) => {
+    const entry = next.customizations[customizationId] ?? newEntry;
+    const pending = mergePending(entry.pending, unknownChanges(nowMs));
+    return withEntry(next, customizationId, { ...entry, pending, hold: null, proposal: null });
+  }, state);
 }
 
 function loaded(state: TenantState, snapshot: CustomizationSnapshot, nowMs: number): Step {

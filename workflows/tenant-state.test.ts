@@ -525,3 +525,20 @@ describe('people', () => {
     expect(tenantDetails(tenant.state, tenant.nowMs)).toMatch(/\| c \| waiting \| \+2 ~0 -1 \| .* \| v3 \|/);
   });
 });
+
+describe('a gap in the log', () => {
+  it('makes the whole table of the named customization compared, once, after the quiet period', () => {
+    const tenant = Tenant.policy({ quietPeriodMs: 5 * second });
+    tenant.send({ type: 'changesMissed', missed: { customizationIds: ['c'], reason: 'the binary log was purged' } });
+    expect(tenant.types(4 * second)).toEqual([]);
+    expect(tenant.after(1 * second)).toEqual([{ type: 'plan', customizationId: 'c', dirtyBuckets: null }]);
+    expect(tenant.send({ type: 'planned', customizationId: 'c', plan: plan({ netChange: false, changedRows: 0 }) }).types(day)).toEqual([
+      'recordDecision',
+    ]);
+  });
+  it('of the whole tenant concerns every customization, and what was pending stays pending', () => {
+    const tenant = Tenant.policy({ quietPeriodMs: 5 * second }).sense(6, { deleted: 1 });
+    tenant.send({ type: 'changesMissed', missed: { customizationIds: null, reason: 'topics were recreated' } });
+    expect(tenant.entry.pending).toMatchObject({ deleted: 1, dirtyBuckets: null, changedRows: null });
+  });
+});

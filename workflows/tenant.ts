@@ -13,7 +13,7 @@ import {
 import type { ControlActivities } from '../activities/ports.ts';
 import type { CustomizationPhase } from '../core/tenant-messages.ts';
 import { controlOptions } from './activity-options.ts';
-import { changesSensed, explainWhy, getStatus, retrain, runFinished } from './messages.ts';
+import { changesMissed, changesSensed, explainWhy, getStatus, retrain, runFinished } from './messages.ts';
 import { tenantCommands } from './tenant-commands.ts';
 import { decide } from './tenant-decide.ts';
 import { type TenantEvent, applyEvent } from './tenant-events.ts';
@@ -48,6 +48,7 @@ export async function tenantWorkflow(input: TenantInput): Promise<never> {
     enqueue(event);
   };
   setHandler(changesSensed, (digest) => signalled({ type: 'changesSensed', digest }));
+  setHandler(changesMissed, (missed) => signalled({ type: 'changesMissed', missed }));
   setHandler(runFinished, (outcome) => signalled({ type: 'runFinished', outcome }));
   setHandler(retrain, (request) => signalled({ type: 'retrain', request }));
   setHandler(getStatus, () => tenantStatus(state, Date.now()));
