@@ -1,0 +1,55 @@
+import { spawn } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { settingsSchema } from '../../platform/config.ts';
+import { projectDir } from '../../platform/paths.ts';
+
+const freePort = async (): Promise<number> =>
+  await new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject).listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as { port: number };
+      server.close(() => resolve(port));
+    });
+  });
+
+export type CommandResult = { readonly status: number | null; readonly output: string };
+
+/** A folder, a home and ports of its own, in which commands are run as a person would. `remove` stops what runs there. */
+export type CliHome = {
+  readonly folder: string;
+  readonly env: Readonly<Record<string, string>>;
+  /** `./mw ARGS`, without standard input. */
+  mw(args: readonly string[]): Promise<CommandResult>;
+  /** A line of the documentation: a shell, in the folder, where `./mw` is the project's. */
+  shell(line: string): Promise<CommandResult>;
+  remove(): Promise<void>;
+};
+
+export async function makeCliHome(): Promise<CliHome> {
+  const folder = await mkdtemp(join(tmpdir(), 'mw-home-'));
+  const kept = Object.entries(process.env).filter(
+    (entry): entry is [string, string] => entry[1] !== undefined && !entry[0].startsWith('VITEST'),
+  );
+  const env: Record<string, string> = Object.fromEntries([...kept, ['MW_HOME', join(folder, 'home')], ['NODE_ENV', 'production']]);
+  for (const name of Object.keys(settingsSchema.shape).filter((one) => one.endsWith('_PORT'))) env[name] = String(await freePort());
+  const run = async (command: string, args: readonly string[]): Promise<CommandResult> => {
+    const child = spawn(command, args, { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe'] });
+    let output = '';
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk.toString('utf8')));
+    return { status: await new Promise((resolve) => child.once('close', resolve)), output };
+  };
+  const mw = (args: readonly string[]): Promise<CommandResult> => run(process.execPath, [join(projectDir, 'cli/main.ts'), ...args]);
+  return {
+    folder,
+    env,
+    mw,
+    shell: (line) => run('sh', ['-c', line.replaceAll('./mw ', `${join(projectDir, 'mw')} `)]),
+    async remove() {
+      await mw(['down']);
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
