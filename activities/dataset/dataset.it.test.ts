@@ -84,12 +84,12 @@ describe('a dataset', () => {
     const key = await customize();
     await insert(key, 0, 60);
     const run = ++runs;
-    const [a, b] = await Promise.all([1, 2].map(() => datasets.buildDataset({ ...key, run, dirtyBuckets: null })));
+    // So many at once lock each other out now and then: none of them may fail for it.
+    const all = await Promise.all([1, 2, 3, 4].map(() => datasets.buildDataset({ ...key, run, dirtyBuckets: null })));
     await insert(key, 60, 70);
-    const c = await datasets.buildDataset({ ...key, run, dirtyBuckets: null });
-    expect([a?.number, b?.number, c.number]).toEqual([1, 1, 1]);
-    expect([b?.digest, c.digest]).toEqual([a?.digest, a?.digest]);
-    expect(c.rows).toBe(60);
+    all.push(await datasets.buildDataset({ ...key, run, dirtyBuckets: null }));
+    expect(all.map(({ number, rows }) => [number, rows])).toEqual(Array(5).fill([1, 60]));
+    expect(new Set(all.map(({ digest }) => digest)).size).toBe(1);
   });
 
   it('re-reads dirty buckets only, and comes to the very dataset that a full build gives', async () => {

@@ -12,19 +12,24 @@ export async function withDatabase<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** One transaction: committed when `work` ends well, rolled back otherwise. */
+/** Two that lock the same gap end in a deadlock now and then: one of them wins each time. */
+const contentionAttempts = 5;
+
+/** One transaction: committed when `work` ends well, rolled back otherwise. `work` is repeated after a deadlock: it only runs statements. */
 export const inTransaction = <T>(pool: Pool, work: (connection: PoolConnection) => Promise<T>): Promise<T> =>
   withDatabase(async () => {
-    const connection = await pool.getConnection();
-    try {
-      await connection.beginTransaction();
-      const result = await work(connection);
-      await connection.commit();
-      connection.release();
-      return result;
-    } catch (error) {
-      // Whatever state it is in, nobody else gets this connection.
-      connection.destroy();
-      throw error;
+    for (let attempt = 1; ; attempt++) {
+      const connection = await pool.getConnection();
+      try {
+        await connection.beginTransaction();
+        const result = await work(connection);
+        await connection.commit();
+        connection.release();
+        return result;
+      } catch (error) {
+        // Whatever state it is in, nobody else gets this connection.
+        connection.destroy();
+        if (!isContention(error) || attempt >= contentionAttempts) throw error;
+      }
     }
   });
