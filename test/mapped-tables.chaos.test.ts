@@ -8,7 +8,7 @@ import { type Pool, type RowDataPacket, commitGtid } from '../platform/mysql.ts'
 import { createKafka } from '../workers/cdc/kafkajs-feed.ts';
 import { type TestStack, startTestStack } from './support/engines.ts';
 import { LiveTenant, eventually, sentences } from './support/live-tenant.ts';
-import { Operator, datasetToEqual } from './support/mapped-tables.ts';
+import { Operator, datasetRows, datasetToEqual } from './support/mapped-tables.ts';
 import { rootPool } from './support/root-pool.ts';
 
 let stack: TestStack;
@@ -19,7 +19,7 @@ const policy = { quietPeriodMs: 500, maxWaitMs: 3_000 };
 /** Binlog readers of the server, by the id of their connection. */
 async function binlogReaders(): Promise<Set<string>> {
   const [rows] = await root.query<(RowDataPacket & { Id: string; Command: string })[]>('SHOW PROCESSLIST');
-  return new Set(rows.filter(({ Command }) => Command.startsWith('Binlog Dump')).map(({ Id }) => String(Id)));
+  return new Set(rows.filter(({ Command }) => Command.startsWith('Binlog Dump')).map(({ Id }) => Id));
 }
 
 async function fill(table: string, from: number, to: number, side: string | null = null): Promise<void> {
@@ -194,6 +194,8 @@ describe('a mapped table', () => {
       source: { database: 'shop', table: 'second', columns: { ...columns, label: 'other' } },
     });
     await datasetToEqual(stack, root, { tenantId: 'shop', c: 'second' }, select('shop.second').replace('topic AS', 'other AS'));
+    const labels = [...(await datasetRows(stack, root, 'shop', 'second')).values()].map(({ label }) => label);
+    expect([...new Set(labels)].sort()).toEqual(['other-0', 'other-1', 'other-2']);
   });
 });
 
@@ -213,6 +215,7 @@ describe('faults', () => {
     await root.query('DELETE FROM shop.wide WHERE number BETWEEN 20 AND 29');
     await root.query("UPDATE shop.wide SET number = 18446744073709551615, c3 = '{}' WHERE number = 30");
     await datasetToEqual(stack, root, whose, select('shop.wide'), 180_000);
+    expect((await datasetRows(stack, root, 'wide', 'wide')).get('18446744073709551615')?.text).toBe(sentences(30, 31)[0]?.text);
   });
 
   it('a binary log that was purged behind a stopped Connect costs a comparison, and no change', async () => {
@@ -225,8 +228,11 @@ describe('faults', () => {
     await root.query('PURGE BINARY LOGS TO ?', [logs.at(-1)?.Log_name]);
     await stack.resume('connect');
     await datasetToEqual(stack, root, whose, select('shop.stories'), 180_000);
+    // And from then on changes are followed again.
     await fill('shop.stories', 6_000, 6_005);
     await datasetToEqual(stack, root, whose, select('shop.stories'), 120_000);
+    const dataset = await datasetRows(stack, root, 'shop', 'stories');
+    expect([dataset.has('45'), dataset.has('5005'), dataset.has('6004')]).toEqual([false, true, true]);
   });
 
   it('a customization that is deleted takes its connector with it when it was the last of its database', async () => {
