@@ -32,6 +32,16 @@ const map = (api: ApiClient, c: string, source: object): Promise<unknown> =>
 const columns = { id: 'number', text: 'body', label: 'topic' };
 const select = (table: string, where = 'TRUE'): string =>
   `SELECT CAST(number AS CHAR) AS id, body AS text, topic AS label FROM ${table} WHERE ${where}`;
+const captured = (api: ApiClient, c: string): Promise<boolean> =>
+  eventually(
+    `${c} to be captured`,
+    async () => {
+      const { capture } = await api.call<{ capture: { state: string; detail: string | null } }>('GET', `/v1/customizations/${c}`);
+      if (capture.state === 'capturing') return true;
+      throw new Error(`${capture.state}: ${capture.detail}`);
+    },
+    120_000,
+  );
 const served = (api: ApiClient, c: string): Promise<Predictions> =>
   eventually(
     `a version of ${c} to serve`,
@@ -122,12 +132,7 @@ describe('a mapped table', () => {
     await fill('shop.second', 0, 100);
     await operator.grant('shop', 'shop.second');
     await map(api, 'second', { database: 'shop', table: 'second', columns });
-    await eventually(
-      'the second table to be captured',
-      async () =>
-        (await api.call<{ capture: { state: string } }>('GET', '/v1/customizations/second')).capture.state === 'capturing' ? true : null,
-      120_000,
-    );
+    await captured(api, 'second');
     // Changes go on for a while after that, and then none follow that could hide a gap.
     await sleep(2_000);
     stop.abort();
@@ -208,6 +213,7 @@ describe('faults', () => {
     await operator.grant('wide', 'shop.wide');
     await map(api, 'wide', { database: 'shop', table: 'wide', columns });
     const whose = { tenantId: 'wide', c: 'wide' };
+    await captured(api, 'wide');
     await datasetToEqual(stack, root, whose, select('shop.wide'));
     await root.query("UPDATE shop.wide SET c0 = 1, c1 = 'x', topic = 'before' WHERE number < 5");
     stack.kill('connect', 'SIGKILL');

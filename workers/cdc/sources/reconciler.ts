@@ -45,6 +45,7 @@ export function createReconciler(deps: ReconcilerDeps) {
   const steps = connectorSteps(connect);
   const primaryKeys = new Map<string, readonly string[]>();
   let topics = '';
+  let told = '';
   let woken = true;
   let wakeUp: () => void = () => undefined;
 
@@ -110,6 +111,7 @@ export function createReconciler(deps: ReconcilerDeps) {
     connectorUser: NonNullable<Config['connectorUser']>,
   ): Promise<boolean> {
     const { topicPrefix } = config.kafka;
+    const existing = await connect.names();
     let onItsWay = false;
     for (const capture of captures) {
       const { database } = capture;
@@ -128,7 +130,7 @@ export function createReconciler(deps: ReconcilerDeps) {
       await settle(known, database, progress);
     }
     const names = new Set(captures.map(({ database }) => sourceConnectorName(database)));
-    for (const name of await connect.names())
+    for (const name of existing)
       if (name.startsWith(sourceConnectorPrefix) && !names.has(name)) {
         onItsWay = true;
         await steps.remove(name);
@@ -143,8 +145,11 @@ export function createReconciler(deps: ReconcilerDeps) {
       let ms = restMs;
       try {
         ms = await reconcile();
+        told = '';
       } catch (error) {
-        if (!signal.aborted) logger.warn({ err: error }, 'mapped tables could not be looked after: trying again');
+        const message = error instanceof Error ? error.message : String(error);
+        if (!signal.aborted && message !== told) logger.warn({ err: error }, 'mapped tables could not be looked after: trying again');
+        told = message;
       }
       if (woken) continue;
       const rest = new AbortController();
