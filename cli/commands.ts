@@ -17,6 +17,7 @@ import { registerDown } from './down.ts';
 import { registerLogs } from './logs.ts';
 import { registerPull } from './pull.ts';
 import { registerReset } from './reset.ts';
+import { registerSource } from './source.ts';
 import { registerStatus } from './status.ts';
 import { registerTest } from './test.ts';
 import { registerUp } from './up.ts';
@@ -32,6 +33,7 @@ export const commands: readonly RegisterCommand[] = [
   registerReset,
   registerConfig,
   registerTenant,
+  registerSource,
   registerCreate,
   registerSubmit,
   registerReceipt,

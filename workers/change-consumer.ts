@@ -1,4 +1,5 @@
 import { Registry, collectDefaultMetrics } from 'prom-client';
+import { connectRest } from '../infra/debezium/connect-rest.ts';
 import { loadConfig } from '../platform/config.ts';
 import { startHealthServer } from '../platform/health-server.ts';
 import { runProcess } from '../platform/lifecycle.ts';
@@ -11,6 +12,12 @@ import { sensingMetrics } from './cdc/metrics.ts';
 import { recordSensedCommits } from './cdc/sensed-commits.ts';
 import { createSensing } from './cdc/sensing.ts';
 import { signalTenant } from './cdc/signal-tenant.ts';
+import { announceMapping } from './cdc/sources/announce-mapping.ts';
+import { decodersOf } from './cdc/sources/decoders.ts';
+import { KnownMappings } from './cdc/sources/mappings.ts';
+import { createReconciler } from './cdc/sources/reconciler.ts';
+import { sourceMetrics } from './cdc/sources/source-metrics.ts';
+import { topicMaker } from './cdc/sources/source-topics.ts';
 
 /** A stop waits this long for digests that are due within the second. */
 const drainMs = 3_000;
@@ -23,6 +30,7 @@ const logger = createLogger('change-consumer', config.settings.MW_LOG_LEVEL);
 
 await runProcess(logger, async (signal) => {
   const { topicPrefix, brokers } = config.kafka;
+  const managedTopics = [`${topicPrefix}.modelwright.examples`, `${topicPrefix}.modelwright.customizations`];
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const pool = createPool(config, { connectionLimit: 4 });
@@ -33,7 +41,7 @@ await runProcess(logger, async (signal) => {
     {
       brokers,
       groupId: `${topicPrefix}-change-consumer`,
-      topics: [`${topicPrefix}.modelwright.examples`, `${topicPrefix}.modelwright.customizations`],
+      topics: managedTopics,
     },
     {
       kafka,
@@ -45,13 +53,27 @@ await runProcess(logger, async (signal) => {
       },
     },
   );
+  const mappings = new KnownMappings(pool);
   const sensing = createSensing({
     feed,
+    decoderOf: decodersOf({ mappings, sourcePrefix: `${topicPrefix}-source-`, onConfigured: () => reconciler.wake(), logger }),
     deadLetters,
     recordCommits: (commits, sensedAtMs) => recordSensedCommits(pool, commits, sensedAtMs),
     signal: (digest) => signalTenant(temporal.client, digest),
     metrics: sensingMetrics(registry),
     logger,
+  });
+  const reconciler = createReconciler({
+    config,
+    pool,
+    mappings,
+    connect: connectRest(config.connectUrl),
+    createTopics: topicMaker(kafka),
+    setTopics: (topics) => feed.setTopics([...managedTopics, ...topics]),
+    observe: sourceMetrics(registry),
+    announce: (mapping) => announceMapping(temporal.client, mapping),
+    logger,
+    signal,
   });
   const stopHealth = await startHealthServer({
     host: config.settings.MW_BIND,
@@ -76,5 +98,6 @@ await runProcess(logger, async (signal) => {
     ],
   });
   await sensing.start();
-  return [stopHealth, () => pool.end(), temporal.close, deadLetters.stop, () => sensing.stop(drainMs)];
+  reconciler.start();
+  return [stopHealth, () => pool.end(), temporal.close, deadLetters.stop, () => sensing.stop(drainMs), reconciler.stop];
 });

@@ -7,6 +7,7 @@ import { decodeChange } from './decode.ts';
 import type { DigestBuilder, SensedCommit } from './digest-builder.ts';
 import type { SensingMetrics } from './metrics.ts';
 import { PendingDigests } from './pending-digests.ts';
+import type { Decode } from './sources/decoders.ts';
 
 /** Digests on their way at a time: the server takes 60-150 signals a second, and one that is slow must not hold the others up. */
 const concurrentSignals = 16;
@@ -23,6 +24,8 @@ const forgetAfterMs = 60_000;
 
 export type SensingDeps = {
   readonly feed: ChangeFeed;
+  /** How events of a topic are read, where there are others than our own tables'; may wait, and says then that we are alive. */
+  readonly decoderOf?: (topic: string, alive: () => Promise<void>) => Promise<Decode>;
   readonly deadLetters: Pick<DeadLetters, 'park'>;
   readonly recordCommits: (commits: readonly SensedCommit[], sensedAtMs: number) => Promise<void>;
   readonly signal: (digest: ChangeDigest) => Promise<void>;
@@ -45,9 +48,10 @@ export function createSensing(deps: SensingDeps) {
 
   async function take(batch: FeedBatch, alive: () => Promise<void>): Promise<void> {
     const partition = partitionKey(batch);
+    const decode = (await deps.decoderOf?.(batch.topic, alive)) ?? decodeChange;
     let untilTurn = eventsPerTurn;
     for (const record of batch.records) {
-      const decoded = decodeChange(record);
+      const decoded = decode(record);
       const offset = Number(record.offset);
       if (decoded.kind === 'change') {
         pending.add(partition, offset, decoded.effects, decoded.position, decoded.commitMs);
