@@ -1,7 +1,6 @@
 import type { DatasetBucket, DatasetManifest, DatasetRef } from '../../core/dataset.ts';
 import { canonicalJson } from '../../core/json.ts';
 import { sha256Hex } from '../../platform/hash.ts';
-import type { RowDataPacket } from '../../platform/mysql.ts';
 import { datasetManifestKey } from '../../store/keys.ts';
 import type { DatasetActivities } from '../ports.ts';
 import { loadTrainingSettings } from '../registry/training-settings.ts';
@@ -9,12 +8,13 @@ import { bucketCountFor, bucketsToRead } from './bucket-count.ts';
 import { readBucket, writeBucket } from './bucket-file.ts';
 import { atSnapshot } from './consistent-snapshot.ts';
 import type { DatasetDependencies } from './dataset-activities.ts';
-import { datasetOfRun, latestDataset, readManifest, registerDataset } from './dataset-registry.ts';
+import { datasetOfRun, isOfSource, latestDataset, readManifest, registerDataset } from './dataset-registry.ts';
 import { rowShaper } from './dataset-row.ts';
 import { Exclusions } from './exclusions.ts';
 import { sumLabels } from './label-counts.ts';
 import { merkleRoot } from './merkle.ts';
-import { scanBucket } from './scan-bucket.ts';
+import { rowSourceOf } from './row-source.ts';
+import { scanBuckets } from './scan-bucket.ts';
 import { normalisedText } from './split.ts';
 import { TextGroups } from './text-groups.ts';
 
@@ -32,16 +32,18 @@ export async function buildDataset(
   const parent = parentRef && (await readManifest(store, parentRef.manifest));
   const shape = rowShaper(settings.model, settings.splitSalt, maxTextChars);
   const { tenantId, customizationId } = input;
+  const source = rowSourceOf(dependencies, input, settings);
 
-  const built = await atSnapshot(pool, async (connection, cut) => {
-    const [counted] = await connection.query<(RowDataPacket & { total: string })[]>(
-      'SELECT COUNT(*) AS total FROM modelwright.examples WHERE tenant_id = ? AND customization_id = ?',
-      [tenantId, customizationId],
-    );
-    const bucketCount = bucketCountFor(Number(counted[0]?.total ?? 0), parent?.bucketCount ?? null);
-    // Buckets of another width, or of another version of the business model, are no use: everything is read.
-    const reusable = parent?.bucketCount === bucketCount && parent.businessModel.version === settings.model.version ? parent : null;
+  const built = await atSnapshot(pool, source.table, async (connection, cut) => {
+    const reader = await source.open(connection);
+    const bucketCount = bucketCountFor(await reader.count(), parent?.bucketCount ?? null);
+    // Buckets of another width, another source or another version of the business model are no use: everything is read.
+    const reusable =
+      parent?.bucketCount === bucketCount && parent.businessModel.version === settings.model.version && isOfSource(parent, settings)
+        ? parent
+        : null;
     const toRead = new Set(bucketsToRead(reusable ? input.dirtyBuckets : null, bucketCount));
+    const scanning = scanBuckets(reader, [...toRead], bucketCount, shape, beat);
     const groups = new TextGroups();
     const exclusions = new Exclusions();
     const buckets: DatasetBucket[] = [];
@@ -56,7 +58,8 @@ export async function buildDataset(
         }
         continue;
       }
-      const scanned = await scanBucket(connection, input, { index, bucketCount }, shape, beat);
+      const { value: scanned, done } = await scanning.next();
+      if (done) throw new Error(`bucket ${index} of ${bucketCount} was not read`);
       for (const { id, key, label } of scanned.texts) groups.add(id, key, label);
       exclusions.replace(index, scanned.excluded);
       buckets.push(await writeBucket(store, input, scanned));
@@ -68,6 +71,7 @@ export async function buildDataset(
       tenantId,
       customizationId,
       businessModel: { id: settings.model.id, version: settings.model.version },
+      ...(settings.sourceDigest === null ? {} : { source: { name: source.name, digest: settings.sourceDigest } }),
       number: (parentRef?.number ?? 0) + 1,
       parent: parentRef?.number ?? null,
       cut,

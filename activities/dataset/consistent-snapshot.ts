@@ -1,7 +1,8 @@
+import { failure } from '../failure.ts';
 import type { Pool, PoolConnection, RowDataPacket } from '../../platform/mysql.ts';
 
 /** Attempts without a lock before writers are held up for an instant. */
-const freeAttempts = 5;
+const freeAttempts = 10;
 /** Longest wait for writers' open transactions, seconds. */
 const lockWaitSeconds = 5;
 
@@ -16,13 +17,13 @@ const begin = 'START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY';
 
 /**
  * Reads at one instant whose GTID set is known. No commit between the two readings of the set means that the snapshot is exactly that set;
- * on a busy server a lock on the table makes it so.
+ * on a busy server a lock on the table (its quoted name) makes it so.
  */
-export async function atSnapshot<T>(pool: Pool, work: (connection: PoolConnection, cut: string) => Promise<T>): Promise<T> {
+export async function atSnapshot<T>(pool: Pool, table: string, work: (connection: PoolConnection, cut: string) => Promise<T>): Promise<T> {
   const connection = await pool.getConnection();
   try {
     await connection.query('SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ');
-    const result = await work(connection, await openSnapshot(pool, connection));
+    const result = await work(connection, await openSnapshot(pool, connection, table));
     await connection.query('COMMIT');
     connection.release();
     return result;
@@ -32,7 +33,7 @@ export async function atSnapshot<T>(pool: Pool, work: (connection: PoolConnectio
   }
 }
 
-async function openSnapshot(pool: Pool, connection: PoolConnection): Promise<string> {
+async function openSnapshot(pool: Pool, connection: PoolConnection, table: string): Promise<string> {
   for (let attempt = 0; attempt < freeAttempts; attempt++) {
     const before = await executedGtids(connection);
     await connection.query(begin);
@@ -42,7 +43,7 @@ async function openSnapshot(pool: Pool, connection: PoolConnection): Promise<str
   const locker = await pool.getConnection();
   try {
     await locker.query(`SET SESSION lock_wait_timeout = ${lockWaitSeconds}`);
-    await locker.query('LOCK TABLES modelwright.examples READ');
+    await lock(locker, table);
     const cut = await executedGtids(connection);
     await connection.query(begin);
     await locker.query('UNLOCK TABLES');
@@ -50,5 +51,18 @@ async function openSnapshot(pool: Pool, connection: PoolConnection): Promise<str
   } finally {
     // Its session settings are its own: it does not go back to the pool.
     locker.destroy();
+  }
+}
+
+async function lock(locker: PoolConnection, table: string): Promise<void> {
+  try {
+    await locker.query(`LOCK TABLES ${table} READ`);
+  } catch (error) {
+    if (!/^ER_(DB|TABLE)ACCESS_DENIED_ERROR$/.test((error as { code?: string }).code ?? '')) throw error;
+    throw failure(
+      'Unavailable',
+      `the server is too busy to read ${table} at a known instant without a lock: tried again; \`GRANT LOCK TABLES\` on its database to our MySQL user makes it certain`,
+      error,
+    );
   }
 }

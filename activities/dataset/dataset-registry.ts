@@ -51,6 +51,10 @@ export async function readManifest(store: ObjectStore, manifest: ObjectRef): Pro
   return JSON.parse(Buffer.from(await store.read(manifest)).toString('utf8')) as DatasetManifest;
 }
 
+/** Whether the dataset was read from where the customization's rows are now: buckets of another table, filter or columns are no use. */
+export const isOfSource = (manifest: DatasetManifest, { sourceDigest }: { readonly sourceDigest: string | null }): boolean =>
+  (manifest.source?.digest ?? null) === sourceDigest;
+
 /**
  * Registers a run's dataset under the number that its manifest carries. Key: run. A second builder of the same run finds the first one's row;
  * a number that another run took meanwhile is a reason to build again.
