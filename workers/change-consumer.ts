@@ -10,6 +10,8 @@ import { createKafka, kafkajsFeed } from './cdc/kafkajs-feed.ts';
 import { sensingMetrics } from './cdc/metrics.ts';
 import { recordSensedCommits } from './cdc/sensed-commits.ts';
 import { createSensing } from './cdc/sensing.ts';
+import { recordTableEvent } from './cdc/schema/record-table-event.ts';
+import { startSchemaSensing } from './cdc/schema/start-schema-sensing.ts';
 import { signalTenant } from './cdc/signal-tenant.ts';
 
 /** A stop waits this long for digests that are due within the second. */
@@ -29,20 +31,23 @@ await runProcess(logger, async (signal) => {
   const temporal = createTemporalClient(config);
   const kafka = createKafka(brokers, 'modelwright-change-consumer', logger);
   const deadLetters = kafkaDeadLetters(kafka, `${topicPrefix}.dead-letter`);
+  const metrics = sensingMetrics(registry);
+  const rowsGroupId = `${topicPrefix}-change-consumer`;
+  const onCrash = (error: Error): void => {
+    logger.fatal({ err: error }, 'the change feed cannot go on: ending, so that the supervisor starts it anew');
+    process.exit(1);
+  };
   const feed = kafkajsFeed(
     {
       brokers,
-      groupId: `${topicPrefix}-change-consumer`,
+      groupId: rowsGroupId,
       topics: [`${topicPrefix}.modelwright.examples`, `${topicPrefix}.modelwright.customizations`],
     },
     {
       kafka,
       logger,
       signal,
-      onCrash(error) {
-        logger.fatal({ err: error }, 'the change feed cannot go on: ending, so that the supervisor starts it anew');
-        process.exit(1);
-      },
+      onCrash,
     },
   );
   const sensing = createSensing({
@@ -50,9 +55,14 @@ await runProcess(logger, async (signal) => {
     deadLetters,
     recordCommits: (commits, sensedAtMs) => recordSensedCommits(pool, commits, sensedAtMs),
     signal: (digest) => signalTenant(temporal.client, digest),
-    metrics: sensingMetrics(registry),
+    recordTruncate: (event) => recordTableEvent(pool, event),
+    metrics,
     logger,
   });
+  const schema = startSchemaSensing(
+    { topicPrefix, brokers, rowsGroupId },
+    { kafka, pool, client: temporal.client, deadLetters, metrics, logger, signal, onCrash },
+  );
   const stopHealth = await startHealthServer({
     host: config.settings.MW_BIND,
     port: config.settings.MW_CHANGE_CONSUMER_PORT,
@@ -69,12 +79,12 @@ await runProcess(logger, async (signal) => {
       {
         name: 'handover',
         check: () =>
-          sensing.refusals() === 0
+          sensing.refusals() + schema.failures() === 0
             ? Promise.resolve()
-            : Promise.reject(new Error(`MySQL or Temporal refused ${sensing.refusals()} times: see the log`)),
+            : Promise.reject(new Error(`MySQL or Temporal refused ${sensing.refusals() + schema.failures()} times: see the log`)),
       },
     ],
   });
   await sensing.start();
-  return [stopHealth, () => pool.end(), temporal.close, deadLetters.stop, () => sensing.stop(drainMs)];
+  return [stopHealth, () => pool.end(), temporal.close, deadLetters.stop, schema.stop, () => sensing.stop(drainMs)];
 });

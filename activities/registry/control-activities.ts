@@ -5,6 +5,7 @@ import { failure } from '../failure.ts';
 import type { ControlActivities } from '../ports.ts';
 import { audit } from './audit.ts';
 import { inTransaction, withDatabase } from './database.ts';
+import { decideSchema } from './decide-schema.ts';
 import { loadCustomizations } from './load-customizations.ts';
 import { promoteModel, rollbackModel } from './promotions.ts';
 import { loadRun, openRun, raiseAttempt, recordRun } from './runs.ts';
@@ -20,6 +21,7 @@ export const createControlActivities = ({ pool }: { readonly pool: Pool }): Cont
   recordRun: (input) => recordRun(pool, input),
   raiseAttempt: (input) => raiseAttempt(pool, input),
   promoteModel: (input) => promoteModel(pool, input),
+  decideSchema: (input) => decideSchema(pool, input),
   rollbackModel: (input) => rollbackModel(pool, input),
 });
 

@@ -1,4 +1,5 @@
 import type { LogPosition } from '../../../core/change-digest.ts';
+import { managedTable } from '../../../core/managed-table.ts';
 import type { Renames } from '../../../core/structure-change.ts';
 import { type TableColumns, column } from '../../../core/table-structure.ts';
 import type { FeedRecord } from '../change-feed.ts';
@@ -29,17 +30,21 @@ type Fields = { readonly [name: string]: unknown };
 const isFields = (value: unknown): value is Fields => typeof value === 'object' && value !== null && !Array.isArray(value);
 const textOf = (value: unknown): string => (typeof value === 'string' ? value : '');
 const numberOf = (value: unknown): number | null => (typeof value === 'number' ? value : null);
+/** Undefined: not JSON. */
+function parsed(value: Buffer): unknown {
+  try {
+    return JSON.parse(value.toString('utf8')) as unknown;
+  } catch {
+    return undefined;
+  }
+}
 const nothing: DecodedSchema = { kind: 'events', events: [] };
 
 /** Reads an event of a schema-change topic (Debezium 3.6, JSON without schemas; recorded shapes lie in test/recorded). */
 export function decodeSchemaEvent(record: Pick<FeedRecord, 'value'>): DecodedSchema {
   if (record.value === null || record.value.length === 0) return nothing;
-  let event: unknown;
-  try {
-    event = JSON.parse(record.value.toString('utf8'));
-  } catch {
-    return { kind: 'undecodable', reason: 'the value is not JSON' };
-  }
+  const event = parsed(record.value);
+  if (event === undefined) return { kind: 'undecodable', reason: 'the value is not JSON' };
   if (!isFields(event) || typeof event['ddl'] !== 'string')
     return { kind: 'undecodable', reason: 'field ddl is missing: not a schema change' };
   const { ddl, source, databaseName, tableChanges } = event;
@@ -111,4 +116,15 @@ function statementEvents(
   if (statement.kind === 'truncate') told.push({ ...full(statement.table), change: { kind: 'truncated' } });
   if (statement.kind === 'drop_database') told.push({ database: statement.database, table: null, change: { kind: 'dropped' } });
   return told;
+}
+
+/** A TRUNCATE is an event of the row topics, without a key and without rows; null for any other event, and for tables that nobody reads. */
+export function decodeTruncate(record: Pick<FeedRecord, 'value'>): TableEvent | null {
+  const event: unknown = record.value === null || record.value.length === 0 ? null : parsed(record.value);
+  if (!isFields(event) || event['op'] !== 't' || !isFields(event['source'])) return null;
+  const { db, table, gtid, file, pos, ts_ms: atMs } = event['source'];
+  // Our own table of customizations is nobody's source.
+  if (typeof db !== 'string' || typeof table !== 'string' || (db === managedTable.database && table !== managedTable.table)) return null;
+  const position: LogPosition = { gtid: textOf(gtid), file: textOf(file), pos: numberOf(pos) ?? 0, row: 0 };
+  return { database: db, table, position, atMs: numberOf(atMs) ?? 0, ddl: `TRUNCATE TABLE ${table}`, change: { kind: 'truncated' } };
 }
