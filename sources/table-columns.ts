@@ -12,7 +12,6 @@ type ColumnRow = RowDataPacket & {
   charset_name: string | null;
   nullable: string;
 };
-type TableRow = RowDataPacket & { built_at: Date | null };
 
 const number = (value: string | number | null): number | null => (value === null ? null : Number(value));
 
@@ -22,20 +21,8 @@ const membersOf = (fullType: string): string[] | null =>
     ? [...fullType.matchAll(/'((?:[^']|'')*)'/g)].map((match) => (match[1] ?? '').replaceAll("''", "'"))
     : null;
 
-/**
- * The structure of a table as the server has it now, and when the table was built: another time is another table (TRUNCATE, a rebuild).
- * Null where there is none, or where our user may not see it.
- */
-export async function readColumns(
-  connection: Pool | PoolConnection,
-  database: string,
-  table: string,
-): Promise<{ readonly columns: TableColumns; readonly builtAt: Date | null } | null> {
-  const [tables] = await connection.query<TableRow[]>(
-    'SELECT CREATE_TIME AS built_at FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?',
-    [database, table],
-  );
-  if (!tables[0]) return null;
+/** The structure of a table as the server has it now; null where there is none, or where our user may not see it. */
+export async function readColumns(connection: Pool | PoolConnection, database: string, table: string): Promise<TableColumns | null> {
   const [rows] = await connection.query<ColumnRow[]>(
     `SELECT COLUMN_NAME AS name, DATA_TYPE AS type, COLUMN_TYPE AS full_type, CHARACTER_MAXIMUM_LENGTH AS characters,
        NUMERIC_PRECISION AS digits, NUMERIC_SCALE AS scale, DATETIME_PRECISION AS fraction, CHARACTER_SET_NAME AS charset_name,
@@ -43,7 +30,8 @@ export async function readColumns(
      FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? ORDER BY ORDINAL_POSITION`,
     [database, table],
   );
-  const columns = rows.map((row) =>
+  if (rows.length === 0) return null;
+  return rows.map((row) =>
     column({
       name: row.name,
       type: /unsigned/i.test(row.full_type.replaceAll(/\(.*\)/g, '')) ? `${row.type} unsigned` : row.type,
@@ -54,5 +42,4 @@ export async function readColumns(
       values: membersOf(row.full_type),
     }),
   );
-  return { columns, builtAt: tables[0].built_at };
 }

@@ -86,5 +86,5 @@ await runProcess(logger, async (signal) => {
     ],
   });
   await sensing.start();
-  return [stopHealth, () => pool.end(), temporal.close, deadLetters.stop, schema.stop, () => sensing.stop(drainMs)];
+  return [stopHealth, () => pool.end(), temporal.close, deadLetters.stop, () => schema.stop(), () => sensing.stop(drainMs)];
 });

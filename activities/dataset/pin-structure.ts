@@ -2,7 +2,7 @@ import type { DatasetSchema } from '../../core/dataset.ts';
 import type { CustomizationKey } from '../../core/ids.ts';
 import { type Json, canonicalJson } from '../../core/json.ts';
 import { managedColumns, managedTable } from '../../core/managed-table.ts';
-import { type SchemaChange, type SchemaChangeKind, type SchemaPolicy, readChangePrefix } from '../../core/schema-change.ts';
+import { type SchemaChange, type SchemaPolicy, readChangePrefix } from '../../core/schema-change.ts';
 import { type SourceMapping, mappedColumns, sourceName } from '../../core/source-mapping.ts';
 import { type Judged, judge, sentence, structureChanges } from '../../core/structure-change.ts';
 import type { TableColumns } from '../../core/table-structure.ts';
@@ -13,29 +13,17 @@ import { quotedTable } from '../../sources/quoting.ts';
 import { readColumns } from '../../sources/table-columns.ts';
 import { failure } from '../failure.ts';
 import { type ApprovedStructure, approvedStructure } from '../registry/approved-structure.ts';
+import { refusal, refuseHeld } from '../registry/held-changes.ts';
 
-/** A table that was rebuilt is not read before the log has told why, for so long: some rebuilds (OPTIMIZE TABLE) are never told. */
-const unexplainedMs = 300_000;
-
-type HeldRow = RowDataPacket & {
-  change_id: string;
-  kind: SchemaChangeKind;
-  table_name: string;
-  reason: string;
-  schema_version: number;
-  gtid: string;
-  happened_at: Date;
-};
 type PolicyRow = RowDataPacket & { schema_policy: SchemaPolicy };
-type VersionRow = RowDataPacket & { version: number; seen_at: Date };
+type VersionRow = RowDataPacket & { version: string | null };
 
 /** What a dataset is read with: pinned in its manifest, and approved by being read. */
 export type PinnedStructure = { readonly schema: DatasetSchema; readonly approved: ApprovedStructure };
 
 /**
  * Compares the structure under the connection's snapshot with the approved one. From here to the end of the transaction a metadata lock
- * keeps it as it is, so that no order of messages can make a dataset over a structure that nobody approved. Fails with SchemaHeld, or with
- * Unavailable where the log has not told yet why the table was built anew.
+ * keeps it as it is, so that no order of messages can make a dataset over a structure that nobody approved. Fails with SchemaHeld.
  */
 export async function pinStructure(
   pool: Pool,
@@ -46,19 +34,19 @@ export async function pinStructure(
   const where = source ?? managedTable;
   const name = sourceName(where);
   const mapped = source ? mappedColumns(source) : managedColumns;
-  const found = (await lockStructure(connection, where)) ? await readColumns(connection, where.database, where.table) : null;
+  const current = (await lockStructure(connection, where)) ? await readColumns(connection, where.database, where.table) : null;
   // By the pool: rows that were written after the snapshot count too.
   await refuseHeld(pool, key);
   const approved = await approvedStructure(pool, key);
   const before = approved?.name === name ? approved : null;
-  if (!found) throw await held(pool, key, name, null, dropped);
-  const judged = judge(structureChanges(before?.columns ?? found.columns, found.columns, mapped), await policyOf(pool, key));
-  if (judged?.effect === 'held') throw await held(pool, key, name, found.columns, judged);
-  const version = await explained(pool, name, where, before, found.builtAt);
-  const columns = found.columns.filter((column) => mapped.some((other) => other.toLowerCase() === column.name.toLowerCase()));
+  if (!current) throw await held(pool, key, name, null, dropped);
+  const judged = judge(structureChanges(before?.columns ?? current, current, mapped), await policyOf(pool, key));
+  if (judged?.effect === 'held') throw await held(pool, key, name, current, judged);
+  const version = await versionOf(pool, where);
+  const columns = current.filter((column) => mapped.some((other) => other.toLowerCase() === column.name.toLowerCase()));
   return {
     schema: { version, digest: digestOf(columns), columns },
-    approved: { name, version, columns: found.columns, builtAt: found.builtAt },
+    approved: { name, version, columns: current },
   };
 }
 
@@ -78,29 +66,6 @@ async function lockStructure(connection: PoolConnection, where: Pick<SourceMappi
     throw error;
   }
 }
-
-async function refuseHeld(pool: Pool, { tenantId, customizationId }: CustomizationKey): Promise<void> {
-  const [rows] = await pool.query<HeldRow[]>(
-    `SELECT change_id, kind, table_name, reason, schema_version, gtid, happened_at FROM modelwright_control.schema_changes
-     WHERE tenant_id = ? AND customization_id = ? AND effect = 'held' AND decision IS NULL ORDER BY happened_at DESC LIMIT 1`,
-    [tenantId, customizationId],
-  );
-  const row = rows[0];
-  if (!row) return;
-  throw refusal({
-    customizationId,
-    changeId: row.change_id,
-    table: row.table_name,
-    kind: row.kind,
-    effect: 'held',
-    reason: row.reason,
-    schemaVersion: row.schema_version,
-    gtid: row.gtid,
-    atMs: row.happened_at.getTime(),
-  });
-}
-
-const refusal = (change: SchemaChange) => failure('SchemaHeld', change.reason, undefined, [change]);
 
 /** Puts on record what a reader met before the log told of it. Key: the structure that was met. */
 async function held(pool: Pool, key: CustomizationKey, name: string, columns: TableColumns | null, judged: Judged) {
@@ -135,22 +100,11 @@ async function policyOf(pool: Pool, { tenantId, customizationId }: Customization
   return rows[0].schema_policy;
 }
 
-/** Version of the structure in the log; a table that was built anew (TRUNCATE, a copy) waits until the log has told why. */
-async function explained(
-  pool: Pool,
-  name: string,
-  { database, table }: Pick<SourceMapping, 'database' | 'table'>,
-  approved: ApprovedStructure | null,
-  builtAt: Date | null,
-): Promise<number> {
+/** Version of the structure in the log; 0: the log has not told of the table yet. */
+async function versionOf(pool: Pool, { database, table }: Pick<SourceMapping, 'database' | 'table'>): Promise<number> {
   const [rows] = await pool.query<VersionRow[]>(
-    `SELECT version, seen_at FROM modelwright_control.schema_versions WHERE database_name = ? AND table_name = ?
-     ORDER BY version DESC LIMIT 1`,
+    'SELECT MAX(version) AS version FROM modelwright_control.schema_versions WHERE database_name = ? AND table_name = ?',
     [database, table],
   );
-  const latest = rows[0];
-  const rebuilt = approved?.builtAt && builtAt && approved.builtAt.getTime() !== builtAt.getTime() ? builtAt : null;
-  if (rebuilt && (!latest || latest.seen_at < rebuilt) && nowMs() - rebuilt.getTime() < unexplainedMs)
-    throw failure('Unavailable', `${name} was built anew at ${rebuilt.toISOString()} and the log has not told why yet: read again`);
-  return latest?.version ?? 0;
+  return Number(rows[0]?.version ?? 0);
 }

@@ -48,7 +48,7 @@ export const decideSchema = (pool: Pool, input: Input): Promise<SchemaDecided> =
     const name = sourceName({ database, table });
     if (!found) throw failure('BadOptions', `there is no table ${name}: restore it, or remap to another table`);
     const missing = (source ? mappedColumns(source) : managedColumns).filter(
-      (wanted) => !found.columns.some((column) => column.name.toLowerCase() === wanted.toLowerCase()),
+      (wanted) => !found.some((column) => column.name.toLowerCase() === wanted.toLowerCase()),
     );
     if (missing.length > 0)
       throw failure('BadOptions', `${name} has no column ${missing.join(', ')}: restore it, or remap to another column`);
@@ -67,7 +67,7 @@ export const decideSchema = (pool: Pool, input: Input): Promise<SchemaDecided> =
       'SELECT MAX(version) AS version FROM modelwright_control.schema_versions WHERE database_name = ? AND table_name = ?',
       [database, table],
     );
-    await approveStructure(connection, input, { name, version: Number(versions[0]?.version ?? 0), columns: found.columns, builtAt: null });
+    await approveStructure(connection, input, { name, version: Number(versions[0]?.version ?? 0), columns: found });
     const changes = waiting.map(({ change_id }) => change_id);
     await audit(connection, tenantId, actor, `schema.${action}`, { customizationId, changes, table: name, reason });
     return decided(waiting, action);

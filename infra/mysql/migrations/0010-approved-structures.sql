@@ -5,8 +5,6 @@ CREATE TABLE modelwright_control.approved_structures (
   table_name       VARCHAR(130) NOT NULL,
   schema_version   INT UNSIGNED NOT NULL,
   columns          JSON         NOT NULL,
-  -- CREATE_TIME of the table: a rebuilt or truncated table has another one. NULL: whatever it is, the log has told why.
-  built_at         DATETIME     NULL,
   approved_at      DATETIME(6)  NOT NULL DEFAULT (UTC_TIMESTAMP(6)),
   PRIMARY KEY (tenant_id, customization_id)
 );

@@ -164,7 +164,7 @@ async function recordFor(
     await connection.query(
       `INSERT INTO modelwright_control.approved_structures (tenant_id, customization_id, table_name, schema_version, columns)
        VALUES (?, ?, ?, ?, ?) AS told
-       ON DUPLICATE KEY UPDATE table_name = told.table_name, schema_version = told.schema_version, columns = told.columns, built_at = NULL,
+       ON DUPLICATE KEY UPDATE table_name = told.table_name, schema_version = told.schema_version, columns = told.columns,
          approved_at = UTC_TIMESTAMP(6)`,
       [...key, name, version, JSON.stringify(columns)],
     );
