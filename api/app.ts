@@ -10,6 +10,7 @@ import { ObjectMissing, StoreUnavailable } from '../store/object-store.ts';
 import { type Caller, callerOf } from './auth.ts';
 import type { ApiContext } from './context.ts';
 import { fieldErrors } from './example-content.ts';
+import { sourceProblem } from './mapped-examples.ts';
 import { Problem } from './problems.ts';
 import { businessModelRoutes } from './routes/business-models.ts';
 import { customizationRoutes } from './routes/customizations.ts';
@@ -20,6 +21,7 @@ import { receiptRoutes } from './routes/receipts.ts';
 import { runRoutes } from './routes/runs.ts';
 import { schemaRoutes } from './routes/schema.ts';
 import { servingRoutes } from './routes/serving.ts';
+import { sourceRoutes } from './routes/sources.ts';
 import { tenantRoutes } from './routes/tenants.ts';
 import { problemBody } from './schemas.ts';
 
@@ -40,6 +42,8 @@ function toProblem(error: unknown, log: (error: unknown) => void): Problem {
   if (error instanceof Problem) return error;
   if (error instanceof z.ZodError) return new Problem('invalid_request', 'the request is not valid', error.issues.flatMap(fieldErrors));
   if (isUnavailable(error)) return new Problem('database_unavailable');
+  const unreadable = sourceProblem(error);
+  if (unreadable) return unreadable;
   if (error instanceof StoreUnavailable || error instanceof ObjectMissing) return new Problem('store_unavailable');
   const { code, statusCode } = error as FastifyError;
   if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE')
@@ -142,6 +146,7 @@ export async function buildApp(context: ApiContext): Promise<FastifyInstance> {
       modelRoutes,
       servingRoutes,
       schemaRoutes,
+      sourceRoutes,
     ])
       routes(instance, context);
     // Each with hooks or parsers of its own.

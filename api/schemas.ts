@@ -47,6 +47,20 @@ export const policy = z.strictObject({
   budgetTrainingSeconds: z.number().min(0).nullable(),
   deletionDeadlineMs: ms,
 });
+
+const maxName = 64;
+const sqlName = z.string().min(1).max(maxName);
+const sourceFilter = z.strictObject({ column: sqlName, equals: z.string().max(255) });
+/** Where examples come from: a table that was granted, which column is which field, and which rows. */
+export const sourceMapping = z.strictObject({
+  database: sqlName,
+  table: sqlName,
+  columns: z.record(z.string(), sqlName),
+  filter: sourceFilter.nullable().optional(),
+});
+export const grantSource = z.strictObject({ database: sqlName, table: sqlName, filter: sourceFilter.optional() });
+export const grantParams = tenantParams.extend({ database: z.string(), table: z.string() });
+
 const schemaPolicy = z.enum(['hold', 'adopt', 'adopt_and_retrain', 'ignore']);
 
 export const createCustomization = z.strictObject({
@@ -56,6 +70,7 @@ export const createCustomization = z.strictObject({
   options: z.record(z.string(), z.unknown()).default({}),
   policy: z.record(z.string(), z.unknown()).default({}),
   schemaPolicy: schemaPolicy.default('hold'),
+  source: sourceMapping.optional(),
 });
 export const patchCustomization = z.strictObject({
   name: z.string().min(1).max(200).optional(),
@@ -63,6 +78,7 @@ export const patchCustomization = z.strictObject({
   policy: z.record(z.string(), z.unknown()).optional(),
   schemaPolicy: schemaPolicy.optional(),
   state: z.enum(['active', 'paused']).optional(),
+  source: sourceMapping.optional(),
 });
 
 export const exampleId = z.string().regex(exampleIdPattern, 'use 1 to 128 printable characters without white space and slash');

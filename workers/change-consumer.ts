@@ -1,4 +1,5 @@
 import { Registry, collectDefaultMetrics } from 'prom-client';
+import { connectRest } from '../infra/debezium/connect-rest.ts';
 import { loadConfig } from '../platform/config.ts';
 import { startHealthServer } from '../platform/health-server.ts';
 import { runProcess } from '../platform/lifecycle.ts';
@@ -13,6 +14,11 @@ import { createSensing } from './cdc/sensing.ts';
 import { recordTableEvent } from './cdc/schema/record-table-event.ts';
 import { startSchemaSensing } from './cdc/schema/start-schema-sensing.ts';
 import { signalTenant } from './cdc/signal-tenant.ts';
+import { announceMapping } from './cdc/sources/announce-mapping.ts';
+import { decodersOf } from './cdc/sources/decoders.ts';
+import { KnownMappings } from './cdc/sources/mappings.ts';
+import { createReconciler } from './cdc/sources/reconciler.ts';
+import { topicMaker } from './cdc/sources/source-topics.ts';
 
 /** A stop waits this long for digests that are due within the second. */
 const drainMs = 3_000;
@@ -25,6 +31,7 @@ const logger = createLogger('change-consumer', config.settings.MW_LOG_LEVEL);
 
 await runProcess(logger, async (signal) => {
   const { topicPrefix, brokers } = config.kafka;
+  const managedTopics = [`${topicPrefix}.modelwright.examples`, `${topicPrefix}.modelwright.customizations`];
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const pool = createPool(config, { connectionLimit: 4 });
@@ -41,7 +48,7 @@ await runProcess(logger, async (signal) => {
     {
       brokers,
       groupId: rowsGroupId,
-      topics: [`${topicPrefix}.modelwright.examples`, `${topicPrefix}.modelwright.customizations`],
+      topics: managedTopics,
     },
     {
       kafka,
@@ -50,8 +57,10 @@ await runProcess(logger, async (signal) => {
       onCrash,
     },
   );
+  const mappings = new KnownMappings(pool);
   const sensing = createSensing({
     feed,
+    decoderOf: decodersOf({ mappings, sourcePrefix: `${topicPrefix}-source-`, onConfigured: () => reconciler.wake(), logger }),
     deadLetters,
     recordCommits: (commits, sensedAtMs) => recordSensedCommits(pool, commits, sensedAtMs),
     signal: (digest) => signalTenant(temporal.client, digest),
@@ -63,6 +72,17 @@ await runProcess(logger, async (signal) => {
     { topicPrefix, brokers, rowsGroupId },
     { kafka, pool, client: temporal.client, deadLetters, metrics, logger, signal, onCrash },
   );
+  const reconciler = createReconciler({
+    config,
+    pool,
+    mappings,
+    connect: connectRest(config.connectUrl),
+    createTopics: topicMaker(kafka),
+    setTopics: (topics) => feed.setTopics([...managedTopics, ...topics]),
+    announce: (mapping) => announceMapping(temporal.client, mapping),
+    logger,
+    signal,
+  });
   const stopHealth = await startHealthServer({
     host: config.settings.MW_BIND,
     port: config.settings.MW_CHANGE_CONSUMER_PORT,
@@ -86,5 +106,14 @@ await runProcess(logger, async (signal) => {
     ],
   });
   await sensing.start();
-  return [stopHealth, () => pool.end(), temporal.close, deadLetters.stop, () => schema.stop(), () => sensing.stop(drainMs)];
+  reconciler.start();
+  return [
+    stopHealth,
+    () => pool.end(),
+    temporal.close,
+    deadLetters.stop,
+    () => schema.stop(),
+    () => sensing.stop(drainMs),
+    reconciler.stop,
+  ];
 });

@@ -91,7 +91,7 @@ describe('a dataset of a mapped table', () => {
       rows.map(({ number, body, category }) => [
         key.tenantId,
         key.customizationId,
-        String(number),
+        number,
         JSON.stringify({ text: body, label: category }),
       ]),
     ]);

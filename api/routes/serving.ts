@@ -6,6 +6,8 @@ import { tenantOf } from '../auth.ts';
 import type { ApiContext } from '../context.ts';
 import { findCustomization, modelOf } from '../example-content.ts';
 import { Problem } from '../problems.ts';
+import { mappedReadiness } from '../mapped-examples.ts';
+import { readinessOf } from '../readiness.ts';
 import { customizationParams, predictBody } from '../schemas.ts';
 import { tenantStatus } from '../tenant-workflow.ts';
 
@@ -54,7 +56,9 @@ export function servingRoutes(app: FastifyInstance, context: ApiContext): void {
     async (request) => {
       const tenantId = tenantOf(request.caller);
       const { c } = customizationParams.parse(request.params);
-      const { minimumData } = modelOf(catalog, (await findCustomization(pool, tenantId, c)).business_model);
+      const customization = await findCustomization(pool, tenantId, c);
+      const { minimumData } = modelOf(catalog, customization.business_model);
+      if (customization.source) return await mappedReadiness(context, customization, customization.source, minimumData);
       const scope = 'tenant_id = ? AND customization_id = ?';
       const [[labels], [texts]] = await Promise.all([
         pool.query<LabelRow[]>(
@@ -67,20 +71,11 @@ export function servingRoutes(app: FastifyInstance, context: ApiContext): void {
           [tenantId, c],
         ),
       ]);
-      const counted = labels.map(({ label, examples }) => ({
-        label: label ?? '',
-        examples: Number(examples),
-        minimum: minimumData.examplesPerLabel,
-      }));
-      const enough = counted.filter(({ examples, minimum }) => examples >= minimum).length;
-      const reasons =
-        enough >= minimumData.labels
-          ? []
-          : [`at least ${minimumData.labels} labels with ${minimumData.examplesPerLabel} examples each are needed, ${enough} so far`];
       return {
-        ready: reasons.length === 0,
-        reasons,
-        labels: counted,
+        ...readinessOf(
+          labels.map(({ label, examples }) => ({ label: label ?? '', examples: Number(examples) })),
+          minimumData,
+        ),
         duplicates: texts.reduce((sum, { copies }) => sum + Number(copies) - 1, 0),
         conflicts: texts.filter(({ labels: different }) => Number(different) > 1).length,
       };

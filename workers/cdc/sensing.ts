@@ -8,6 +8,7 @@ import { type TableEvent, decodeTruncate } from './schema/decode-schema-event.ts
 import type { DigestBuilder, SensedCommit } from './digest-builder.ts';
 import type { SensingMetrics } from './metrics.ts';
 import { PendingDigests } from './pending-digests.ts';
+import type { Decode } from './sources/decoders.ts';
 
 /** Digests on their way at a time: the server takes 60-150 signals a second, and one that is slow must not hold the others up. */
 const concurrentSignals = 16;
@@ -24,6 +25,8 @@ const forgetAfterMs = 60_000;
 
 export type SensingDeps = {
   readonly feed: ChangeFeed;
+  /** How events of a topic are read, where there are others than our own tables'; may wait, and says then that we are alive. */
+  readonly decoderOf?: (topic: string, alive: () => Promise<void>) => Promise<Decode>;
   readonly deadLetters: Pick<DeadLetters, 'park'>;
   readonly recordCommits: (commits: readonly SensedCommit[], sensedAtMs: number) => Promise<void>;
   readonly signal: (digest: ChangeDigest) => Promise<void>;
@@ -48,15 +51,16 @@ export function createSensing(deps: SensingDeps) {
 
   async function take(batch: FeedBatch, alive: () => Promise<void>): Promise<void> {
     const partition = partitionKey(batch);
+    const decode = (await deps.decoderOf?.(batch.topic, alive)) ?? decodeChange;
     let untilTurn = eventsPerTurn;
     for (const record of batch.records) {
-      const decoded = decodeChange(record);
+      const decoded = decode(record);
       const offset = Number(record.offset);
       if (decoded.kind === 'change') {
         pending.add(partition, offset, decoded.effects, decoded.position, decoded.commitMs);
         for (const { operation } of decoded.effects) metrics.events.inc({ kind: operation });
       } else {
-        const truncate = decoded.kind === 'undecodable' ? decodeTruncate(record) : null;
+        const truncate = decoded.kind === 'undecodable' || decoded.why === 'truncate' ? decodeTruncate(record) : null;
         if (truncate) await recordTruncate(truncate, alive);
         else if (decoded.kind === 'undecodable') await park(batch, record, decoded.reason, alive);
         metrics.events.inc({ kind: truncate ? 'truncate' : decoded.kind === 'nothing' ? decoded.why : 'undecodable' });
