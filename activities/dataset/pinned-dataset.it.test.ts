@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { loadCatalog } from '../../catalog/catalog.ts';
+import { noBuckets } from '../../core/dirty-buckets.ts';
 import type { SchemaPolicy } from '../../core/schema-change.ts';
 import type { SourceMapping } from '../../core/source-mapping.ts';
 import { projectDir } from '../../platform/paths.ts';
@@ -42,7 +43,7 @@ beforeAll(async () => {
   pool = createPool(stack.config);
   root = rootPool(stack);
   store = createS3ObjectStore(createS3Client(stack.config), stack.config.s3.bucket);
-  control = createControlActivities({ pool });
+  control = createControlActivities({ pool, catalog: loadCatalog() });
   datasets = createDatasetActivities({
     pool,
     store,
@@ -103,8 +104,9 @@ async function customize(policy: SchemaPolicy = 'hold'): Promise<Key> {
   );
   return key;
 }
-const build = (key: Key) => datasets.buildDataset({ ...key, run: ++runs, dirtyBuckets: '0'.repeat(64) });
-const plan = (key: Key) => datasets.planDataset({ ...key, dirtyBuckets: '0'.repeat(64) });
+/** Without a dirty bucket, so that whatever is read is read for the structure's sake. */
+const build = (key: Key, dirtyBuckets: string | null = noBuckets) => datasets.buildDataset({ ...key, run: ++runs, dirtyBuckets });
+const plan = (key: Key, dirtyBuckets: string | null = noBuckets) => datasets.planDataset({ ...key, dirtyBuckets });
 async function changesOf(key: Key): Promise<ChangeRow[]> {
   const [rows] = await pool.query<ChangeRow[]>(
     'SELECT change_id, kind, effect, reason, decision FROM modelwright_control.schema_changes WHERE tenant_id = ? AND customization_id = ? ORDER BY happened_at, schema_version',
@@ -231,7 +233,15 @@ describe('a dataset and the structure of its table', () => {
       await ddl('ALTER TABLE t RENAME COLUMN body TO content', { body: 'content' })
     )();
     await expect(answer(key)).rejects.toMatchObject({ type: 'BadOptions', message: expect.stringContaining('no column body') });
-    await expect(answer(key, { action: 'remap', columns: { text: 'nothing' } })).rejects.toMatchObject({ type: 'BadOptions' });
+    for (const [columns, problem] of [
+      [{ text: 'nothing' }, 'has no column nothing'],
+      [{ text: 'content', colour: 'category' }, 'is not a field'],
+      [{ text: 'content', id: 'category' }, 'does not tell rows apart'],
+    ] as const)
+      await expect(answer(key, { action: 'remap', columns })).rejects.toMatchObject({
+        type: 'BadOptions',
+        message: expect.stringContaining(problem),
+      });
     await expect(answer(key, { action: 'remap', table: 'secrets' })).rejects.toMatchObject({
       message: expect.stringContaining('has not granted'),
     });
@@ -263,10 +273,10 @@ describe('a dataset and the structure of its table', () => {
     const key = await customize();
     await build(key);
     await root.query(`TRUNCATE TABLE shop.${table}`);
-    expect(await plan(key)).toMatchObject({ ready: false, rows: 0 });
+    expect(await plan(key, null)).toMatchObject({ ready: false, rows: 0 });
     await root.query(`INSERT INTO shop.${table} SELECT n, CONCAT('new text ', n), CONCAT('label-', n % 3) FROM
       (WITH RECURSIVE s AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM s WHERE n < 60) SELECT n FROM s) numbers`);
-    const dataset = await build(key);
+    const dataset = await build(key, null);
     await pool.query(
       "INSERT INTO modelwright_control.runs (tenant_id, customization_id, number, request_key, state, trigger_kind) VALUES (?, ?, ?, 'r', 'training', 'changes')",
       [key.tenantId, key.customizationId, runs],
@@ -293,7 +303,7 @@ describe('a dataset and the structure of its table', () => {
     });
     await answer(key);
     expect(await publish()).toEqual({ version: 1 });
-    expect(await plan(key)).toMatchObject({ ready: true, rows: 60 });
+    expect(await plan(key, null)).toMatchObject({ ready: true, rows: 60 });
   });
 
   it('that was cut before a change is published although the change is held', async () => {

@@ -1,8 +1,12 @@
+import type { Catalog } from '../../catalog/catalog.ts';
 import { managedColumns, managedTable } from '../../core/managed-table.ts';
 import type { SchemaAction, SchemaChangeKind, SchemaDecided } from '../../core/schema-change.ts';
 import { type SourceMapping, mappedColumns, sourceName } from '../../core/source-mapping.ts';
 import type { Pool, PoolConnection, RowDataPacket } from '../../platform/mysql.ts';
+import { findGrant } from '../../sources/grants.ts';
+import { mappingProblems } from '../../sources/mapping-problems.ts';
 import { readColumns } from '../../sources/table-columns.ts';
+import { readStructure } from '../../sources/table-structure.ts';
 import { failure } from '../failure.ts';
 import type { ControlActivities } from '../ports.ts';
 import { approveStructure } from './approved-structure.ts';
@@ -10,20 +14,22 @@ import { audit } from './audit.ts';
 import { inTransaction } from './database.ts';
 
 type Input = Parameters<ControlActivities['decideSchema']>[0];
-type SourceRow = RowDataPacket & { source: SourceMapping | null };
+type SourceRow = RowDataPacket & { source: SourceMapping | null; business_model: string };
 type ChangeRow = RowDataPacket & { change_id: string; kind: SchemaChangeKind; schema_version: number; decision: SchemaAction | null };
-type GrantRow = RowDataPacket & { filter_column: string | null; filter_value: string | null };
 type VersionRow = RowDataPacket & { version: string | null };
 
 const changeColumns = 'change_id, kind, schema_version, decision';
 const scope = 'tenant_id = ? AND customization_id = ?';
 
 /** A person's answer to what is held. Key: requestKey. What cannot be read afterwards is refused with the remedy. */
-export const decideSchema = (pool: Pool, input: Input): Promise<SchemaDecided> =>
+export const decideSchema = (pool: Pool, catalog: Catalog, input: Input): Promise<SchemaDecided> =>
   inTransaction(pool, async (connection) => {
     const { tenantId, customizationId, requestKey, changeId, action, actor, reason } = input;
     const key = [tenantId, customizationId];
-    const [rows] = await connection.query<SourceRow[]>(`SELECT source FROM modelwright.customizations WHERE ${scope} FOR UPDATE`, key);
+    const [rows] = await connection.query<SourceRow[]>(
+      `SELECT source, business_model FROM modelwright.customizations WHERE ${scope} FOR UPDATE`,
+      key,
+    );
     if (!rows[0]) throw failure('CustomizationGone', `tenant ${tenantId} has no customization ${customizationId}`);
     const [known] = await connection.query<ChangeRow[]>(
       `SELECT ${changeColumns} FROM modelwright_control.schema_changes WHERE ${scope} AND decision_key = ?`,
@@ -42,7 +48,7 @@ export const decideSchema = (pool: Pool, input: Input): Promise<SchemaDecided> =
         'the rows are gone and cannot be ignored: restore them, then approve; or approve that the model forgets them',
       );
 
-    const source = action === 'remap' ? await remapped(connection, input, rows[0].source) : rows[0].source;
+    const source = action === 'remap' ? await remapped(connection, catalog, input, rows[0]) : rows[0].source;
     const { database, table } = source ?? managedTable;
     const found = await readColumns(connection, database, table);
     const name = sourceName({ database, table });
@@ -79,24 +85,24 @@ const decided = (changes: readonly ChangeRow[], action: SchemaAction): SchemaDec
   schemaVersion: Math.max(...changes.map(({ schema_version }) => schema_version)),
 });
 
-/** The mapping with the person's columns and table; another table must be granted, with the filter that the grant prescribes. */
-async function remapped(connection: PoolConnection, input: Input, source: SourceMapping | null): Promise<SourceMapping> {
-  const { tenantId, customizationId, columns, table } = input;
+/** The mapping with the person's columns and table: granted, with the filter that the grant prescribes, and readable as it is now. */
+async function remapped(
+  connection: PoolConnection,
+  catalog: Catalog,
+  { tenantId, customizationId, columns, table }: Input,
+  { source, business_model }: SourceRow,
+): Promise<SourceMapping> {
   if (!source) throw failure('BadOptions', `the examples of ${customizationId} are kept in our own table: there is no mapping to change`);
-  const next: SourceMapping = {
-    ...source,
-    columns: { ...source.columns, ...columns },
-    ...(table === null ? {} : tableOf(table, source.database)),
-  };
-  const [grants] = await connection.query<GrantRow[]>(
-    `SELECT filter_column, filter_value FROM modelwright_control.source_grants
-     WHERE tenant_id = ? AND database_name = ? AND table_name = ?`,
-    [tenantId, next.database, next.table],
-  );
-  const grant = grants[0];
-  if (!grant) throw failure('BadOptions', `the operator has not granted ${sourceName(next)} to tenant ${tenantId}`);
-  if (grant.filter_column === null) return next;
-  return { ...next, filter: { column: grant.filter_column, equals: grant.filter_value ?? '' } };
+  const where = table === null ? source : tableOf(table, source.database);
+  const grant = await findGrant(connection, tenantId, where, 'FOR SHARE');
+  if (!grant) throw failure('BadOptions', `the operator has not granted ${sourceName(where)} to tenant ${tenantId}`);
+  const { database, table: name } = grant;
+  const next: SourceMapping = { database, table: name, columns: { ...source.columns, ...columns }, filter: grant.filter ?? source.filter };
+  const structure = await readStructure(connection, database, name);
+  const model = catalog.get(business_model);
+  const problems = structure && model ? mappingProblems(next, structure, model) : [];
+  if (problems.length > 0) throw failure('BadOptions', problems.map(({ pointer, message }) => `${pointer} ${message}`).join('; '));
+  return next;
 }
 
 /** `table`, or `database.table`. */
