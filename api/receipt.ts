@@ -1,5 +1,6 @@
 import { gtidSetContains } from '../core/gtid.ts';
 import type { GateVerdict, TrainingMetrics } from '../core/model.ts';
+import { type SourceMapping, sourceName } from '../core/source-mapping.ts';
 import { type RunState, type StageTimes, endedRunStates } from '../core/run.ts';
 import type { Pool, RowDataPacket } from '../platform/mysql.ts';
 import { Problem } from './problems.ts';
@@ -100,7 +101,7 @@ export async function receiptOf(pool: Pool, gtid: string, tenantId: string | nul
   return {
     commit: gtid,
     committedAt: committedAt.toISOString(),
-    tables: ['modelwright.examples'],
+    tables: await tablesOf(pool, [...own, ...sensed]),
     customizations: [...new Set([...own, ...sensed].map((row) => row.customization_id))],
     stations: [
       station('committed', committedAt, gtid),
@@ -134,6 +135,17 @@ export async function receiptOf(pool: Pool, gtid: string, tenantId: string | nul
           : null
         : (decision?.reason ?? null),
   };
+}
+
+/** Tables that the customizations' rows are in; of those that are deleted nothing is known any more. */
+async function tablesOf(pool: Pool, touched: readonly CommitRow[]): Promise<string[]> {
+  const keys = touched.map(({ tenant_id, customization_id }) => [tenant_id, customization_id]);
+  const [rows] = await pool.query<(RowDataPacket & { source: SourceMapping | null })[]>(
+    'SELECT source FROM modelwright.customizations WHERE (tenant_id, customization_id) IN (?)',
+    [keys],
+  );
+  const names = rows.map(({ source }) => (source ? sourceName(source) : 'modelwright.examples'));
+  return names.length === 0 ? ['modelwright.examples'] : [...new Set(names)].sort();
 }
 
 /** Whether nothing more will happen by itself. */

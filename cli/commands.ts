@@ -18,6 +18,7 @@ import { registerLogs } from './logs.ts';
 import { registerPull } from './pull.ts';
 import { registerReset } from './reset.ts';
 import { registerSchema } from './schema.ts';
+import { registerSource } from './source.ts';
 import { registerStatus } from './status.ts';
 import { registerTest } from './test.ts';
 import { registerUp } from './up.ts';
@@ -33,6 +34,7 @@ export const commands: readonly RegisterCommand[] = [
   registerReset,
   registerConfig,
   registerTenant,
+  registerSource,
   registerCreate,
   registerSubmit,
   registerReceipt,

@@ -21,7 +21,8 @@ describe('the documentation', () => {
     const known = new Map(program.commands.map((command) => [command.name(), command] as const));
     const wrong = pages.flatMap((page) =>
       [...read(page).matchAll(/\.\/mw ([a-z]+)([^`\n]*)/g)].flatMap(([call, name = '', rest = '']) => {
-        const command = known.get(name);
+        const group = known.get(name);
+        const command = group?.commands.find((one) => rest.trim().split(' ')[0] === one.name()) ?? group;
         if (!command) return [`${page}: ${call}`];
         const options = [...rest.matchAll(/--[a-z-]+/g)].map(([option]) => option);
         return options

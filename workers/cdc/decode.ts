@@ -12,8 +12,8 @@ export type ChangeEffect = {
 
 export type Decoded =
   | { readonly kind: 'change'; readonly effects: readonly ChangeEffect[]; readonly position: LogPosition; readonly commitMs: number }
-  /** Nothing that a digest counts: a tombstone, a heartbeat, a row of a snapshot, a row or an emptying of a table that concerns no customization. */
-  | { readonly kind: 'nothing'; readonly why: 'tombstone' | 'heartbeat' | 'snapshot' | 'unmapped' | 'truncate' }
+  /** Nothing that a digest counts: a tombstone, a heartbeat, a row of a snapshot, a row of a mapped table that concerns no customization. */
+  | { readonly kind: 'nothing'; readonly why: 'tombstone' | 'heartbeat' | 'snapshot' | 'unmapped' }
   | { readonly kind: 'undecodable'; readonly reason: string };
 
 type Fields = { readonly [name: string]: unknown };

@@ -32,9 +32,8 @@ export function decodeMapped(record: Pick<FeedRecord, 'value'>, mappingsOf: Mapp
   if (op === undefined && 'ts_ms' in event) return nothing('heartbeat');
   if (!isFields(source)) return undecodable('field source is missing');
   if (op === 'r') return nothing('snapshot');
-  // Told by the DDL of the table, which names what it means for each customization.
-  if (op === 't') return nothing('truncate');
-  if (op !== 'c' && op !== 'u' && op !== 'd') return undecodable('field op is none of c, u, d, r, t');
+  if (op !== 'c' && op !== 'u' && op !== 'd')
+    return undecodable(op === 't' ? 'TRUNCATE removed the rows of a table without row events' : 'field op is none of c, u, d, r, t');
   const { db, table, gtid, file, pos, row, ts_ms: commitMs } = source;
   if (typeof db !== 'string' || typeof table !== 'string' || typeof file !== 'string' || typeof pos !== 'number')
     return undecodable('field source has no db, table, file and pos');

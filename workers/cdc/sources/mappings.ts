@@ -88,8 +88,8 @@ export async function forgetCapture(pool: Pool, database: string): Promise<void>
 
 export async function dropUnmapped(pool: Pool): Promise<void> {
   await pool.query(
-    `DELETE k FROM modelwright_control.source_capture k
-     LEFT JOIN modelwright.customizations c ON c.tenant_id = k.tenant_id AND c.customization_id = k.customization_id AND c.source IS NOT NULL
-     WHERE c.tenant_id IS NULL`,
+    `DELETE FROM modelwright_control.source_capture WHERE NOT EXISTS (
+       SELECT 1 FROM modelwright.customizations c
+       WHERE c.tenant_id = source_capture.tenant_id AND c.customization_id = source_capture.customization_id AND c.source IS NOT NULL)`,
   );
 }

@@ -78,15 +78,15 @@ export function createReconciler(deps: ReconcilerDeps) {
     }
     await learnPrimaryKeys(known);
     const captures = plannedCaptures(known, (database, table) => primaryKeys.get(`${database}.${table}`) ?? []);
-    const starting = await alone(() => lookAfter(known, captures, connectorUser));
     const wanted = captures.flatMap(({ database, tables }) =>
       tables.map(({ table }) => sourceTopic(config.kafka.topicPrefix, database, table)),
     );
+    // Those that do not exist yet are waited for.
     if (topics !== wanted.join(',')) {
       await deps.setTopics(wanted);
       topics = wanted.join(',');
     }
-    return starting ? startingMs : restMs;
+    return (await alone(() => lookAfter(known, captures, connectorUser))) ? startingMs : restMs;
   }
 
   /** Runs `work` where no other change consumer does; false otherwise. */
