@@ -60,7 +60,7 @@ export function createSensing(deps: SensingDeps) {
         pending.add(partition, offset, decoded.effects, decoded.position, decoded.commitMs);
         for (const { operation } of decoded.effects) metrics.events.inc({ kind: operation });
       } else {
-        const truncate = decoded.kind === 'undecodable' || decoded.why === 'truncate' ? decodeTruncate(record) : null;
+        const truncate = decoded.kind === 'undecodable' ? decodeTruncate(record) : null;
         if (truncate) await recordTruncate(truncate, alive);
         else if (decoded.kind === 'undecodable') await park(batch, record, decoded.reason, alive);
         metrics.events.inc({ kind: truncate ? 'truncate' : decoded.kind === 'nothing' ? decoded.why : 'undecodable' });
