@@ -19,6 +19,7 @@ import { importRoutes } from './routes/import.ts';
 import { modelRoutes } from './routes/models.ts';
 import { receiptRoutes } from './routes/receipts.ts';
 import { runRoutes } from './routes/runs.ts';
+import { schemaRoutes } from './routes/schema.ts';
 import { servingRoutes } from './routes/serving.ts';
 import { sourceRoutes } from './routes/sources.ts';
 import { tenantRoutes } from './routes/tenants.ts';
@@ -144,6 +145,7 @@ export async function buildApp(context: ApiContext): Promise<FastifyInstance> {
       runRoutes,
       modelRoutes,
       servingRoutes,
+      schemaRoutes,
       sourceRoutes,
     ])
       routes(instance, context);

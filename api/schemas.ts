@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { cronProblem } from '../core/cron.ts';
 import { exampleIdPattern, idPattern } from '../core/ids.ts';
+import { schemaActions } from '../core/schema-change.ts';
 
 /** Shapes of requests: the single source of the OpenAPI file. */
 const id = z.string().regex(idPattern, 'use 1 to 64 of a-z, 0-9 and -, not at the ends');
@@ -90,6 +91,19 @@ export const putExample = z.looseObject({});
 const reason = z.string().max(500).optional();
 export const retrainBody = z.strictObject({ reason, force: z.boolean().optional() }).default({});
 export const promoteBody = z.strictObject({ reason, force: z.boolean().optional() }).default({});
+const mysqlName = z.string().min(1).max(130);
+export const approveSchemaBody = z
+  .strictObject({
+    action: z.enum(schemaActions),
+    changeId: z.string().max(255).optional(),
+    columns: z.record(z.string().min(1), mysqlName).optional(),
+    table: mysqlName.optional(),
+    reason,
+  })
+  .refine(({ action, columns, table }) => (action === 'remap') === (columns !== undefined || table !== undefined), {
+    message: 'columns or table go with action remap, and with no other',
+    path: ['action'],
+  });
 export const reasonBody = z.strictObject({ reason }).default({});
 
 const maxInputs = 1_000;

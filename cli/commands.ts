@@ -17,6 +17,7 @@ import { registerDown } from './down.ts';
 import { registerLogs } from './logs.ts';
 import { registerPull } from './pull.ts';
 import { registerReset } from './reset.ts';
+import { registerSchema } from './schema.ts';
 import { registerSource } from './source.ts';
 import { registerStatus } from './status.ts';
 import { registerTest } from './test.ts';
@@ -42,6 +43,7 @@ export const commands: readonly RegisterCommand[] = [
   registerPredict,
   registerRetrain,
   registerPromote,
+  registerSchema,
   registerPull,
   registerTest,
 ];

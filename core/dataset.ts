@@ -1,5 +1,6 @@
 import type { ObjectRef } from './object-ref.ts';
 import type { Json } from './json.ts';
+import type { TableColumns } from './table-structure.ts';
 
 export type Split = 'train' | 'evaluation';
 
@@ -16,6 +17,9 @@ export type DatasetBucket = {
   readonly labels: Readonly<Record<string, { readonly train: number; readonly evaluation: number }>>;
 };
 
+/** The structure that a dataset was read with: the columns that its mapping uses. */
+export type DatasetSchema = { readonly version: number; readonly digest: string; readonly columns: TableColumns };
+
 export type DatasetManifest = {
   readonly format: 'modelwright-dataset/1';
   readonly tenantId: string;
@@ -23,6 +27,8 @@ export type DatasetManifest = {
   readonly businessModel: { readonly id: string; readonly version: string };
   /** The mapped table (`database.table`) and the digest of the mapping; absent: examples that are kept here. */
   readonly source?: { readonly name: string; readonly digest: string };
+  /** Absent in datasets from before structures were pinned. */
+  readonly schema?: DatasetSchema;
   readonly number: number;
   readonly parent: number | null;
   /** GTID set of the consistent snapshot: the dataset equals the table at exactly this set. */

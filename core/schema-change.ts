@@ -33,6 +33,25 @@ export type SchemaChange = {
   readonly schemaVersion: number;
   readonly gtid: string;
   readonly atMs: number;
+  /** With `rebuild`: a run is started although no row may differ (policy adopt_and_retrain). */
+  readonly retrain?: boolean;
+};
+
+/** What freezes the training of a customization until a person answers. */
+export type HeldSchema = Pick<SchemaChange, 'changeId' | 'kind' | 'table' | 'reason' | 'schemaVersion' | 'atMs'>;
+
+/** Changes that a comparison of structures found before the log told of them: the log's own account replaces them. */
+export const readChangePrefix = 'read/';
+
+export const schemaActions = ['approve', 'remap', 'ignore'] as const;
+export type SchemaAction = (typeof schemaActions)[number];
+
+/** What became of a person's answer. */
+export type SchemaDecided = {
+  readonly changeIds: readonly string[];
+  /** Everything is read and compared again. */
+  readonly rebuild: boolean;
+  readonly schemaVersion: number;
 };
 
 /** The person's answer to a held change: the update `approveSchema`. */
@@ -40,7 +59,7 @@ export type ApproveSchemaRequest = {
   readonly customizationId: string;
   /** The change that is answered; absent: the one that is held. */
   readonly changeId?: string;
-  readonly action: 'approve' | 'remap' | 'ignore';
+  readonly action: SchemaAction;
   /** With `remap`: new columns (and table) of the mapping. */
   readonly columns?: { readonly [field: string]: string };
   readonly table?: string;

@@ -1,5 +1,6 @@
 import type { FailureClass } from './failure-types.ts';
 import type { Policy } from './policy.ts';
+import type { HeldSchema } from './schema-change.ts';
 
 /** Names of signals, updates and queries: past tense for signals save the operators' own, imperative for updates. */
 export const messageNames = {
@@ -69,6 +70,8 @@ export type CustomizationStatus = {
   /** Age of the oldest commit that no dataset contains yet. */
   readonly lagMs: number;
   readonly policy: Policy;
+  /** The change of structure that freezes training; null or absent: none does. */
+  readonly heldSchema?: HeldSchema | null;
 };
 
 export type TenantStatus = { readonly tenantId: string; readonly customizations: readonly CustomizationStatus[] };

@@ -11,6 +11,8 @@ import { createKafka, kafkajsFeed } from './cdc/kafkajs-feed.ts';
 import { sensingMetrics } from './cdc/metrics.ts';
 import { recordSensedCommits } from './cdc/sensed-commits.ts';
 import { createSensing } from './cdc/sensing.ts';
+import { recordTableEvent } from './cdc/schema/record-table-event.ts';
+import { startSchemaSensing } from './cdc/schema/start-schema-sensing.ts';
 import { signalTenant } from './cdc/signal-tenant.ts';
 import { announceMapping } from './cdc/sources/announce-mapping.ts';
 import { decodersOf } from './cdc/sources/decoders.ts';
@@ -37,20 +39,23 @@ await runProcess(logger, async (signal) => {
   const temporal = createTemporalClient(config);
   const kafka = createKafka(brokers, 'modelwright-change-consumer', logger);
   const deadLetters = kafkaDeadLetters(kafka, `${topicPrefix}.dead-letter`);
+  const metrics = sensingMetrics(registry);
+  const rowsGroupId = `${topicPrefix}-change-consumer`;
+  const onCrash = (error: Error): void => {
+    logger.fatal({ err: error }, 'the change feed cannot go on: ending, so that the supervisor starts it anew');
+    process.exit(1);
+  };
   const feed = kafkajsFeed(
     {
       brokers,
-      groupId: `${topicPrefix}-change-consumer`,
+      groupId: rowsGroupId,
       topics: managedTopics,
     },
     {
       kafka,
       logger,
       signal,
-      onCrash(error) {
-        logger.fatal({ err: error }, 'the change feed cannot go on: ending, so that the supervisor starts it anew');
-        process.exit(1);
-      },
+      onCrash,
     },
   );
   const mappings = new KnownMappings(pool);
@@ -60,9 +65,14 @@ await runProcess(logger, async (signal) => {
     deadLetters,
     recordCommits: (commits, sensedAtMs) => recordSensedCommits(pool, commits, sensedAtMs),
     signal: (digest) => signalTenant(temporal.client, digest),
-    metrics: sensingMetrics(registry),
+    recordTruncate: (event) => recordTableEvent(pool, event),
+    metrics,
     logger,
   });
+  const schema = startSchemaSensing(
+    { topicPrefix, brokers, rowsGroupId },
+    { kafka, pool, client: temporal.client, deadLetters, metrics, logger, signal, onCrash },
+  );
   const reconciler = createReconciler({
     config,
     pool,
@@ -91,13 +101,21 @@ await runProcess(logger, async (signal) => {
       {
         name: 'handover',
         check: () =>
-          sensing.refusals() === 0
+          sensing.refusals() + schema.failures() === 0
             ? Promise.resolve()
-            : Promise.reject(new Error(`MySQL or Temporal refused ${sensing.refusals()} times: see the log`)),
+            : Promise.reject(new Error(`MySQL or Temporal refused ${sensing.refusals() + schema.failures()} times: see the log`)),
       },
     ],
   });
   await sensing.start();
   reconciler.start();
-  return [stopHealth, () => pool.end(), temporal.close, deadLetters.stop, () => sensing.stop(drainMs), reconciler.stop];
+  return [
+    stopHealth,
+    () => pool.end(),
+    temporal.close,
+    deadLetters.stop,
+    () => schema.stop(),
+    () => sensing.stop(drainMs),
+    reconciler.stop,
+  ];
 });

@@ -1,4 +1,5 @@
 import { createControlActivities } from '../activities/registry/control-activities.ts';
+import { loadCatalog } from '../catalog/catalog.ts';
 import { taskQueues } from '../core/task-queues.ts';
 import { createPool } from '../platform/mysql.ts';
 import { runWorker } from './activity-worker.ts';
@@ -14,7 +15,7 @@ await runWorker(
         {
           taskQueue: taskQueues.orchestrator,
           workflowBundle: { codePath: await cachedWorkflowBundle(config.paths.home) },
-          activities: createControlActivities({ pool }),
+          activities: createControlActivities({ pool, catalog: loadCatalog() }),
           // Control activities take milliseconds: those that run at SIGTERM end by themselves.
           shutdownGraceTime: '10 seconds',
         },

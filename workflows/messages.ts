@@ -1,6 +1,7 @@
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 import type { ChangeDigest } from '../core/change-digest.ts';
 import type { RunOutcome } from '../core/run.ts';
+import type { ApproveSchemaRequest, SchemaChange, SchemaDecided } from '../core/schema-change.ts';
 import {
   type AliasesAfter,
   type CancelRunRequest,
@@ -16,6 +17,7 @@ import {
 /** Messages of a tenant workflow. Shapes and meaning: core/tenant-messages.ts. */
 export const changesSensed = defineSignal<[ChangeDigest]>(messageNames.changesSensed);
 export const changesMissed = defineSignal<[ChangesMissed]>(messageNames.changesMissed);
+export const schemaChanged = defineSignal<[SchemaChange]>(messageNames.schemaChanged);
 export const runFinished = defineSignal<[RunOutcome]>(messageNames.runFinished);
 export const retrain = defineSignal<[RetrainRequest]>(messageNames.retrain);
 export const pauseCustomization = defineUpdate<void, [CustomizationRequest]>(messageNames.pauseCustomization);
@@ -23,6 +25,7 @@ export const resumeCustomization = defineUpdate<void, [CustomizationRequest]>(me
 export const cancelRun = defineUpdate<{ readonly run: number }, [CancelRunRequest]>(messageNames.cancelRun);
 export const promoteModel = defineUpdate<AliasesAfter, [PromoteRequest]>(messageNames.promoteModel);
 export const rollbackModel = defineUpdate<AliasesAfter, [RollbackRequest]>(messageNames.rollbackModel);
+export const approveSchema = defineUpdate<SchemaDecided, [ApproveSchemaRequest]>(messageNames.approveSchema);
 export const getStatus = defineQuery<TenantStatus>(messageNames.getStatus);
 export const explainWhy = defineQuery<string, [customizationId?: string]>(messageNames.explainWhy);
 

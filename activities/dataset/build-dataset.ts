@@ -3,16 +3,18 @@ import { canonicalJson } from '../../core/json.ts';
 import { sha256Hex } from '../../platform/hash.ts';
 import { datasetManifestKey } from '../../store/keys.ts';
 import type { DatasetActivities } from '../ports.ts';
+import { approveStructure } from '../registry/approved-structure.ts';
 import { loadTrainingSettings } from '../registry/training-settings.ts';
 import { bucketCountFor, bucketsToRead } from './bucket-count.ts';
 import { readBucket, writeBucket } from './bucket-file.ts';
 import { atSnapshot } from './consistent-snapshot.ts';
 import type { DatasetDependencies } from './dataset-activities.ts';
-import { datasetOfRun, isOfSource, latestDataset, readManifest, registerDataset } from './dataset-registry.ts';
+import { datasetOfRun, isOfSchema, isOfSource, latestDataset, readManifest, registerDataset } from './dataset-registry.ts';
 import { rowShaper } from './dataset-row.ts';
 import { Exclusions } from './exclusions.ts';
 import { sumLabels } from './label-counts.ts';
 import { merkleRoot } from './merkle.ts';
+import { pinStructure } from './pin-structure.ts';
 import { rowSourceOf } from './row-source.ts';
 import { scanBuckets } from './scan-bucket.ts';
 import { normalisedText } from './split.ts';
@@ -35,11 +37,15 @@ export async function buildDataset(
   const source = rowSourceOf(dependencies, input, settings);
 
   const built = await atSnapshot(pool, source.table, async (connection, cut) => {
+    const { schema, approved } = await pinStructure(pool, connection, input, settings.source);
     const reader = await source.open(connection);
     const bucketCount = bucketCountFor(await reader.count(), parent?.bucketCount ?? null);
-    // Buckets of another width, another source or another version of the business model are no use: everything is read.
+    // Buckets of another width, another source or structure, or another version of the business model are no use: everything is read.
     const reusable =
-      parent?.bucketCount === bucketCount && parent.businessModel.version === settings.model.version && isOfSource(parent, settings)
+      parent?.bucketCount === bucketCount &&
+      parent.businessModel.version === settings.model.version &&
+      isOfSource(parent, settings) &&
+      isOfSchema(parent, schema)
         ? parent
         : null;
     const toRead = new Set(bucketsToRead(reusable ? input.dirtyBuckets : null, bucketCount));
@@ -72,6 +78,7 @@ export async function buildDataset(
       customizationId,
       businessModel: { id: settings.model.id, version: settings.model.version },
       ...(settings.sourceDigest === null ? {} : { source: { name: source.name, digest: settings.sourceDigest } }),
+      schema,
       number: (parentRef?.number ?? 0) + 1,
       parent: parentRef?.number ?? null,
       cut,
@@ -85,13 +92,14 @@ export async function buildDataset(
       duplicates: groups.duplicates,
       digest: merkleRoot(buckets.map(({ digest }) => Buffer.from(digest, 'hex'))).toString('hex'),
     };
-    return { manifest, bucketsRead: toRead.size };
+    return { manifest, bucketsRead: toRead.size, approved };
   });
 
   const bytes = Buffer.from(canonicalJson(JSON.parse(JSON.stringify(built.manifest))), 'utf8');
   const sha256 = sha256Hex(bytes);
   const { ref } = await store.putContent(datasetManifestKey(input, sha256), bytes, sha256);
   await registerDataset(pool, input, built.manifest, ref);
+  await approveStructure(pool, input, built.approved);
   // Of two builders of one run, the first that registered counts.
   const registered = await datasetOfRun(pool, store, input);
   const { manifest, bucketsRead } = built;

@@ -1,4 +1,4 @@
-import type { DatasetManifest, DatasetRef } from '../../core/dataset.ts';
+import type { DatasetManifest, DatasetRef, DatasetSchema } from '../../core/dataset.ts';
 import type { CustomizationKey, RunKey } from '../../core/ids.ts';
 import type { ObjectRef } from '../../core/object-ref.ts';
 import type { Pool, RowDataPacket } from '../../platform/mysql.ts';
@@ -54,6 +54,10 @@ export async function readManifest(store: ObjectStore, manifest: ObjectRef): Pro
 /** Whether the dataset was read from where the customization's rows are now: buckets of another table, filter or columns are no use. */
 export const isOfSource = (manifest: DatasetManifest, { sourceDigest }: { readonly sourceDigest: string | null }): boolean =>
   (manifest.source?.digest ?? null) === sourceDigest;
+
+/** Whether the dataset was read with this structure of the mapped columns: what another structure gave cannot be reused. */
+export const isOfSchema = (manifest: DatasetManifest, schema: DatasetSchema): boolean =>
+  manifest.schema === undefined || manifest.schema.digest === schema.digest;
 
 /**
  * Registers a run's dataset under the number that its manifest carries. Key: run. A second builder of the same run finds the first one's row;

@@ -6,10 +6,11 @@ import { bucketsToRead } from './bucket-count.ts';
 import { readBucket } from './bucket-file.ts';
 import { atSnapshot } from './consistent-snapshot.ts';
 import type { DatasetDependencies } from './dataset-activities.ts';
-import { isOfSource, latestDataset, readManifest } from './dataset-registry.ts';
+import { isOfSchema, isOfSource, latestDataset, readManifest } from './dataset-registry.ts';
 import { rowShaper } from './dataset-row.ts';
 import { missingData, sumLabels } from './label-counts.ts';
 import { leafDigest } from './merkle.ts';
+import { pinStructure } from './pin-structure.ts';
 import { rowSourceOf } from './row-source.ts';
 import { type ScannedBucket, scanBuckets } from './scan-bucket.ts';
 
@@ -25,11 +26,13 @@ export async function planDataset(
   const shape = rowShaper(settings.model, settings.splitSalt, maxTextChars);
   const bucketCount = parent?.bucketCount ?? 1;
   const before = new Map((parent?.buckets ?? []).map((bucket) => [bucket.index, bucket] as const));
-  const toRead = bucketsToRead(parent && isOfSource(parent, settings) ? input.dirtyBuckets : null, bucketCount);
   const source = rowSourceOf(dependencies, input, settings);
 
   return await atSnapshot(pool, source.table, async (connection, cut) => {
+    const { schema } = await pinStructure(pool, connection, input, settings.source);
     const reader = await source.open(connection);
+    const reusable = parent && isOfSource(parent, settings) && isOfSchema(parent, schema);
+    const toRead = bucketsToRead(reusable ? input.dirtyBuckets : null, bucketCount);
     const after = new Map([...before].map(([index, { rows, labels }]) => [index, { rows, labels }] as const));
     let changedRows = 0;
     let excluded = 0;

@@ -105,7 +105,7 @@ export function servingRoutes(app: FastifyInstance, context: ApiContext): void {
           lag: null,
         };
       }
-      const { phase, why, pending, activeRun, lagMs, lastFailure } = known;
+      const { phase, why, pending, activeRun, lagMs, lastFailure, heldSchema } = known;
       return {
         phase,
         why,
@@ -118,7 +118,12 @@ export function servingRoutes(app: FastifyInstance, context: ApiContext): void {
         },
         activeRun,
         production,
-        held: phase === 'held' ? { reason: why } : null,
+        // A run that was started before goes on: the hold shows beside it.
+        held: heldSchema
+          ? { reason: heldSchema.reason, changeId: heldSchema.changeId, kind: heldSchema.kind, since: iso(heldSchema.atMs) }
+          : phase === 'held'
+            ? { reason: why }
+            : null,
         lastFailure,
         lag: { ms: lagMs, at: iso(nowMs()) },
       };

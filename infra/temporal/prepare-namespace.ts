@@ -10,7 +10,7 @@ const attempts = 60;
 const retryMs = 250;
 
 /** Numbers of the protocol's IndexedValueType. */
-const attributeTypes = { Keyword: 2, Double: 4 } as const;
+const attributeTypes = { Text: 1, Keyword: 2, Double: 4 } as const;
 
 /** Sets the namespace's retention and adds the search attributes that are missing. Repeating it changes nothing. */
 export async function prepareNamespace(config: Pick<Config, 'temporal'>): Promise<void> {

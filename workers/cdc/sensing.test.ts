@@ -31,6 +31,7 @@ async function sensing(refuse: (digest: ChangeDigest) => Error | null = () => nu
   const signals: ChangeDigest[] = [];
   const order: string[] = [];
   const parked: string[] = [];
+  const truncated: string[] = [];
   const service = createSensing({
     feed,
     deadLetters: { park: async (_from, { offset }, reason) => void parked.push(`${offset}: ${reason}`) },
@@ -41,11 +42,12 @@ async function sensing(refuse: (digest: ChangeDigest) => Error | null = () => nu
       order.push('signalled');
       signals.push(digest);
     },
+    recordTruncate: async ({ database, table }) => void truncated.push(`${database}.${table}`),
     metrics: sensingMetrics(new Registry()),
     logger: createLogger('test', 'error'),
   });
   await service.start();
-  return { feed, service, signals, order, parked };
+  return { feed, service, signals, order, parked, truncated };
 }
 
 const inserts = (from: number, count: number, tenantId = 't'): FeedRecord[] =>
@@ -95,6 +97,15 @@ describe('sensing', () => {
     expect(parked).toEqual(['0: the value is not JSON']);
     expect(signals).toHaveLength(1);
     expect(feed.committed.get('examples/0')).toBe('3');
+  });
+  it('puts a TRUNCATE on record before its offset is committed, and parks one of a table that is no source', async () => {
+    const { feed, service, truncated, parked, signals } = await sensing();
+    await feed.deliver([record(0, debeziumValue({ op: 't' })), record(1, debeziumValue({ op: 't', table: 'customizations' }))]);
+    await service.stop(500);
+    expect(truncated).toEqual(['modelwright.examples']);
+    expect(parked).toEqual(['1: TRUNCATE names no tenant: its examples were removed without row events']);
+    expect(signals).toEqual([]);
+    expect(feed.committed.get('examples/0')).toBe('2');
   });
   it('causes nothing by the rows of a snapshot', async () => {
     const { feed, service, signals } = await sensing();

@@ -4,6 +4,7 @@ import type { Logger } from '../../platform/logger.ts';
 import { type ChangeFeed, type FeedBatch, parsePartitionKey, partitionKey } from './change-feed.ts';
 import type { DeadLetters } from './dead-letter.ts';
 import { decodeChange } from './decode.ts';
+import { type TableEvent, decodeTruncate } from './schema/decode-schema-event.ts';
 import type { DigestBuilder, SensedCommit } from './digest-builder.ts';
 import type { SensingMetrics } from './metrics.ts';
 import { PendingDigests } from './pending-digests.ts';
@@ -29,6 +30,8 @@ export type SensingDeps = {
   readonly deadLetters: Pick<DeadLetters, 'park'>;
   readonly recordCommits: (commits: readonly SensedCommit[], sensedAtMs: number) => Promise<void>;
   readonly signal: (digest: ChangeDigest) => Promise<void>;
+  /** A TRUNCATE comes among the rows, and nowhere else. */
+  readonly recordTruncate: (event: TableEvent) => Promise<unknown>;
   readonly metrics: SensingMetrics;
   readonly logger: Logger;
 };
@@ -57,8 +60,10 @@ export function createSensing(deps: SensingDeps) {
         pending.add(partition, offset, decoded.effects, decoded.position, decoded.commitMs);
         for (const { operation } of decoded.effects) metrics.events.inc({ kind: operation });
       } else {
-        if (decoded.kind === 'undecodable') await park(batch, record, decoded.reason, alive);
-        metrics.events.inc({ kind: decoded.kind === 'nothing' ? decoded.why : 'undecodable' });
+        const truncate = decoded.kind === 'undecodable' ? decodeTruncate(record) : null;
+        if (truncate) await recordTruncate(truncate, alive);
+        else if (decoded.kind === 'undecodable') await park(batch, record, decoded.reason, alive);
+        metrics.events.inc({ kind: truncate ? 'truncate' : decoded.kind === 'nothing' ? decoded.why : 'undecodable' });
         pending.skip(partition, offset);
       }
       if (--untilTurn === 0) {
@@ -89,6 +94,23 @@ export function createSensing(deps: SensingDeps) {
       } catch (error) {
         metrics.retries.inc({ engine: 'kafka' });
         logger.warn({ err: error, topic, partition, offset: record.offset }, 'a dead letter could not be parked: trying again');
+        await sleep(aliveIntervalMs);
+        await alive();
+      }
+    }
+  }
+
+  /** Until it is on record a dataset could be read without the rows: the partition waits. */
+  async function recordTruncate(event: TableEvent, alive: () => Promise<void>): Promise<void> {
+    const { database, table } = event;
+    for (;;) {
+      try {
+        await deps.recordTruncate(event);
+        logger.error({ database, table, gtid: event.position.gtid }, 'a table was truncated: training on it is held');
+        return;
+      } catch (error) {
+        metrics.retries.inc({ engine: 'mysql' });
+        logger.warn({ err: error, database, table }, 'a TRUNCATE could not be recorded: trying again');
         await sleep(aliveIntervalMs);
         await alive();
       }

@@ -11,12 +11,12 @@ CREATE TABLE modelwright_control.source_grants (
   KEY by_table (database_name, table_name)
 );
 
--- Structure of every captured table over time: version 1 is what was met first.
+-- Structure of every captured table over time, one row a statement: version 1 is what was met first.
 CREATE TABLE modelwright_control.schema_versions (
   database_name VARCHAR(64)  NOT NULL,
   table_name    VARCHAR(64)  NOT NULL,
   version       INT UNSIGNED NOT NULL,
-  -- [{name, type, nullable, charset, generated}] in the table's order; null when the table was dropped
+  -- [{name, type, length, scale, charset, nullable, values}] in the table's order; null when the table was dropped or renamed away
   columns       JSON         NULL,
   digest        CHAR(64)     NOT NULL,
   -- '' for a version that was read from the server and not from the log
@@ -25,7 +25,8 @@ CREATE TABLE modelwright_control.schema_versions (
   log_pos       BIGINT UNSIGNED NOT NULL DEFAULT 0,
   ddl           TEXT         NULL,
   seen_at       DATETIME(6)  NOT NULL DEFAULT (UTC_TIMESTAMP(6)),
-  PRIMARY KEY (database_name, table_name, version)
+  PRIMARY KEY (database_name, table_name, version),
+  KEY by_position (database_name, table_name, gtid, log_file, log_pos)
 );
 
 -- What each change of structure means for a customization, and who decided what.
@@ -41,10 +42,17 @@ CREATE TABLE modelwright_control.schema_changes (
   schema_version   INT UNSIGNED NOT NULL,
   gtid             VARCHAR(64)  NOT NULL,
   happened_at      DATETIME(6)  NOT NULL,
-  -- NULL while a held change waits: 'approve' | 'remap' | 'ignore' | 'policy'
+  -- With effect 'rebuild': a run is started although no row may differ.
+  retrain          BOOLEAN      NOT NULL DEFAULT FALSE,
+  -- When the tenant's workflow was told; NULL: it still must be.
+  told_at          DATETIME(6)  NULL,
+  -- NULL while a held change waits: 'approve' | 'remap' | 'ignore' | 'policy', or 'log' where the log's own account replaced it
   decision         VARCHAR(16)  NULL,
   decided_by       VARCHAR(128) NULL,
   decided_at       DATETIME(6)  NULL,
+  -- Business key of the answer: a retried one finds its own rows again.
+  decision_key     VARCHAR(128) NULL,
   PRIMARY KEY (tenant_id, customization_id, change_id),
-  KEY by_time (tenant_id, customization_id, happened_at)
+  KEY by_time (tenant_id, customization_id, happened_at),
+  KEY untold (told_at, happened_at)
 );
