@@ -9,6 +9,7 @@ import {
   type PromoteRequest,
   type RetrainRequest,
   type RollbackRequest,
+  type TenantPending,
   type TenantStatus,
   messageNames,
 } from '../core/tenant-messages.ts';
@@ -24,6 +25,7 @@ export const cancelRun = defineUpdate<{ readonly run: number }, [CancelRunReques
 export const promoteModel = defineUpdate<AliasesAfter, [PromoteRequest]>(messageNames.promoteModel);
 export const rollbackModel = defineUpdate<AliasesAfter, [RollbackRequest]>(messageNames.rollbackModel);
 export const getStatus = defineQuery<TenantStatus>(messageNames.getStatus);
+export const getPending = defineQuery<TenantPending>(messageNames.getPending);
 export const explainWhy = defineQuery<string, [customizationId?: string]>(messageNames.explainWhy);
 
 /** Asked of a training run by its tenant's watchdog: that it can be delivered is the answer. */

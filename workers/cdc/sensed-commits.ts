@@ -1,3 +1,4 @@
+import { markerCustomizationId } from '../../core/ids.ts';
 import type { Pool } from '../../platform/mysql.ts';
 import type { SensedCommit } from './digest-builder.ts';
 
@@ -8,8 +9,9 @@ const rowsPerInsert = 500;
  * Writes what was seen of each transaction. Key: GTID, tenant, customization; a redelivery that saw less of a transaction does not
  * make its counts smaller.
  */
-export async function recordSensedCommits(pool: Pool, commits: readonly SensedCommit[], sensedAtMs: number): Promise<void> {
+export async function recordSensedCommits(pool: Pool, seen: readonly SensedCommit[], sensedAtMs: number): Promise<void> {
   const sensedAt = new Date(sensedAtMs);
+  const commits = seen.filter(({ customizationId }) => customizationId !== markerCustomizationId);
   for (let from = 0; from < commits.length; from += rowsPerInsert) {
     const rows = commits
       .slice(from, from + rowsPerInsert)
