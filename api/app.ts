@@ -20,6 +20,7 @@ import { receiptRoutes } from './routes/receipts.ts';
 import { runRoutes } from './routes/runs.ts';
 import { servingRoutes } from './routes/serving.ts';
 import { tenantRoutes } from './routes/tenants.ts';
+import { verificationRoutes } from './routes/verifications.ts';
 import { problemBody } from './schemas.ts';
 
 declare module 'fastify' {
@@ -134,6 +135,7 @@ export async function buildApp(context: ApiContext): Promise<FastifyInstance> {
     });
     for (const routes of [businessModelRoutes, customizationRoutes, exampleRoutes, receiptRoutes, runRoutes, modelRoutes, servingRoutes])
       routes(instance, context);
+    verificationRoutes(instance, context);
     // Each with hooks or parsers of its own.
     await instance.register(async (own) => tenantRoutes(own, context));
     await instance.register(async (own) => importRoutes(own, context));

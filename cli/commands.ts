@@ -20,6 +20,7 @@ import { registerReset } from './reset.ts';
 import { registerStatus } from './status.ts';
 import { registerTest } from './test.ts';
 import { registerUp } from './up.ts';
+import { registerVerify } from './verify.ts';
 
 /** Every command, in the order of `mw --help`. */
 export const commands: readonly RegisterCommand[] = [
@@ -35,6 +36,7 @@ export const commands: readonly RegisterCommand[] = [
   registerCreate,
   registerSubmit,
   registerReceipt,
+  registerVerify,
   registerRuns,
   registerModels,
   registerPredict,
