@@ -19,6 +19,15 @@ export type Receipt = {
   readonly version?: number | null;
   readonly run?: number | null;
   readonly reason?: string | null;
+  readonly tables?: readonly string[];
+  readonly customizations?: readonly string[];
+  readonly parts?: readonly {
+    readonly customizationId: string;
+    readonly version: number | null;
+    readonly run: number | null;
+    readonly reason: string | null;
+    readonly stations: Receipt['stations'];
+  }[];
 };
 
 export type Run = {

@@ -14,6 +14,7 @@ import {
 import { registerDemo } from './demo/command.ts';
 import { registerDoctor } from './doctor.ts';
 import { registerDown } from './down.ts';
+import { registerLineage } from './lineage.ts';
 import { registerLogs } from './logs.ts';
 import { registerPull } from './pull.ts';
 import { registerReset } from './reset.ts';
@@ -37,6 +38,7 @@ export const commands: readonly RegisterCommand[] = [
   registerSubmit,
   registerReceipt,
   registerVerify,
+  registerLineage,
   registerRuns,
   registerModels,
   registerPredict,

@@ -8,8 +8,9 @@ export type Gtid = { readonly source: string; readonly sequence: number };
 const tagPattern = /^[a-z_][a-z0-9_]{0,31}$/;
 
 export function parseGtid(text: string): Gtid | null {
-  const match =
-    /^([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})(:[a-z_][a-z0-9_]{0,31})?:([1-9][0-9]{0,17})$/i.exec(text.trim());
+  const match = /^([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})(:[a-z_][a-z0-9_]{0,31})?:([1-9][0-9]{0,17})$/i.exec(
+    text.trim(),
+  );
   return match ? { source: `${match[1]}${match[2] ?? ''}`.toLowerCase(), sequence: Number(match[3]) } : null;
 }
 

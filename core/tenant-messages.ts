@@ -72,6 +72,8 @@ export type CustomizationStatus = {
   /** Age of the oldest commit that no dataset contains yet. */
   readonly lagMs: number;
   readonly policy: Policy;
+  /** False while its settings are being read: nothing else can be said then. */
+  readonly loaded?: boolean;
 };
 
 export type TenantStatus = { readonly tenantId: string; readonly customizations: readonly CustomizationStatus[] };

@@ -27,6 +27,17 @@ const ids = async (): Promise<string[]> => {
   return rows.map((row) => row.example_id);
 };
 
+/** Waits until every change is in a dataset and the workflow knows it. */
+const settled = (): Promise<unknown> =>
+  eventually(
+    'everything to be learned',
+    async () => {
+      const { phase } = await tenant.api.call<{ phase: string }>('GET', `/v1/customizations/${tenant.c}/status`);
+      return phase === 'idle' && (await verify()).verdict === 'equal' ? true : null;
+    },
+    180_000,
+  );
+
 /** Runs statements that the binary log never hears of. */
 async function behindTheLog(sql: string, values: readonly unknown[]): Promise<void> {
   await root.query('SET SESSION sql_log_bin = 0');
@@ -39,7 +50,12 @@ beforeAll(async () => {
   pool = createPool(stack.config);
   store = createS3ObjectStore(createS3Client(stack.config), stack.config.s3.bucket);
   const secrets = JSON.parse(await readFile(stack.config.paths.secretsFile, 'utf8')) as Secrets;
-  root = await mysql.createConnection({ host: '127.0.0.1', port: stack.config.mysql.port, user: 'root', password: secrets.mysqlRootPassword });
+  root = await mysql.createConnection({
+    host: '127.0.0.1',
+    port: stack.config.mysql.port,
+    user: 'root',
+    password: secrets.mysqlRootPassword,
+  });
   tenant = await LiveTenant.make(stack, pool, 'proof');
   await tenant.served(await tenant.submit(sentences(0, 120)));
 });
@@ -52,7 +68,15 @@ afterAll(async () => {
 describe('verify', () => {
   it('finds a table and its dataset equal, by their digests', async () => {
     const result = await verify();
-    expect(result).toMatchObject({ ok: true, verdict: 'equal', missing: [], extra: [], changed: [], I1: { holds: true }, I2: { holds: true } });
+    expect(result).toMatchObject({
+      ok: true,
+      verdict: 'equal',
+      missing: [],
+      extra: [],
+      changed: [],
+      I1: { holds: true },
+      I2: { holds: true },
+    });
     expect(result.table.rows).toBe((await ids()).length);
     expect(result.dataset).toMatchObject({ number: 1, rows: 120, digest: result.table.digest });
   });
@@ -86,10 +110,13 @@ describe('verify', () => {
 
   it('finds rows that the log never told of, names them, has them healed, and is content afterwards', async () => {
     await tenant.api.call('PATCH', `/v1/customizations/${tenant.c}`, { policy: { quietPeriodMs: 1_000, maxWaitMs: 60_000 } });
-    await eventually('the pending rows to be learned', async () => ((await verify()).verdict === 'equal' ? true : null), 180_000);
+    await settled();
     const before = await tenant.count('datasets');
     const scope = [tenant.tenantId, tenant.c];
-    await behindTheLog('DELETE FROM modelwright.examples WHERE tenant_id = ? AND customization_id = ? AND example_id = ?', [...scope, 's7']);
+    await behindTheLog('DELETE FROM modelwright.examples WHERE tenant_id = ? AND customization_id = ? AND example_id = ?', [
+      ...scope,
+      's7',
+    ]);
     await behindTheLog('INSERT INTO modelwright.examples (tenant_id, customization_id, example_id, content) VALUES (?, ?, ?, ?)', [
       ...scope,
       'hidden',
@@ -105,7 +132,7 @@ describe('verify', () => {
     expect(found).toMatchObject({ I1: { holds: false }, I2: { holds: false } });
     expect([...found.unexplained].sort()).toEqual(['hidden', 's7', 's9']);
     expect(found.healing).toContain('changesMissed');
-    await eventually('a dataset without them', async () => ((await verify()).verdict === 'equal' ? true : null), 180_000);
+    await settled();
     expect(await tenant.count('datasets')).toBe(before + 1);
     expect(await tenant.latestDatasetRows()).toBe((await ids()).length);
     const [run] = await tenant.runs();
@@ -150,6 +177,6 @@ describe('verify', () => {
     } finally {
       await stack.resume('change-consumer');
     }
-    await eventually('the rows to be learned', async () => ((await verify()).verdict === 'equal' ? true : null), 180_000);
+    await settled();
   });
 });

@@ -36,7 +36,8 @@ await runWorker(
                 try {
                   return (await predictor.predict({ tenantId, customizationId, version, inputs: texts.map((text) => ({ text })) })).outputs;
                 } catch (error) {
-                  if (error instanceof VersionNotServable) throw failure('Corrupt', `v${version} cannot be loaded: ${error.message}`, error);
+                  if (error instanceof VersionNotServable)
+                    throw failure('Corrupt', `v${version} cannot be loaded: ${error.message}`, error);
                   throw failure('Unavailable', 'the predictor does not answer: see `mw status`', error);
                 }
               },

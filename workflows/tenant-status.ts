@@ -60,6 +60,7 @@ export function customizationStatus(customizationId: string, entry: Entry, nowMs
     production: entry.production,
     lagMs: unlearned && countEvents(unlearned) > 0 ? Math.max(0, nowMs - unlearned.firstCommitMs) : 0,
     policy: entry.settings?.policy ?? defaultPolicy,
+    loaded: entry.settings !== null,
   };
 }
 

@@ -107,7 +107,10 @@ describe('the judgement', () => {
     expect(judge('c', comparison({ damaged }), { known: null, schemaHeld: null })).toMatchObject({ ok: false, I1: { holds: false } });
     const repaired = damaged.map((one) => ({ ...one, repaired: true }));
     expect(judge('c', comparison({ damaged: repaired }), { known: null, schemaHeld: null }).ok).toBe(true);
-    expect(judge('c', comparison({ misplaced: ['a'] }), { known: null, schemaHeld: null })).toMatchObject({ ok: false, I2: { holds: false } });
+    expect(judge('c', comparison({ misplaced: ['a'] }), { known: null, schemaHeld: null })).toMatchObject({
+      ok: false,
+      I2: { holds: false },
+    });
   });
 });
 

@@ -47,7 +47,8 @@ export function judge(customizationId: string, comparison: Comparison, { known, 
     return {
       ok: !broken && kind !== 'stalled',
       verdict: broken ? 'violated' : kind,
-      explanation: broken && wrecked.length > 0 ? `${counted(wrecked.length, 'stored bucket')} damaged: ${wrecked[0]?.detail}` : explanation,
+      explanation:
+        broken && wrecked.length > 0 ? `${counted(wrecked.length, 'stored bucket')} damaged: ${wrecked[0]?.detail}` : explanation,
       unexplained,
       I1: lost
         ? { holds: false, detail: wrecked.length > 0 ? `${base} cannot be read as it was written` : `a committed change was lost: ${loss}` }
@@ -74,8 +75,10 @@ export function judge(customizationId: string, comparison: Comparison, { known, 
   }
   const entry = known.pending.customizations[customizationId];
   const unexplained = entry ? differences.outside(entry.buckets) : differences;
-  if (unexplained.none) return verdict('on_its_way', `${what}: ${entry?.phase ?? ''}: ${entry?.why ?? ''}`, none, `${what}, all of it known`);
+  if (unexplained.none)
+    return verdict('on_its_way', `${what}: ${entry?.phase ?? ''}: ${entry?.why ?? ''}`, none, `${what}, all of it known`);
   if (schemaHeld !== null) return verdict('on_its_way', `${what}: held: ${schemaHeld}`, none, `${what}, held by a change of structure`);
-  if (otherModel !== null) return verdict('on_its_way', `${what}: ${otherModel}; the next run builds it anew`, none, `${what}: ${otherModel}`);
+  if (otherModel !== null)
+    return verdict('on_its_way', `${what}: ${otherModel}; the next run builds it anew`, none, `${what}: ${otherModel}`);
   return verdict('violated', `${named(unexplained)}: no change that was sensed explains it`, unexplained, named(unexplained));
 }

@@ -16,7 +16,10 @@ const examplesTopic = /\.modelwright\.examples\//;
 const commitMarker = (pool: Pool, tenantId: string): Promise<string | null> =>
   inTransaction(pool, async (connection) => {
     const row = [tenantId, markerCustomizationId, 'log-marker'];
-    await connection.query("INSERT INTO modelwright.examples (tenant_id, customization_id, example_id, content) VALUES (?, ?, ?, '{}')", row);
+    await connection.query(
+      "INSERT INTO modelwright.examples (tenant_id, customization_id, example_id, content) VALUES (?, ?, ?, '{}')",
+      row,
+    );
     await connection.query('DELETE FROM modelwright.examples WHERE tenant_id = ? AND customization_id = ? AND example_id = ?', row);
     const [header] = await connection.query('COMMIT');
     return commitGtid(header);
@@ -26,9 +29,7 @@ function hasPassed({ watermarks }: TenantPending, marker: string): boolean {
   const wanted = parseGtid(marker);
   return Object.entries(watermarks).some(
     ([partition, marks]) =>
-      examplesTopic.test(partition) &&
-      wanted !== null &&
-      (parseGtid(marks[wanted.source]?.gtid ?? '')?.sequence ?? 0) >= wanted.sequence,
+      examplesTopic.test(partition) && wanted !== null && (parseGtid(marks[wanted.source]?.gtid ?? '')?.sequence ?? 0) >= wanted.sequence,
   );
 }
 
