@@ -15,6 +15,7 @@ import { businessModelRoutes } from './routes/business-models.ts';
 import { customizationRoutes } from './routes/customizations.ts';
 import { exampleRoutes } from './routes/examples.ts';
 import { importRoutes } from './routes/import.ts';
+import { lagRoutes } from './routes/lag.ts';
 import { lineageRoutes } from './routes/lineage.ts';
 import { modelRoutes } from './routes/models.ts';
 import { receiptRoutes } from './routes/receipts.ts';
@@ -136,7 +137,7 @@ export async function buildApp(context: ApiContext): Promise<FastifyInstance> {
     });
     for (const routes of [businessModelRoutes, customizationRoutes, exampleRoutes, receiptRoutes, runRoutes, modelRoutes, servingRoutes])
       routes(instance, context);
-    for (const routes of [lineageRoutes, verificationRoutes]) routes(instance, context);
+    for (const routes of [lagRoutes, lineageRoutes, verificationRoutes]) routes(instance, context);
     // Each with hooks or parsers of its own.
     await instance.register(async (own) => tenantRoutes(own, context));
     await instance.register(async (own) => importRoutes(own, context));

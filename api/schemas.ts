@@ -45,6 +45,7 @@ export const policy = z.strictObject({
   maxRunsPerDay: z.number().int().min(0).nullable(),
   budgetTrainingSeconds: z.number().min(0).nullable(),
   deletionDeadlineMs: ms,
+  servingSloMs: ms.min(1).nullable(),
 });
 const schemaPolicy = z.enum(['hold', 'adopt', 'adopt_and_retrain', 'ignore']);
 

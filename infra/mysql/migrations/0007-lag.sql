@@ -8,8 +8,7 @@ ALTER TABLE modelwright_control.sensed_commits
   -- Since when a dataset, and a version in production, contain it: set once, when the lag is observed.
   ADD COLUMN dataset_at DATETIME(6) NULL,
   ADD COLUMN serving_at DATETIME(6) NULL,
-  ADD KEY by_dataset (tenant_id, customization_id, dataset_at),
-  ADD KEY by_serving (tenant_id, customization_id, serving_at);
+  ADD KEY by_serving (serving_at, tenant_id, customization_id);
 
 -- Finest buckets that were read for the dataset; the others were taken over from its parent. NULL: all of them.
 ALTER TABLE modelwright_control.datasets ADD COLUMN read_buckets CHAR(64) NULL;
