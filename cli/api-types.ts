@@ -22,6 +22,7 @@ export type Receipt = {
   readonly tables?: readonly string[];
   readonly customizations?: readonly string[];
   readonly parts?: readonly {
+    readonly tenantId: string;
     readonly customizationId: string;
     readonly version: number | null;
     readonly run: number | null;

@@ -13,9 +13,8 @@ export const nodeDigest = (left: Uint8Array, right: Uint8Array): Buffer =>
 function parents(level: readonly Buffer[]): Buffer[] {
   const next: Buffer[] = [];
   for (let i = 0; i < level.length; i += 2) {
-    const left = level[i] as Buffer;
-    const right = level[i + 1];
-    next.push(right ? nodeDigest(left, right) : left);
+    const [left, right] = level.slice(i, i + 2);
+    if (left) next.push(right ? nodeDigest(left, right) : left);
   }
   return next;
 }
@@ -23,9 +22,8 @@ function parents(level: readonly Buffer[]): Buffer[] {
 /** Root over the digests in their order; an odd one goes up unchanged. Of a power of two it is the root of any even partition's roots. */
 export function merkleRoot(digests: readonly Buffer[]): Buffer {
   let level = digests;
-  if (level.length === 0) return emptyRoot;
   while (level.length > 1) level = parents(level);
-  return level[0] as Buffer;
+  return level[0] ?? emptyRoot;
 }
 
 /** One step of the way from a digest to the root: the neighbour, and the side that it stands on. */

@@ -38,7 +38,11 @@ export async function verifyAll(input: VerifyAllInput): Promise<VerificationTota
     const keys = await listCustomizations({ after, limit: pageSize });
     const queue = [...keys];
     const lane = async (): Promise<void> => {
-      for (let key = queue.shift(); key; key = queue.shift()) totals = added(totals, await compared(key));
+      for (let key = queue.shift(); key; key = queue.shift()) {
+        const verdict = await compared(key);
+        // Not in one expression: the other lane adds while this one waits.
+        totals = added(totals, verdict);
+      }
     };
     await Promise.all(Array.from({ length: lanes }, lane));
     if (keys.length < pageSize) return totals;
