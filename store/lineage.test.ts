@@ -12,9 +12,11 @@ const line = (id: string): string => JSON.stringify({ text: `about ${id}`, label
 /** A dataset of so many buckets in a store in memory. */
 function datasetOf(ids: readonly string[], bucketCount: number): { manifest: DatasetManifest; reader: DatasetReader } {
   const width = 256 / bucketCount;
+  const groups: string[][] = Array.from({ length: 256 }, () => []);
+  for (const id of [...ids].sort()) groups[bucketOf(id)]?.push(id);
   const objects = new Map<string, Uint8Array>();
   const buckets = Array.from({ length: bucketCount }, (_, index) => {
-    const fine = Array.from({ length: width }, (_, i) => ids.filter((id) => bucketOf(id) === index * width + i).sort());
+    const fine = groups.slice(index * width, (index + 1) * width);
     const bytes = zstdCompressSync(
       Buffer.from(
         fine
