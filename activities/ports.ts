@@ -8,6 +8,7 @@ import type { ObjectRef } from '../core/object-ref.ts';
 import type { RunOutcome, RunState, RunTrigger, StageName } from '../core/run.ts';
 import type { SchemaAction, SchemaDecided } from '../core/schema-change.ts';
 import type { AliasesAfter } from '../core/tenant-messages.ts';
+import type { VerificationResult } from '../core/verification.ts';
 
 /** The activities as the workflows see them, one type a task queue. Each is idempotent; its comment names the key. */
 
@@ -96,6 +97,14 @@ export type DatasetActivities = {
   evaluateGate(
     input: RunKey & { readonly attempt: number; readonly dataset: DatasetRef; readonly training: TrainingRef },
   ): Promise<GateVerdict>;
+};
+
+/** Task queue `dataset`: table against dataset, besides the work of runs. */
+export type VerificationActivities = {
+  /** Compares, records, and heals what nothing explains. Key: none; a repeated call compares again. */
+  verifyCustomization(input: CustomizationKey): Promise<VerificationResult>;
+  /** Customizations of all tenants after the given one. Read-only. */
+  listCustomizations(input: { readonly after: CustomizationKey | null; readonly limit: number }): Promise<readonly CustomizationKey[]>;
 };
 
 export type DatasetPlan = {

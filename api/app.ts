@@ -16,6 +16,8 @@ import { businessModelRoutes } from './routes/business-models.ts';
 import { customizationRoutes } from './routes/customizations.ts';
 import { exampleRoutes } from './routes/examples.ts';
 import { importRoutes } from './routes/import.ts';
+import { lagRoutes } from './routes/lag.ts';
+import { lineageRoutes } from './routes/lineage.ts';
 import { modelRoutes } from './routes/models.ts';
 import { receiptRoutes } from './routes/receipts.ts';
 import { runRoutes } from './routes/runs.ts';
@@ -23,6 +25,7 @@ import { schemaRoutes } from './routes/schema.ts';
 import { servingRoutes } from './routes/serving.ts';
 import { sourceRoutes } from './routes/sources.ts';
 import { tenantRoutes } from './routes/tenants.ts';
+import { verificationRoutes } from './routes/verifications.ts';
 import { problemBody } from './schemas.ts';
 
 declare module 'fastify' {
@@ -149,6 +152,7 @@ export async function buildApp(context: ApiContext): Promise<FastifyInstance> {
       sourceRoutes,
     ])
       routes(instance, context);
+    for (const routes of [lagRoutes, lineageRoutes, verificationRoutes]) routes(instance, context);
     // Each with hooks or parsers of its own.
     await instance.register(async (own) => tenantRoutes(own, context));
     await instance.register(async (own) => importRoutes(own, context));

@@ -46,6 +46,7 @@ export const policy = z.strictObject({
   maxRunsPerDay: z.number().int().min(0).nullable(),
   budgetTrainingSeconds: z.number().min(0).nullable(),
   deletionDeadlineMs: ms,
+  servingSloMs: ms.min(1).nullable(),
 });
 
 const maxName = 64;

@@ -14,6 +14,7 @@ import {
 import { registerDemo } from './demo/command.ts';
 import { registerDoctor } from './doctor.ts';
 import { registerDown } from './down.ts';
+import { registerLineage } from './lineage.ts';
 import { registerLogs } from './logs.ts';
 import { registerPull } from './pull.ts';
 import { registerReset } from './reset.ts';
@@ -22,6 +23,7 @@ import { registerSource } from './source.ts';
 import { registerStatus } from './status.ts';
 import { registerTest } from './test.ts';
 import { registerUp } from './up.ts';
+import { registerVerify } from './verify.ts';
 
 /** Every command, in the order of `mw --help`. */
 export const commands: readonly RegisterCommand[] = [
@@ -38,6 +40,8 @@ export const commands: readonly RegisterCommand[] = [
   registerCreate,
   registerSubmit,
   registerReceipt,
+  registerVerify,
+  registerLineage,
   registerRuns,
   registerModels,
   registerPredict,

@@ -113,7 +113,7 @@ export const registerSubmit: RegisterCommand = (program) => {
       if (options.json) printJson(report);
       else printReport(screen, report);
       const last = report.commits.at(-1);
-      if (options.watch && last) await followReceipt(api, customization, last, screen, new AbortController().signal);
+      if (options.watch && last) await followReceipt(api, last, screen, new AbortController().signal);
       if (report.rejected > 0) process.exitCode = 1;
     });
 };
@@ -121,21 +121,24 @@ export const registerSubmit: RegisterCommand = (program) => {
 export const registerReceipt: RegisterCommand = (program) => {
   program
     .command('receipt')
-    .description('what became of a commit')
+    .description('what became of a commit; with --watch status 0 when a version serves it, 1 with the reason why none will')
     .argument('<gtid>')
     .option('--watch', 'follow it until a version has learned it')
     .option(...jsonFlag)
     .action(async (gtid: string, options: Json & { watch?: boolean }) => {
       const api = tenantClient();
-      const receipt = await api.call<Receipt & { customizations?: readonly string[] }>('GET', `/v1/receipts/${gtid}`);
-      const customization = receipt.customizations?.[0];
-      if (options.json) return printJson(receipt);
-      if (options.watch && customization !== undefined) {
-        const { receipt: end } = await followReceipt(api, customization, gtid, screen, new AbortController().signal);
-        if (end.reason) screen.line(`  ${end.reason}`);
+      if (options.watch) {
+        const quiet = options.json ? new Screen(false, () => undefined) : screen;
+        const { receipt: end } = await followReceipt(api, gtid, quiet, new AbortController().signal);
+        if (options.json) printJson(end);
+        else if (end.reason) screen.line(`  ${end.reason}`);
+        if (!end.stations.at(-1)?.at) process.exitCode = 1;
         return;
       }
-      for (const station of receipt.stations) if (station.at !== null) console.log(stationLine(station, receipt.committedAt));
+      const receipt = await api.call<Receipt>('GET', `/v1/receipts/${gtid}`);
+      if (options.json) return printJson(receipt);
+      for (const station of receipt.stations)
+        if (station.at !== null || station.detail !== null) console.log(stationLine(station, receipt.committedAt));
       if (receipt.reason) console.log(`  ${receipt.reason}`);
     });
 };

@@ -25,6 +25,18 @@ describe('GTID sets', () => {
     expect(gtidSetContains(set, `${other}:7`)).toBe(true);
     expect(gtidSetContains(set, `${other}:1`)).toBe(false);
   });
+  it('keep tags of MySQL 8.3 and later apart', () => {
+    const set = `${uuid}:1-3:batch:1-5:9:zz_1:7,${other}:x:2`;
+    expect(
+      [`${uuid}:3`, `${uuid}:batch:5`, `${uuid}:BATCH:9`, `${uuid}:zz_1:7`, `${other}:x:2`].every((g) => gtidSetContains(set, g)),
+    ).toBe(true);
+    expect([`${uuid}:4`, `${uuid}:batch:6`, `${uuid}:zz_1:1`, `${uuid}:x:2`, `${other}:2`].some((g) => gtidSetContains(set, g))).toBe(
+      false,
+    );
+    expect(parseGtid(`${uuid}:Batch:4`)).toEqual({ source: `${uuid}:batch`, sequence: 4 });
+    expect(parseGtid(`${uuid}:1:4`)).toBeNull();
+    expect(parseGtid(`${uuid}:${'a'.repeat(33)}:4`)).toBeNull();
+  });
   it('contain nothing that is not a GTID', () => {
     expect(gtidSetContains(`${uuid}:1-5`, '')).toBe(false);
     expect(gtidSetContains('', `${uuid}:1`)).toBe(false);

@@ -1,3 +1,5 @@
+import type { LogPosition } from './change-digest.ts';
+import type { DirtyBuckets } from './dirty-buckets.ts';
 import type { FailureClass } from './failure-types.ts';
 import type { Policy } from './policy.ts';
 import type { HeldSchema } from './schema-change.ts';
@@ -16,6 +18,7 @@ export const messageNames = {
   rollbackModel: 'rollbackModel',
   approveSchema: 'approveSchema',
   getStatus: 'getStatus',
+  getPending: 'getPending',
   explainWhy: 'explainWhy',
 } as const;
 
@@ -72,6 +75,25 @@ export type CustomizationStatus = {
   readonly policy: Policy;
   /** The change of structure that freezes training; null or absent: none does. */
   readonly heldSchema?: HeldSchema | null;
+  /** False while its settings are being read: nothing else can be said then. */
+  readonly loaded?: boolean;
 };
 
 export type TenantStatus = { readonly tenantId: string; readonly customizations: readonly CustomizationStatus[] };
+
+/** What a comparison of table and dataset asks: which buckets the workflow knows to differ, and how far it has counted the log. */
+export type TenantPending = {
+  /** By `topic/partition`, then by the GTID's source: the last position that was counted. */
+  readonly watermarks: Readonly<Record<string, Readonly<Record<string, LogPosition>>>>;
+  readonly customizations: Readonly<
+    Record<
+      string,
+      {
+        readonly phase: CustomizationPhase;
+        readonly why: string;
+        /** Buckets of changes that wait or are being learned; null: all of them. */
+        readonly buckets: DirtyBuckets | null;
+      }
+    >
+  >;
+};

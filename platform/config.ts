@@ -66,6 +66,13 @@ export const settingsSchema = z.object({
     .min(1)
     .default(100_000)
     .describe('longest accepted text of an example, in Unicode code points'),
+  MW_VERIFY_EVERY_MINUTES: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(10_080)
+    .default(60)
+    .describe('minutes between two comparisons of every table with its last dataset (0: only on demand)'),
   MW_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('log level'),
 });
 

@@ -3,13 +3,15 @@ import { loadCatalog } from '../catalog/catalog.ts';
 import { taskQueues } from '../core/task-queues.ts';
 import { createPool } from '../platform/mysql.ts';
 import { runWorker } from './activity-worker.ts';
+import { startLagMeter } from './lag-meter.ts';
 import { cachedWorkflowBundle } from './workflow-bundle.ts';
 
 await runWorker(
   'orchestrator',
   ({ settings }) => settings.MW_ORCHESTRATOR_PORT,
-  async (config) => {
+  async (config, registry, logger) => {
     const pool = createPool(config);
+    const lagMeter = startLagMeter(pool, registry, logger);
     return {
       workers: [
         {
@@ -21,7 +23,10 @@ await runWorker(
         },
       ],
       checks: [{ name: 'mysql', check: async () => void (await pool.query('SELECT 1')) }],
-      close: () => pool.end(),
+      close: async () => {
+        await lagMeter.stop();
+        await pool.end();
+      },
     };
   },
 );

@@ -10,6 +10,7 @@ import {
   type PromoteRequest,
   type RetrainRequest,
   type RollbackRequest,
+  type TenantPending,
   type TenantStatus,
   messageNames,
 } from '../core/tenant-messages.ts';
@@ -27,6 +28,7 @@ export const promoteModel = defineUpdate<AliasesAfter, [PromoteRequest]>(message
 export const rollbackModel = defineUpdate<AliasesAfter, [RollbackRequest]>(messageNames.rollbackModel);
 export const approveSchema = defineUpdate<SchemaDecided, [ApproveSchemaRequest]>(messageNames.approveSchema);
 export const getStatus = defineQuery<TenantStatus>(messageNames.getStatus);
+export const getPending = defineQuery<TenantPending>(messageNames.getPending);
 export const explainWhy = defineQuery<string, [customizationId?: string]>(messageNames.explainWhy);
 
 /** Asked of a training run by its tenant's watchdog: that it can be delivered is the answer. */

@@ -1,6 +1,7 @@
 import type { DatasetPlan } from '../activities/ports.ts';
 import type { ChangeDigest } from '../core/change-digest.ts';
 import type { CustomizationSnapshot, CustomizationState } from '../core/customization.ts';
+import { markerCustomizationId } from '../core/ids.ts';
 import type { RunOutcome } from '../core/run.ts';
 import type { SchemaChange, SchemaDecided } from '../core/schema-change.ts';
 import type { ChangesMissed, RetrainRequest } from '../core/tenant-messages.ts';
@@ -149,6 +150,8 @@ function sensed(state: TenantState, digest: ChangeDigest, nowMs: number): Tenant
   if (!fresh) return state;
   let next: TenantState = { ...state, watermarks: marks };
   for (const [customizationId, changes] of Object.entries(digest.customizations)) {
+    // A marker moves the watermark and is no change of anything.
+    if (customizationId === markerCustomizationId) continue;
     const entry = next.customizations[customizationId] ?? newEntry;
     const added = pendingFrom(changes, nowMs);
     next = withEntry(next, customizationId, {

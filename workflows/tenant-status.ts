@@ -1,6 +1,6 @@
 import { defaultPolicy } from '../core/policy.ts';
-import type { CustomizationPhase, CustomizationStatus, TenantStatus } from '../core/tenant-messages.ts';
-import { countEvents, mergePending } from './pending-changes.ts';
+import type { CustomizationPhase, CustomizationStatus, TenantPending, TenantStatus } from '../core/tenant-messages.ts';
+import { bucketsToRead, countEvents, mergePending } from './pending-changes.ts';
 import { nextDue } from './tenant-decide.ts';
 import { type Entry, type TenantState, schemaOf } from './tenant-state.ts';
 import { clockTime, counted, duration } from './wording.ts';
@@ -63,12 +63,24 @@ export function customizationStatus(customizationId: string, entry: Entry, nowMs
     lagMs: unlearned && countEvents(unlearned) > 0 ? Math.max(0, nowMs - unlearned.firstCommitMs) : 0,
     policy: entry.settings?.policy ?? defaultPolicy,
     heldSchema: schemaOf(entry).held,
+    loaded: entry.settings !== null,
   };
 }
 
 export const tenantStatus = (state: TenantState, nowMs: number): TenantStatus => ({
   tenantId: state.tenantId,
   customizations: Object.entries(state.customizations).map(([id, entry]) => customizationStatus(id, entry, nowMs)),
+});
+
+/** What the workflow knows to differ between tables and datasets, and how far it has counted the log. */
+export const tenantPending = (state: TenantState, nowMs: number): TenantPending => ({
+  watermarks: state.watermarks,
+  customizations: Object.fromEntries(
+    Object.entries(state.customizations).map(([id, entry]) => [
+      id,
+      { phase: phaseOf(entry), why: whyOf(entry, nowMs), buckets: bucketsToRead(mergePending(entry.batch, entry.pending)) },
+    ]),
+  ),
 });
 
 /** Customizations in the Web UI's table; a tenant may have hundreds, the page must stay readable. */

@@ -13,12 +13,12 @@ import {
 import type { ControlActivities } from '../activities/ports.ts';
 import type { CustomizationPhase } from '../core/tenant-messages.ts';
 import { controlOptions } from './activity-options.ts';
-import { changesMissed, changesSensed, explainWhy, getStatus, retrain, runFinished, schemaChanged } from './messages.ts';
+import { changesMissed, changesSensed, explainWhy, getPending, getStatus, retrain, runFinished, schemaChanged } from './messages.ts';
 import { tenantCommands } from './tenant-commands.ts';
 import { decide } from './tenant-decide.ts';
 import { type TenantEvent, applyEvent } from './tenant-events.ts';
 import { type Command, type TenantState, newTenantState } from './tenant-state.ts';
-import { heldReason, tenantDetails, tenantPhase, tenantStatus } from './tenant-status.ts';
+import { heldReason, tenantDetails, tenantPending, tenantPhase, tenantStatus } from './tenant-status.ts';
 import { handleUpdates } from './tenant-updates.ts';
 import { showTo } from './visibility.ts';
 import { clockTime } from './wording.ts';
@@ -54,6 +54,7 @@ export async function tenantWorkflow(input: TenantInput): Promise<never> {
   setHandler(runFinished, (outcome) => signalled({ type: 'runFinished', outcome }));
   setHandler(retrain, (request) => signalled({ type: 'retrain', request }));
   setHandler(getStatus, () => tenantStatus(state, Date.now()));
+  setHandler(getPending, () => tenantPending(state, Date.now()));
   setHandler(explainWhy, (customizationId) =>
     tenantStatus(state, Date.now())
       .customizations.filter((status) => customizationId === undefined || status.customizationId === customizationId)

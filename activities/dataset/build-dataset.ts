@@ -5,7 +5,7 @@ import { datasetManifestKey } from '../../store/keys.ts';
 import type { DatasetActivities } from '../ports.ts';
 import { approveStructure } from '../registry/approved-structure.ts';
 import { loadTrainingSettings } from '../registry/training-settings.ts';
-import { bucketCountFor, bucketsToRead } from './bucket-count.ts';
+import { bucketCountFor, bucketsToRead, fineBucketsOf } from './bucket-count.ts';
 import { readBucket, writeBucket } from './bucket-file.ts';
 import { atSnapshot } from './consistent-snapshot.ts';
 import type { DatasetDependencies } from './dataset-activities.ts';
@@ -92,13 +92,13 @@ export async function buildDataset(
       duplicates: groups.duplicates,
       digest: merkleRoot(buckets.map(({ digest }) => Buffer.from(digest, 'hex'))).toString('hex'),
     };
-    return { manifest, bucketsRead: toRead.size, approved };
+    return { manifest, bucketsRead: toRead.size, readBuckets: fineBucketsOf([...toRead], bucketCount), approved };
   });
 
   const bytes = Buffer.from(canonicalJson(JSON.parse(JSON.stringify(built.manifest))), 'utf8');
   const sha256 = sha256Hex(bytes);
   const { ref } = await store.putContent(datasetManifestKey(input, sha256), bytes, sha256);
-  await registerDataset(pool, input, built.manifest, ref);
+  await registerDataset(pool, input, built.manifest, ref, built.readBuckets);
   await approveStructure(pool, input, built.approved);
   // Of two builders of one run, the first that registered counts.
   const registered = await datasetOfRun(pool, store, input);

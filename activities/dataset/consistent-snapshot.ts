@@ -1,8 +1,11 @@
+import { sleep } from '../../platform/clock.ts';
 import { failure } from '../failure.ts';
 import type { Pool, PoolConnection, RowDataPacket } from '../../platform/mysql.ts';
 
 /** Attempts without a lock before writers are held up for an instant. */
 const freeAttempts = 10;
+/** A commit is visible an instant before its GTID is in the set: as long as this, and much longer than that takes. */
+const settleMs = 10;
 /** Longest wait for writers' open transactions, seconds. */
 const lockWaitSeconds = 5;
 
@@ -37,6 +40,7 @@ async function openSnapshot(pool: Pool, connection: PoolConnection, table: strin
   for (let attempt = 0; attempt < freeAttempts; attempt++) {
     const before = await executedGtids(connection);
     await connection.query(begin);
+    await sleep(settleMs);
     if ((await executedGtids(connection)) === before) return before;
     await connection.query('ROLLBACK');
   }

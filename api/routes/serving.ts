@@ -5,6 +5,7 @@ import type { RowDataPacket } from '../../platform/mysql.ts';
 import { tenantOf } from '../auth.ts';
 import type { ApiContext } from '../context.ts';
 import { findCustomization, modelOf } from '../example-content.ts';
+import { lagOf } from '../lag.ts';
 import { Problem } from '../problems.ts';
 import { mappedReadiness } from '../mapped-examples.ts';
 import { readinessOf } from '../readiness.ts';
@@ -89,7 +90,11 @@ export function servingRoutes(app: FastifyInstance, context: ApiContext): void {
       const tenantId = tenantOf(request.caller);
       const { c } = customizationParams.parse(request.params);
       const row = await findCustomization(pool, tenantId, c);
-      const [status, production] = await Promise.all([tenantStatus(context, tenantId), productionOf(tenantId, c)]);
+      const [status, production, lag] = await Promise.all([
+        tenantStatus(context, tenantId),
+        productionOf(tenantId, c),
+        lagOf(pool, tenantId, c),
+      ]);
       const known = status?.customizations.find(({ customizationId }) => customizationId === c);
       if (!known) {
         const away = status === null;
@@ -102,7 +107,7 @@ export function servingRoutes(app: FastifyInstance, context: ApiContext): void {
           activeRun: null,
           production,
           held: null,
-          lag: null,
+          lag,
         };
       }
       const { phase, why, pending, activeRun, lagMs, lastFailure, heldSchema } = known;
@@ -125,7 +130,8 @@ export function servingRoutes(app: FastifyInstance, context: ApiContext): void {
             ? { reason: why }
             : null,
         lastFailure,
-        lag: { ms: lagMs, at: iso(nowMs()) },
+        // The workflow knows at once, the measurement comes every few seconds.
+        lag: { ...lag, ms: lagMs, at: iso(nowMs()) },
       };
     },
   );

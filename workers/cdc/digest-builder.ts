@@ -12,6 +12,8 @@ export type SensedCommit = {
   readonly deleted: number;
   readonly configured: boolean;
   readonly commitMs: number;
+  /** Finest buckets that it touched, 32 bytes. */
+  readonly buckets: Uint8Array;
 };
 
 type Counts = { inserted: number; updated: number; deleted: number; configured: boolean };
@@ -25,12 +27,16 @@ function count(counts: Counts, operation: ChangeEffect['operation']): void {
   else counts[operation] += 1;
 }
 
+function mark(buckets: Uint8Array, bucket: number | null): void {
+  if (bucket !== null) buckets[bucket >> 3] = (buckets[bucket >> 3] ?? 0) | (1 << (bucket & 7));
+}
+
 /** One tenant's digest under construction. Mutable: it is filled by every row that is read. */
 export class DigestBuilder {
   readonly tenantId: string;
   readonly ranges = new Map<string, Range>();
   readonly #customizations = new Map<string, Building>();
-  readonly #commits = new Map<string, Counts & { gtid: string; customizationId: string; commitMs: number }>();
+  readonly #commits = new Map<string, Counts & { gtid: string; customizationId: string; commitMs: number; buckets: Uint8Array }>();
 
   /** `open`: counts of the transaction that the previous digest of the tenant ended in, by customization: it may go on in this one. */
   constructor(tenantId: string, open: readonly SensedCommit[] = []) {
@@ -47,7 +53,7 @@ export class DigestBuilder {
       this.#customizations.set(customizationId, building);
     }
     count(building, operation);
-    if (bucket !== null) building.buckets[bucket >> 3] = (building.buckets[bucket >> 3] ?? 0) | (1 << (bucket & 7));
+    mark(building.buckets, bucket);
     building.firstCommitMs = Math.min(building.firstCommitMs, commitMs);
     building.lastCommitMs = Math.max(building.lastCommitMs, commitMs);
     building.lastGtid = position.gtid;
@@ -56,19 +62,22 @@ export class DigestBuilder {
       range.lastOffset = offset;
       range.last = position;
     } else this.ranges.set(partition, { firstOffset: offset, lastOffset: offset, last: position });
-    if (position.gtid !== '') this.#countCommit(position.gtid, customizationId, commitMs, operation);
+    if (position.gtid !== '') this.#countCommit(position.gtid, commitMs, effect);
   }
 
-  #countCommit(gtid: string, customizationId: string, commitMs: number, operation: ChangeEffect['operation']): void {
+  #countCommit(gtid: string, commitMs: number, { customizationId, operation, bucket }: ChangeEffect): void {
     const key = `${gtid} ${customizationId}`;
     let commit = this.#commits.get(key);
     if (!commit) {
       const begun = this.#open.find((open) => open.gtid === gtid && open.customizationId === customizationId);
       const { inserted, updated, deleted, configured } = begun ?? zero();
-      commit = { gtid, customizationId, commitMs, inserted, updated, deleted, configured };
+      // A copy: the digest before holds the first part of the transaction.
+      const buckets = begun ? begun.buckets.slice() : new Uint8Array(fineBuckets / 8);
+      commit = { gtid, customizationId, commitMs, inserted, updated, deleted, configured, buckets };
       this.#commits.set(key, commit);
     }
     count(commit, operation);
+    mark(commit.buckets, bucket);
   }
 
   get commitCount(): number {
