@@ -18,6 +18,7 @@ import { importRoutes } from './routes/import.ts';
 import { modelRoutes } from './routes/models.ts';
 import { receiptRoutes } from './routes/receipts.ts';
 import { runRoutes } from './routes/runs.ts';
+import { sensingRoutes } from './routes/sensing.ts';
 import { servingRoutes } from './routes/serving.ts';
 import { tenantRoutes } from './routes/tenants.ts';
 import { problemBody } from './schemas.ts';
@@ -132,7 +133,16 @@ export async function buildApp(context: ApiContext): Promise<FastifyInstance> {
     instance.addHook('onRequest', async (request) => {
       request.caller = await callerOf(context, request);
     });
-    for (const routes of [businessModelRoutes, customizationRoutes, exampleRoutes, receiptRoutes, runRoutes, modelRoutes, servingRoutes])
+    for (const routes of [
+      businessModelRoutes,
+      customizationRoutes,
+      exampleRoutes,
+      receiptRoutes,
+      runRoutes,
+      modelRoutes,
+      servingRoutes,
+      sensingRoutes,
+    ])
       routes(instance, context);
     // Each with hooks or parsers of its own.
     await instance.register(async (own) => tenantRoutes(own, context));

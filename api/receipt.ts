@@ -1,4 +1,4 @@
-import { gtidSetContains } from '../core/gtid.ts';
+import { gtidSetContains, parseGtid } from '../core/gtid.ts';
 import type { GateVerdict, TrainingMetrics } from '../core/model.ts';
 import { type RunState, type StageTimes, endedRunStates } from '../core/run.ts';
 import type { Pool, RowDataPacket } from '../platform/mysql.ts';
@@ -19,7 +19,7 @@ export type Receipt = {
   readonly reason: string | null;
 };
 
-type CommitRow = RowDataPacket & { tenant_id: string; customization_id: string; committed_at: Date };
+type CommitRow = RowDataPacket & { gtid: string; tenant_id: string; customization_id: string; committed_at: Date };
 type SensedRow = CommitRow & { sensed_at: Date; inserted: string; updated: string; deleted: string; configured: number };
 type DatasetRow = RowDataPacket & { number: number; run_number: number; cut: string; built_at: Date; row_count: string };
 type DecisionRow = RowDataPacket & { reason: string; cut: string; decided_at: Date };
@@ -44,17 +44,24 @@ type VersionRow = RowDataPacket & {
   promoted_at: Date | null;
 };
 
+const epochOf = ({ gtid }: CommitRow): number => parseGtid(gtid)?.epoch ?? 0;
+
 /** The latest of everything is what a receipt asks about; a commit that is older than this many datasets is in all of them. */
 const lookedAt = 200;
 
 /** What became of a commit, as the tables tell it. `tenantId` null: the operator, who sees every tenant's. */
 export async function receiptOf(pool: Pool, gtid: string, tenantId: string | null): Promise<Receipt> {
   const scope = tenantId === null ? '' : ' AND tenant_id = ?';
-  const values = tenantId === null ? [gtid] : [gtid, tenantId];
-  const [[own], [sensed]] = await Promise.all([
-    pool.query<CommitRow[]>(`SELECT * FROM modelwright_control.commits WHERE gtid = ?${scope}`, values),
-    pool.query<SensedRow[]>(`SELECT * FROM modelwright_control.sensed_commits WHERE gtid = ?${scope}`, values),
+  // After a reset of the log a GTID may name two commits: the newest is meant.
+  const named = `(gtid = ? OR gtid LIKE ?)`;
+  const values = [gtid, `${gtid}@%`, ...(tenantId === null ? [] : [tenantId])];
+  const [[allOwn], [allSensed]] = await Promise.all([
+    pool.query<CommitRow[]>(`SELECT * FROM modelwright_control.commits WHERE ${named}${scope}`, values),
+    pool.query<SensedRow[]>(`SELECT * FROM modelwright_control.sensed_commits WHERE ${named}${scope}`, values),
   ]);
+  const newest = Math.max(0, ...[...allOwn, ...allSensed].map((row) => epochOf(row)));
+  const own = allOwn.filter((row) => epochOf(row) === newest);
+  const sensed = allSensed.filter((row) => epochOf(row) === newest);
   const first = sensed[0] ?? own[0];
   if (!first) throw new Problem('not_found', `no commit ${gtid} is known; one made by another program is known when it was sensed`);
   const key = [first.tenant_id, first.customization_id];
@@ -81,13 +88,13 @@ export async function receiptOf(pool: Pool, gtid: string, tenantId: string | nul
       key,
     ),
   ]);
-  const containing = datasets.filter(({ cut }) => gtidSetContains(cut, gtid)).sort((a, b) => a.number - b.number);
+  const containing = datasets.filter(({ cut }) => gtidSetContains(cut, first.gtid)).sort((a, b) => a.number - b.number);
   const [dataset] = containing;
   const served = dataset && versions.find((version) => version.dataset_number >= dataset.number && version.promoted_at !== null);
   const runNumber = served?.run_number ?? containing.at(-1)?.run_number ?? null;
   const run = runs.find(({ number }) => number === runNumber) ?? null;
   const published = versions.find(({ run_number }) => run_number === runNumber) ?? null;
-  const decision = dataset ? null : (decisions.filter(({ cut }) => gtidSetContains(cut, gtid)).at(-1) ?? null);
+  const decision = dataset ? null : (decisions.filter(({ cut }) => gtidSetContains(cut, first.gtid)).at(-1) ?? null);
   const seen = sensed.find(({ customization_id }) => customization_id === first.customization_id);
   const stage = (name: string): Date | null => {
     const ended = run?.stages.find((one) => one.name === name)?.endedAtMs;

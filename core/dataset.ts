@@ -23,7 +23,7 @@ export type DatasetManifest = {
   readonly businessModel: { readonly id: string; readonly version: string };
   readonly number: number;
   readonly parent: number | null;
-  /** GTID set of the consistent snapshot: the dataset equals the table at exactly this set. */
+  /** GTID set of the consistent snapshot (core/gtid.ts): the dataset equals the table at exactly this set. */
   readonly cut: string;
   readonly bucketCount: number;
   readonly buckets: readonly DatasetBucket[];

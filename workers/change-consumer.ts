@@ -6,6 +6,7 @@ import { createLogger } from '../platform/logger.ts';
 import { createPool } from '../platform/mysql.ts';
 import { createTemporalClient } from '../platform/temporal.ts';
 import { kafkaDeadLetters } from './cdc/dead-letter.ts';
+import { sensingWatch } from './cdc/healing/sensing-watch.ts';
 import { createKafka, kafkajsFeed } from './cdc/kafkajs-feed.ts';
 import { sensingMetrics } from './cdc/metrics.ts';
 import { recordSensedCommits } from './cdc/sensed-commits.ts';
@@ -29,12 +30,10 @@ await runProcess(logger, async (signal) => {
   const temporal = createTemporalClient(config);
   const kafka = createKafka(brokers, 'modelwright-change-consumer', logger);
   const deadLetters = kafkaDeadLetters(kafka, `${topicPrefix}.dead-letter`);
+  const groupId = `${topicPrefix}-change-consumer`;
+  const topics = [`${topicPrefix}.modelwright.examples`, `${topicPrefix}.modelwright.customizations`];
   const feed = kafkajsFeed(
-    {
-      brokers,
-      groupId: `${topicPrefix}-change-consumer`,
-      topics: [`${topicPrefix}.modelwright.examples`, `${topicPrefix}.modelwright.customizations`],
-    },
+    { brokers, groupId, topics },
     {
       kafka,
       logger,
@@ -45,6 +44,7 @@ await runProcess(logger, async (signal) => {
       },
     },
   );
+  const watch = sensingWatch({ config, pool, temporal: temporal.client, groupId, topics, feed, registry, logger });
   const sensing = createSensing({
     feed,
     deadLetters,
@@ -52,6 +52,8 @@ await runProcess(logger, async (signal) => {
     signal: (digest) => signalTenant(temporal.client, digest),
     metrics: sensingMetrics(registry),
     logger,
+    onBatch: (batch) => watch.jumps.note(batch),
+    onRewound: () => watch.jumps.rewound(),
   });
   const stopHealth = await startHealthServer({
     host: config.settings.MW_BIND,
@@ -75,6 +77,7 @@ await runProcess(logger, async (signal) => {
       },
     ],
   });
+  await watch.start();
   await sensing.start();
-  return [stopHealth, () => pool.end(), temporal.close, deadLetters.stop, () => sensing.stop(drainMs)];
+  return [stopHealth, () => pool.end(), temporal.close, deadLetters.stop, () => sensing.stop(drainMs), () => watch.stop()];
 });

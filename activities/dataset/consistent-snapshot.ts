@@ -1,3 +1,4 @@
+import { inEpoch } from '../../core/gtid.ts';
 import type { Pool, PoolConnection, RowDataPacket } from '../../platform/mysql.ts';
 
 /** Attempts without a lock before writers are held up for an instant. */
@@ -10,6 +11,14 @@ type GtidRow = RowDataPacket & { executed: string };
 async function executedGtids(connection: PoolConnection): Promise<string> {
   const [rows] = await connection.query<GtidRow[]>('SELECT @@global.gtid_executed AS executed');
   return (rows[0]?.executed ?? '').replaceAll(/\s/g, '');
+}
+
+/** Read before the set: a set that bears an epoch was read after the reset that began it. */
+async function logEpoch(connection: PoolConnection): Promise<number> {
+  const [rows] = await connection.query<(RowDataPacket & { epoch: number | null })[]>(
+    'SELECT MAX(epoch) AS epoch FROM modelwright_control.log_epochs',
+  );
+  return Number(rows[0]?.epoch ?? 0);
 }
 
 const begin = 'START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY';
@@ -33,10 +42,11 @@ export async function atSnapshot<T>(pool: Pool, work: (connection: PoolConnectio
 }
 
 async function openSnapshot(pool: Pool, connection: PoolConnection): Promise<string> {
+  const epoch = await logEpoch(connection);
   for (let attempt = 0; attempt < freeAttempts; attempt++) {
     const before = await executedGtids(connection);
     await connection.query(begin);
-    if ((await executedGtids(connection)) === before) return before;
+    if ((await executedGtids(connection)) === before) return inEpoch(before, epoch);
     await connection.query('ROLLBACK');
   }
   const locker = await pool.getConnection();
@@ -46,7 +56,7 @@ async function openSnapshot(pool: Pool, connection: PoolConnection): Promise<str
     const cut = await executedGtids(connection);
     await connection.query(begin);
     await locker.query('UNLOCK TABLES');
-    return cut;
+    return inEpoch(cut, epoch);
   } finally {
     // Its session settings are its own: it does not go back to the pool.
     locker.destroy();

@@ -2,7 +2,7 @@ import kafkajs, { type Consumer, type Kafka, type KafkaMessage } from 'kafkajs';
 import lz4 from 'lz4-napi';
 import { sleep } from '../../platform/clock.ts';
 import type { Logger } from '../../platform/logger.ts';
-import type { ChangeFeed, FeedHandler } from './change-feed.ts';
+import { type ChangeFeed, type FeedHandler, epochHeader } from './change-feed.ts';
 
 /** A killed consumer's partitions are free again after this: the least that a broker allows by default. */
 const sessionTimeoutMs = 6_000;
@@ -104,7 +104,12 @@ export function kafkajsFeed(
         async eachBatch(payload) {
           const { batch } = payload;
           if (!payload.isRunning() || payload.isStale()) return;
-          const records = batch.messages.map(({ offset, key, value }: KafkaMessage) => ({ offset, key, value }));
+          const records = batch.messages.map(({ offset, key, value, headers }: KafkaMessage) => ({
+            offset,
+            key,
+            value,
+            epoch: Number(headers?.[epochHeader] ?? 0),
+          }));
           await handler.take({ topic: batch.topic, partition: batch.partition, records }, () => payload.heartbeat());
           // Only what is read next; what is committed is the handler's word.
           payload.resolveOffset(batch.lastOffset());
