@@ -77,7 +77,7 @@ export async function sensingReport(pool: Pool, connectUrl: string): Promise<Sen
       endedAt: ended_at?.toISOString() ?? null,
     })),
     connectors: connectors?.map((connector) => shown(connector, executed)) ?? null,
-    watermarks: { executed, epoch: Number(sources[0]?.epoch ?? 0) },
+    watermarks: { executed, epoch: sources[0]?.epoch ?? 0 },
   };
 }
 

@@ -52,8 +52,9 @@ await runProcess(logger, async (signal) => {
     signal: (digest) => signalTenant(temporal.client, digest),
     metrics: sensingMetrics(registry),
     logger,
-    onBatch: (batch) => watch.jumps.note(batch),
-    onRewound: () => watch.jumps.rewound(),
+    onBatch: (batch) => watch.reading.note(batch),
+    onRewound: () => watch.reading.rewound(),
+    onSnapshotRow: (topic) => watch.reading.snapshotRow(topic),
   });
   const stopHealth = await startHealthServer({
     host: config.settings.MW_BIND,

@@ -18,7 +18,7 @@ async function logEpoch(connection: PoolConnection): Promise<number> {
   const [rows] = await connection.query<(RowDataPacket & { epoch: number | null })[]>(
     'SELECT MAX(epoch) AS epoch FROM modelwright_control.log_epochs',
   );
-  return Number(rows[0]?.epoch ?? 0);
+  return rows[0]?.epoch ?? 0;
 }
 
 const begin = 'START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY';

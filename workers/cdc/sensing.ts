@@ -33,6 +33,7 @@ export type SensingDeps = {
   readonly onBatch?: (batch: FeedBatch) => void;
   /** What is read next does not follow what was read last. */
   readonly onRewound?: () => void;
+  readonly onSnapshotRow?: (topic: string) => void;
 };
 
 const atEpoch = (position: LogPosition, epoch: number): LogPosition =>
@@ -63,6 +64,7 @@ export function createSensing(deps: SensingDeps) {
         for (const { operation } of decoded.effects) metrics.events.inc({ kind: operation });
       } else {
         if (decoded.kind === 'undecodable') await park(batch, record, decoded.reason, alive);
+        if (decoded.kind === 'nothing' && decoded.why === 'snapshot') deps.onSnapshotRow?.(batch.topic);
         metrics.events.inc({ kind: decoded.kind === 'nothing' ? decoded.why : 'undecodable' });
         pending.skip(partition, offset);
       }

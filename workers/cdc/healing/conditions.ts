@@ -16,6 +16,7 @@ export const conditionCodes = [
   'topic_missing',
   'topic_recreated',
   'offsets_out_of_range',
+  'snapshot_taken',
   'consumer_behind',
 ] as const;
 export type ConditionCode = (typeof conditionCodes)[number];
@@ -59,7 +60,7 @@ export const conditionRules: Readonly<Record<ConditionCode, Rule>> = {
     remedy: `${itself}the connectors start from the new log, and every customization is compared with its table`,
   },
   binlog_purged: {
-    looks: 2,
+    looks: 1,
     latched: true,
     remedy: `${itself}the connector starts from the present end of the log, and its tables are compared; then set binlog_expire_logs_seconds longer than the longest stop of the connector`,
   },
@@ -87,6 +88,11 @@ export const conditionRules: Readonly<Record<ConditionCode, Rule>> = {
     looks: 1,
     latched: true,
     remedy: `${itself}reading goes on at the oldest event that is left, and the tenants of the lost ones are compared; then set retention.ms longer than the longest stop of the change consumer`,
+  },
+  snapshot_taken: {
+    looks: 1,
+    latched: true,
+    remedy: `${itself}what changed before the snapshot is compared; snapshot.mode no_data needs none`,
   },
   consumer_behind: {
     looks: 1,

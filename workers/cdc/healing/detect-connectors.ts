@@ -59,11 +59,12 @@ function positionFindings({ name, state, failures, position }: Connector, source
     });
   // The stored position of an idle connector leaves out the transaction it read last: only what came after it counts.
   const ahead = seen ? countGtids(subtractGtids(executed, parseGtidSet(seen.executedThen))) : 0;
-  if (state === 'RUNNING' && failures.length === 0 && purged === 0 && ahead > 0 && unmovedMs >= stalledAfterMs)
+  const aheadMs = seen && seen.aheadSinceMs !== null && seen.text === position?.text ? atMs - seen.aheadSinceMs : 0;
+  if (state === 'RUNNING' && failures.length === 0 && purged === 0 && ahead > 0 && aheadMs >= stalledAfterMs)
     findings.push({
       code: 'connector_stalled',
       subject: name,
-      detail: `the source has committed ${ahead} transactions while connector ${name} has not moved for ${Math.round(unmovedMs / 1_000)} s, although it says RUNNING`,
+      detail: `the source has committed ${ahead} transactions while connector ${name} has not moved for ${Math.round(aheadMs / 1_000)} s, although it says RUNNING`,
     });
   return findings;
 }

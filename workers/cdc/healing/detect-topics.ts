@@ -25,6 +25,12 @@ export function topicFindings(facts: Facts, memory: Memory, expected: Expected):
         partitions: lost.map(({ partition }) => partition),
       });
   }
+  for (const topic of facts.snapshots)
+    findings.push({
+      code: 'snapshot_taken',
+      subject: topic,
+      detail: `rows of a snapshot came by topic ${topic}: the connector began anew, and what changed before is not told of`,
+    });
   findings.push(...behind(kafka.value, memory, expected, atMs));
   return findings;
 }

@@ -40,6 +40,8 @@ export type Facts = {
   readonly source: Asked<SourceFacts>;
   readonly kafka: Asked<KafkaFacts>;
   readonly jumps: readonly Jump[];
+  /** Topics in which rows of a snapshot were read since the last look. */
+  readonly snapshots: readonly string[];
 };
 
 /** What must be there: names of topics with what they are for, and the connector of the managed tables. */
@@ -67,8 +69,11 @@ export type Memory = {
   readonly consumed: ReadonlySet<string>;
   /** Connectors that have had a position. */
   readonly positioned: ReadonlySet<string>;
-  /** By connector: its position and since when, and the source's GTIDs when it was first seen there. */
-  readonly positions: ReadonlyMap<string, { readonly text: string; readonly sinceMs: number; readonly executedThen: string }>;
+  /** By connector: its position and since when, the source's GTIDs when it was first seen there, and since when the source has more. */
+  readonly positions: ReadonlyMap<
+    string,
+    { readonly text: string; readonly sinceMs: number; readonly executedThen: string; readonly aheadSinceMs: number | null }
+  >;
   /** By connector: its configuration, to make it again when somebody deletes it. */
   readonly configs: ReadonlyMap<string, Readonly<Record<string, string>>>;
   /** By `topic/partition`: the end seen last, what was committed and since when. */

@@ -11,9 +11,12 @@ export function remember(memory: Memory, facts: Facts): Memory {
   for (const { name, position, config, state, failures } of connect.ok ? connect.value : []) {
     configs.set(name, config);
     if (position !== null) positioned.add(name);
+    const seen = positions.get(name);
     if (position === null || !source.ok) positions.delete(name);
-    else if (positions.get(name)?.text !== position.text || state !== 'RUNNING' || failures.length > 0)
-      positions.set(name, { text: position.text, sinceMs: atMs, executedThen: source.value.executed });
+    else if (seen?.text !== position.text || state !== 'RUNNING' || failures.length > 0)
+      positions.set(name, { text: position.text, sinceMs: atMs, executedThen: source.value.executed, aheadSinceMs: null });
+    else if (seen.aheadSinceMs === null && seen.executedThen !== source.value.executed)
+      positions.set(name, { ...seen, aheadSinceMs: atMs });
   }
   const ends = new Map(memory.ends);
   if (!kafka.ok) for (const [key, seen] of ends) ends.set(key, { ...seen, sinceMs: atMs });

@@ -93,6 +93,8 @@ export async function repair(deps: RepairDeps, condition: Condition, facts: Fact
       const tenant = byTenant ? (id: string) => partitions.includes(partitionOf(id)) : undefined;
       return done(`topic ${subject} is read from its oldest event`, carriedBy(subject, tenant));
     }
+    case 'snapshot_taken':
+      return stillFound ? wait('waiting for the end of the snapshot') : done('the snapshot is over', carriedBy(subject));
     default:
       return done('it went by itself');
   }

@@ -11,7 +11,7 @@ import { signalMissed } from '../signal-tenant.ts';
 import { conditionStore } from './condition-store.ts';
 import type { Expected } from './facts.ts';
 import { healingMetrics } from './healing-metrics.ts';
-import { OffsetJumps } from './jumps.ts';
+import { ReadingSeen } from './reading-seen.ts';
 import { kafkaAdmin } from './kafka-admin.ts';
 import { createWatch } from './watch.ts';
 
@@ -32,7 +32,7 @@ export function sensingWatch(deps: {
   const { config, pool, temporal, groupId, topics, feed, registry, logger } = deps;
   const { topicPrefix, brokers } = config.kafka;
   const known = readTopics(topicPrefix);
-  const jumps = new OffsetJumps();
+  const reading = new ReadingSeen();
   const history = `_schema_history_${topicPrefix}`;
   const expected: Expected = {
     connectorName,
@@ -51,9 +51,9 @@ export function sensingWatch(deps: {
     wanted: (name) => (name === connectorName && config.connectorUser ? connectorConfig(config, config.connectorUser.password) : null),
     commit: (offsets) => feed.commit(offsets),
     tellMissed: (tenantId, missed) => signalMissed(temporal, tenantId, missed),
-    takeJumps: () => jumps.take(),
+    seen: () => reading.take(),
     metrics: healingMetrics(registry),
     logger,
   });
-  return { ...watch, jumps };
+  return { ...watch, reading };
 }

@@ -9,7 +9,7 @@ import { conditionRules } from './conditions.ts';
 import { connectorFindings } from './detect-connectors.ts';
 import { sourceFindings } from './detect-source.ts';
 import { topicFindings } from './detect-topics.ts';
-import { type Facts, type Jump, type Memory, noMemory } from './facts.ts';
+import { type Facts, type Memory, noMemory } from './facts.ts';
 import type { HealingMetrics } from './healing-metrics.ts';
 import { look } from './look.ts';
 import { remember, sourceMark } from './memory.ts';
@@ -27,7 +27,8 @@ export type WatchDeps = Omit<RepairDeps, 'signal'> & {
   readonly pool: Pool;
   readonly store: ConditionStore;
   readonly tellMissed: (tenantId: string, missed: ChangesMissed) => Promise<void>;
-  readonly takeJumps: () => readonly Jump[];
+  /** What the consumer has seen since it was asked last. */
+  readonly seen: () => Pick<Facts, 'jumps' | 'snapshots'>;
   readonly metrics: HealingMetrics;
   readonly logger: Logger;
 };
@@ -73,7 +74,7 @@ export function createWatch(deps: WatchDeps) {
 
   async function once(healing: boolean): Promise<void> {
     if (!(await mine())) return;
-    const facts = await look(deps, deps.takeJumps);
+    const facts = await look(deps, deps.seen);
     const findings = [
       ...sourceFindings(facts, memory),
       ...connectorFindings(facts, memory, deps.expected),

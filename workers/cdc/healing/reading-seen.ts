@@ -1,10 +1,14 @@
 import { type FeedBatch, partitionKey } from '../change-feed.ts';
-import type { Jump } from './facts.ts';
+import type { Facts, Jump } from './facts.ts';
 
-/** Notes where what is read does not follow what was read: the only place that sees it when the client moves its offset by itself. */
-export class OffsetJumps {
+/**
+ * What the consumer itself sees of faults: where what is read does not follow what was read (nobody else sees it when the client moves its
+ * offset by itself), and rows of snapshots.
+ */
+export class ReadingSeen {
   readonly #next = new Map<string, number>();
   readonly #jumps: Jump[] = [];
+  readonly #snapshots = new Set<string>();
 
   note(batch: FeedBatch): void {
     const first = batch.records[0];
@@ -22,7 +26,13 @@ export class OffsetJumps {
     this.#next.clear();
   }
 
-  take(): readonly Jump[] {
-    return this.#jumps.splice(0);
+  snapshotRow(topic: string): void {
+    this.#snapshots.add(topic);
+  }
+
+  take(): Pick<Facts, 'jumps' | 'snapshots'> {
+    const snapshots = [...this.#snapshots];
+    this.#snapshots.clear();
+    return { jumps: this.#jumps.splice(0), snapshots };
   }
 }

@@ -1,0 +1,210 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { engineNames, serviceNames } from '../core/process-names.ts';
+import { type Pool, createPool } from '../platform/mysql.ts';
+import { type TestStack, startTestStack } from './support/engines.ts';
+import { LiveTenant, eventually, sentences } from './support/live-tenant.ts';
+import { SensingFaults } from './support/sensing-faults.ts';
+import { datasetToEqualTable } from './support/table-equals-dataset.ts';
+
+/** Faults of the log, the connector and the topics, each with deletions in the gap: what the dataset holds in the end is what a SELECT sees. */
+const detectedWithinMs = 30_000;
+const rows = sentences(0, 60);
+
+let stack: TestStack;
+let pool: Pool;
+let faults: SensingFaults;
+let tenant: LiveTenant;
+let other: LiveTenant;
+
+beforeAll(async () => {
+  stack = await startTestStack({ engines: engineNames, services: serviceNames });
+  pool = createPool(stack.config);
+  faults = new SensingFaults(stack, pool);
+  tenant = await LiveTenant.make(stack, pool, 'gap', { quietPeriodMs: 500 });
+  other = await LiveTenant.make(stack, pool, 'bystander', { quietPeriodMs: 500 });
+  await tenant.submit(rows);
+  await other.submit(rows);
+  await datasetToEqualTable(stack, pool, tenant);
+  await datasetToEqualTable(stack, pool, other);
+});
+afterAll(async () => {
+  await pool.end();
+  await stack.remove();
+});
+afterEach(async () => await faults.calm());
+
+let made = 60;
+
+/** Inserts, updates and deletes that the log may never tell of, each in commits of their own. */
+async function changeUnseen(): Promise<void> {
+  const from = made;
+  made += 4;
+  await tenant.submit([...sentences(from, made), { ...rows[from % 20], text: `Edited when ${made} rows had been made, about soup.` }]);
+  await pool.query(
+    'DELETE FROM modelwright.examples WHERE tenant_id = ? AND customization_id = ? AND example_id IN (SELECT * FROM (SELECT example_id FROM modelwright.examples WHERE tenant_id = ? AND customization_id = ? ORDER BY created_at, example_id LIMIT 2) oldest)',
+    [tenant.tenantId, tenant.c, tenant.tenantId, tenant.c],
+  );
+}
+
+async function sensedAgain(): Promise<void> {
+  const commit = await tenant.submit(sentences(made, made + 1));
+  made += 1;
+  await eventually('a later commit to be sensed', async () => ((await tenant.receipt(commit)).stations[1]?.at ? true : null), 60_000);
+  await datasetToEqualTable(stack, pool, tenant);
+}
+
+describe('the binary log', () => {
+  it('purged past the connector while it is down is found out, and deletions of the gap reach the dataset', async () => {
+    await faults.connectorDown();
+    await changeUnseen();
+    await faults.asRoot(async (root) => {
+      await root.query('FLUSH BINARY LOGS');
+      const [logs] = await root.query('SHOW BINARY LOGS');
+      await root.query('PURGE BINARY LOGS TO ?', [(logs as { Log_name: string }[]).at(-1)?.Log_name]);
+    });
+    const sinceMs = Date.now();
+    await faults.connect.resume('modelwright');
+    const { detectedMs, action } = await faults.healed('binlog_purged', sinceMs);
+    expect(detectedMs - sinceMs).toBeLessThan(detectedWithinMs);
+    expect(action).toContain('2 tenants compare their tables');
+    await datasetToEqualTable(stack, pool, tenant);
+    // Those without a difference train nothing.
+    expect(await other.count('runs')).toBe(1);
+    await sensedAgain();
+  });
+
+  it('reset under a running connector starts a new epoch: no later commit is taken for an old one', async () => {
+    const sinceMs = Date.now();
+    await faults.asRoot(async (root) => await root.query('RESET BINARY LOGS AND GTIDS'));
+    await changeUnseen();
+    const { detectedMs } = await faults.healed('binlog_reset', sinceMs);
+    expect(detectedMs - sinceMs).toBeLessThan(detectedWithinMs);
+    await datasetToEqualTable(stack, pool, tenant);
+    expect(await other.count('runs')).toBe(1);
+    await sensedAgain();
+    const commit = await tenant.submit(sentences(made, made + 1));
+    made += 1;
+    const receipt = await eventually(
+      'the receipt of a commit of the new epoch',
+      async () => {
+        const now = await tenant.receipt(commit);
+        return now.stations[3]?.at ? now : null;
+      },
+      90_000,
+    );
+    expect(Date.parse(receipt.stations[3]?.at ?? '')).toBeGreaterThan(sinceMs);
+  });
+});
+
+describe('the connector', () => {
+  it('deleted by hand is there again and goes on where it was', async () => {
+    const sinceMs = Date.now();
+    const deleted = await fetch(`${stack.config.connectUrl}/connectors/modelwright`, { method: 'DELETE' });
+    expect(deleted.status).toBe(204);
+    await changeUnseen();
+    const { detectedMs, action } = await faults.healed('connector_missing', sinceMs);
+    expect(detectedMs - sinceMs).toBeLessThan(detectedWithinMs);
+    expect(action).toContain('goes on where it was');
+    await datasetToEqualTable(stack, pool, tenant);
+  });
+
+  it('whose task failed because MySQL was killed is restarted, and a transaction that was open then never appears', async () => {
+    const sinceMs = Date.now();
+    const open = await pool.getConnection();
+    await open.query('START TRANSACTION');
+    await open.query("INSERT INTO modelwright.examples (tenant_id, customization_id, example_id, content) VALUES (?, ?, 'phantom', ?)", [
+      tenant.tenantId,
+      tenant.c,
+      JSON.stringify({ text: 'It was never committed.', label: 'food' }),
+    ]);
+    stack.kill('mysql', 'SIGKILL');
+    open.destroy();
+    await eventually('MySQL to be back', async () => await pool.query('SELECT 1'), 60_000);
+    await eventually('a write', async () => await changeUnseen().then(() => true), 60_000);
+    await datasetToEqualTable(stack, pool, tenant);
+    const found = (await faults.conditions()).filter((one) => one.detectedMs >= sinceMs).map(({ code }) => code);
+    expect(found.some((code) => code === 'connector_task_failed' || code === 'mysql_unreachable')).toBe(true);
+    const [phantom] = await pool.query("SELECT 1 FROM modelwright.examples WHERE example_id = 'phantom'");
+    expect(phantom).toEqual([]);
+    await faults.calm();
+    await sensedAgain();
+  });
+
+  it('without its history of structures gets a new one', async () => {
+    const sinceMs = Date.now();
+    await faults.withAdmin(async (admin) => await admin.deleteTopics({ topics: [`_schema_history_${faults.prefix}`] }));
+    await changeUnseen();
+    const { detectedMs } = await faults.healed('schema_history_missing', sinceMs);
+    expect(detectedMs - sinceMs).toBeLessThan(detectedWithinMs);
+    await faults.connect.restart('modelwright');
+    await sensedAgain();
+    expect(await other.count('runs')).toBe(1);
+  });
+
+  it('whose worker is killed again and again loses nothing', async () => {
+    const endMs = Date.now() + 40_000;
+    while (Date.now() < endMs) {
+      stack.kill('connect', 'SIGKILL');
+      await changeUnseen();
+      await sleep(3_000);
+    }
+    await datasetToEqualTable(stack, pool, tenant, 240_000);
+    await faults.calm();
+    await sensedAgain();
+  });
+});
+
+describe('the change topic', () => {
+  const topic = (): string => `${faults.prefix}.modelwright.examples`;
+
+  it('deleted while changes go on is created again, and what it held is compared', async () => {
+    const sinceMs = Date.now();
+    await changeUnseen();
+    await faults.withAdmin(async (admin) => await admin.deleteTopics({ topics: [topic()] }));
+    await changeUnseen();
+    const { detectedMs } = await faults.healed('topic_missing', sinceMs);
+    expect(detectedMs - sinceMs).toBeLessThan(detectedWithinMs);
+    await datasetToEqualTable(stack, pool, tenant);
+    await sensedAgain();
+  });
+
+  it('deleted and created again while nobody reads it is found out by its offsets', async () => {
+    await stack.pause('change-consumer');
+    await changeUnseen();
+    await sleep(2_000);
+    await faults.connectorDown();
+    await faults.withAdmin(async (admin) => {
+      await admin.deleteTopics({ topics: [topic()] });
+      await eventually('the topic to be gone', async () => ((await admin.listTopics()).includes(topic()) ? null : true), 30_000);
+      await admin.createTopics({ topics: [{ topic: topic(), numPartitions: 4 }], waitForLeaders: true });
+    });
+    await faults.connect.resume('modelwright');
+    const sinceMs = Date.now();
+    await stack.resume('change-consumer');
+    const { detectedMs } = await faults.healed('topic_recreated', sinceMs);
+    expect(detectedMs - sinceMs).toBeLessThan(detectedWithinMs);
+    await datasetToEqualTable(stack, pool, tenant);
+    await sensedAgain();
+  });
+
+  it('whose retention ate unread events is compared, never read from the latest', async () => {
+    await stack.pause('change-consumer');
+    await changeUnseen();
+    await sleep(2_000);
+    await faults.withAdmin(async (admin) => {
+      const offsets = await admin.fetchTopicOffsets(topic());
+      await admin.deleteTopicRecords({
+        topic: topic(),
+        partitions: offsets.filter(({ low, high }) => low !== high).map(({ partition, high }) => ({ partition, offset: high })),
+      });
+    });
+    const sinceMs = Date.now();
+    await stack.resume('change-consumer');
+    const { detectedMs } = await faults.healed('offsets_out_of_range', sinceMs);
+    expect(detectedMs - sinceMs).toBeLessThan(detectedWithinMs);
+    await datasetToEqualTable(stack, pool, tenant);
+    expect(await other.count('runs')).toBe(1);
+    await sensedAgain();
+  });
+});
