@@ -185,6 +185,9 @@ describe('a look at the sensing', () => {
     expect(codes(facts({ partition: { high: 3, committed: 500 } }))).toEqual(['topic_recreated']);
     expect(codes(facts({ partition: { committed: null } }))).toEqual(['topic_recreated']);
     expect(codes(facts({ partition: { committed: null } }), noMemory)).toEqual([]);
+    // One that is known to be missing is told of once.
+    const missing = remember(memory, { ...facts(), kafka: { ok: true, value: { topics: [history], watched: [] } } });
+    expect(codes(facts({ partition: { high: 3, committed: null } }), missing)).toEqual([]);
   });
 
   it('finds events out that were removed before they were read, and in which partition', () => {

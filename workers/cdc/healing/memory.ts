@@ -21,6 +21,14 @@ export function remember(memory: Memory, facts: Facts): Memory {
   const ends = new Map(memory.ends);
   if (!kafka.ok) for (const [key, seen] of ends) ends.set(key, { ...seen, sinceMs: atMs });
   const consumed = new Set(memory.consumed);
+  if (kafka.ok) {
+    // A topic that is missing is named so; that its offsets begin again when it is back is no news.
+    const gone = [...consumed, ...[...ends.keys()].map((key) => key.slice(0, key.lastIndexOf('/')))].filter(
+      (topic) => !kafka.value.topics.includes(topic),
+    );
+    for (const topic of gone) consumed.delete(topic);
+    for (const key of ends.keys()) if (gone.includes(key.slice(0, key.lastIndexOf('/')))) ends.delete(key);
+  }
   for (const { name, partitions } of kafka.ok ? kafka.value.watched : [])
     for (const { partition, high, low, committed } of partitions) {
       const key = `${name}/${partition}`;
