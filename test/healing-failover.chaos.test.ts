@@ -5,7 +5,7 @@ import { type Pool, createPool } from '../platform/mysql.ts';
 import { type TestStack, startTestStack } from './support/engines.ts';
 import { LiveTenant, eventually, sentences } from './support/live-tenant.ts';
 import { SensingFaults } from './support/sensing-faults.ts';
-import { datasetToEqualTable } from './support/table-equals-dataset.ts';
+import { datasetToEqualTable, tableAgainstDataset } from './support/table-equals-dataset.ts';
 import { TwoMysqls } from './support/two-mysqls.ts';
 
 /** Faults around a source that goes on: a failover, snapshots that race writers, a consumer and a Temporal that are away for a while. */
@@ -68,6 +68,7 @@ describe('a snapshot that races writers', () => {
     await datasetToEqualTable(stack, pool, tenant, 240_000);
     await faults.connect.putConfig('modelwright', { ...connector?.config });
     await faults.calm();
+    expect(await tableAgainstDataset(stack, pool, tenant)).toEqual({ missing: [], extra: [], different: [] });
   });
 });
 

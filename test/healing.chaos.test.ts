@@ -168,6 +168,7 @@ describe('the connector', () => {
       await changeUnseen();
       await sleep(3_000);
     }
+    expect(stack.status().processes.find(({ name }) => name === 'connect')?.restarts).toBeGreaterThan(1);
     await datasetToEqualTable(stack, pool, tenant, 240_000);
     await faults.calm();
     await sensedAgain();
