@@ -79,6 +79,7 @@ describe('a change consumer', () => {
     const racing = writer();
     await sleep(10_000);
     await racing.stop();
+    expect((await tableAgainstDataset(stack, pool, tenant)).missing.length).toBeGreaterThan(10);
     stack.kill('change-consumer', 'SIGCONT');
     await datasetToEqualTable(stack, pool, tenant, 240_000);
     expect(stack.status().processes.find(({ name }) => name === 'change-consumer')?.pid).toBe(pid);

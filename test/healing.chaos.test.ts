@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { createApiClient } from '../cli/api-client.ts';
 import { engineNames, serviceNames } from '../core/process-names.ts';
 import { type Pool, createPool } from '../platform/mysql.ts';
+import type { SensingReport } from '../platform/sensing-report.ts';
 import { type TestStack, startTestStack } from './support/engines.ts';
 import { LiveTenant, eventually, sentences } from './support/live-tenant.ts';
 import { SensingFaults } from './support/sensing-faults.ts';
@@ -67,7 +69,7 @@ describe('the binary log', () => {
     await faults.connect.resume('modelwright');
     const { detectedMs, action } = await faults.healed('binlog_purged', sinceMs);
     expect(detectedMs - sinceMs).toBeLessThan(detectedWithinMs);
-    expect(action).toContain('2 tenants compare their tables');
+    expect(action).toContain('2 tenants told to compare');
     await datasetToEqualTable(stack, pool, tenant);
     // Those without a difference train nothing.
     expect(await other.count('runs')).toBe(1);
@@ -226,5 +228,26 @@ describe('the change topic', () => {
     await datasetToEqualTable(stack, pool, tenant);
     expect(await other.count('runs')).toBe(1);
     await sensedAgain();
+  });
+});
+
+describe('the operator', () => {
+  it('sees what was wrong, what was done, and where connectors and source stand; a tenant does not', async () => {
+    const url = `http://127.0.0.1:${stack.config.settings.MW_API_PORT}`;
+    const report = await createApiClient(url, stack.config.operatorKey).call<SensingReport>('GET', '/v1/sensing');
+    expect(report.conditions.length).toBeGreaterThan(3);
+    for (const { state, action, endedAt, remedy } of report.conditions) {
+      expect([state, endedAt === null]).toEqual(['healed', false]);
+      expect(`${action}${remedy}`).not.toContain('null');
+    }
+    expect(report.connectors).toMatchObject([
+      { name: 'modelwright', state: 'RUNNING', position: { file: expect.stringContaining('binlog.') } },
+    ]);
+    expect(report.watermarks.epoch).toBe(1);
+    await expect(tenant.api.call('GET', '/v1/sensing')).rejects.toMatchObject({ code: 'forbidden' });
+    const metrics = await fetch(`http://127.0.0.1:${stack.config.settings.MW_CHANGE_CONSUMER_PORT}/metrics`);
+    const text = await metrics.text();
+    expect(text).toMatch(/mw_sensing_healed_total\{code="offsets_out_of_range"\} 1/);
+    expect(text).not.toMatch(/^mw_sensing_condition\{/m);
   });
 });

@@ -26,7 +26,7 @@ await runProcess(logger, async (signal) => {
   const { topicPrefix, brokers } = config.kafka;
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
-  const pool = createPool(config, { connectionLimit: 4 });
+  const pool = createPool(config, { connectionLimit: 6 });
   const temporal = createTemporalClient(config);
   const kafka = createKafka(brokers, 'modelwright-change-consumer', logger);
   const deadLetters = kafkaDeadLetters(kafka, `${topicPrefix}.dead-letter`);

@@ -50,6 +50,7 @@ export async function affectedTenants(pool: Pool, scope: Scope, reason: string):
     `SELECT tenant_id, customization_id, source, FALSE AS gone FROM modelwright.customizations
      UNION ALL
      SELECT DISTINCT s.tenant_id, s.customization_id, NULL, TRUE FROM modelwright_control.sensed_commits s
+     JOIN modelwright_control.tenants t ON t.tenant_id = s.tenant_id
      WHERE NOT EXISTS (SELECT 1 FROM modelwright.customizations c
                        WHERE c.tenant_id = s.tenant_id AND c.customization_id = s.customization_id)
      ORDER BY tenant_id, customization_id`,

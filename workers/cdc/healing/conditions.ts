@@ -73,7 +73,7 @@ export const conditionRules: Readonly<Record<ConditionCode, Rule>> = {
   },
   connector_stalled: { looks: 1, latched: false, remedy: `${itself}it is restarted; if it stays so, see \`./mw logs connect\`` },
   connector_position_missing: {
-    looks: 1,
+    looks: 2,
     latched: true,
     remedy: `${itself}it starts from the present end of the log, and its tables are compared`,
   },

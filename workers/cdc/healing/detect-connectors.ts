@@ -49,7 +49,8 @@ function positionFindings({ name, state, failures, position }: Connector, source
   const read = parseGtidSet(position?.gtids ?? '');
   const seen = memory.positions.get(name);
   const unmovedMs = seen && seen.text === position?.text ? atMs - seen.sinceMs : 0;
-  const purged = purgedBefore(executed, parseGtidSet(source.purged), read);
+  // Without GTIDs (none executed yet, or none at all) nothing can be told of what is purged.
+  const purged = position?.gtids ? purgedBefore(executed, parseGtidSet(source.purged), read) : 0;
   const findings: Finding[] = [];
   if (purged > 0 && (failures.length > 0 || unmovedMs >= positionLagMs))
     findings.push({

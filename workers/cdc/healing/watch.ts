@@ -2,10 +2,10 @@ import { nowMs, sleep } from '../../../platform/clock.ts';
 import type { Logger } from '../../../platform/logger.ts';
 import type { Pool } from '../../../platform/mysql.ts';
 import type { ChangesMissed } from '../../../core/tenant-messages.ts';
-import { affectedTenants, type Scope } from './affected.ts';
+import { affectedTenants } from './affected.ts';
 import { type Book, type Condition, conditionKey, emptyBook, observe } from './condition-book.ts';
 import { type ConditionStore, watchLock } from './condition-store.ts';
-import { conditionRules } from './conditions.ts';
+import { type ConditionCode, conditionRules } from './conditions.ts';
 import { connectorFindings } from './detect-connectors.ts';
 import { sourceFindings } from './detect-source.ts';
 import { topicFindings } from './detect-topics.ts';
@@ -17,6 +17,8 @@ import { type RepairDeps, repair } from './repairs.ts';
 import { type Restarts, noRestarts, planRestarts } from './restarts.ts';
 
 const lookEveryMs = 2_000;
+/** Found by offsets that jump and by rows that come, not by asking. */
+const seenByReaders: readonly ConditionCode[] = ['offsets_out_of_range', 'topic_recreated', 'snapshot_taken'];
 /** Tenants that are told in one look: what they compare is load on MySQL, and nobody waits for the last of thousands. */
 const toldPerLook = 50;
 /** A repair that failed is tried again after this, doubled up to the longest. */
@@ -34,7 +36,7 @@ export type WatchDeps = Omit<RepairDeps, 'signal'> & {
 };
 
 /** What a healing has come to, while this process lives; after its death the repair is repeated. */
-type Healing = { readonly scope: Scope | null; readonly action: string };
+type Healing = { readonly affected: ReadonlyMap<string, ChangesMissed> | null; readonly action: string };
 
 /** Watches the way from the binary log to the change consumer: looks, names what is wrong, and heals it. One of all consumers does. */
 export function createWatch(deps: WatchDeps) {
@@ -64,7 +66,10 @@ export function createWatch(deps: WatchDeps) {
     try {
       const held = await lock.take();
       if (held && !watching) await begin();
-      else if (!held) watching = false;
+      else if (!held && watching) {
+        watching = false;
+        metrics.condition.reset();
+      }
       return held;
     } catch {
       // MySQL is away: who watched goes on, so that it is said.
@@ -73,7 +78,7 @@ export function createWatch(deps: WatchDeps) {
   }
 
   async function once(healing: boolean): Promise<void> {
-    if (!(await mine())) return;
+    if (!(await mine())) return await report();
     const facts = await look(deps, deps.seen);
     const findings = [
       ...sourceFindings(facts, memory),
@@ -89,6 +94,7 @@ export function createWatch(deps: WatchDeps) {
     }
     if (facts.source.ok) {
       await keepConditions();
+      await adopt();
       await keepMarks(facts);
     }
     for (const condition of seen.ended) await end(condition, condition.action ?? 'it went by itself');
@@ -96,6 +102,25 @@ export function createWatch(deps: WatchDeps) {
     const found = new Set(findings.map(conditionKey));
     for (const condition of inOrder(book)) await heal(condition, facts, found.has(conditionKey(condition)));
     await restart(facts);
+  }
+
+  /** A consumer that does not watch tells what only a reader can see: the one that watches heals it. */
+  async function report(): Promise<void> {
+    const seen = deps.seen();
+    if (seen.jumps.length === 0 && seen.snapshots.length === 0) return;
+    const facts = await look(deps, () => seen);
+    const own = topicFindings(facts, noMemory, deps.expected).filter(({ code }) => seenByReaders.includes(code));
+    const known = new Set((await store.load()).map(conditionKey));
+    for (const finding of own)
+      if (!known.has(conditionKey(finding)))
+        await store.open({ ...finding, id: null, state: 'open', detectedAtMs: facts.atMs, action: null });
+  }
+
+  /** Takes over what others have reported. */
+  async function adopt(): Promise<void> {
+    const known = new Set([...book.open.values()].map(({ id }) => id));
+    for (const condition of await store.load())
+      if (!known.has(condition.id) && !book.open.has(conditionKey(condition))) replace(conditionKey(condition), condition);
   }
 
   /** Rows of conditions that MySQL could not take when they were found. */
@@ -155,13 +180,16 @@ export function createWatch(deps: WatchDeps) {
         const repaired = await repair({ ...deps, signal: stopping.signal }, condition, facts, memory, stillFound);
         if (repaired.action !== condition.action) await note(key, condition, repaired.action);
         if (!repaired.done) return;
-        healing = { scope: repaired.scope, action: repaired.action };
+        const { scope, action } = repaired;
+        const affected = scope && (await affectedTenants(pool, scope, `${code}: ${condition.detail}`));
+        healing = { affected, action };
         healings.set(key, healing);
         // The repair wrote the mark of what is true now.
         if (code === 'binlog_reset' || code === 'server_changed') memory = { ...memory, source: (await store.loadMarks()).source };
       }
-      const told = healing.scope ? await tellSome(id, condition, healing.scope) : { all: true, count: 0 };
-      if (told.all) await end(condition, healing.scope ? `${healing.action}; ${told.count} tenants compare their tables` : healing.action);
+      const { affected, action } = healing;
+      if (!affected || (await tellSome(id, affected)))
+        await end(condition, affected ? `${action}; ${counted(affected.size, 'tenant')} told to compare` : action);
       retries.delete(key);
     } catch (error) {
       if (stopping.signal.aborted) return;
@@ -176,16 +204,15 @@ export function createWatch(deps: WatchDeps) {
     replace(key, { ...condition, state: 'healing', action });
   }
 
-  /** Tells the next few of the affected tenants to compare their tables. Key: condition and tenant. */
-  async function tellSome(id: string, condition: Condition, scope: Scope): Promise<{ readonly all: boolean; readonly count: number }> {
-    const affected = await affectedTenants(pool, scope, `${condition.code}: ${condition.detail}`);
+  /** Tells the next few of the affected tenants to compare their tables; true when all have been told. Key: condition and tenant. */
+  async function tellSome(id: string, affected: ReadonlyMap<string, ChangesMissed>): Promise<boolean> {
     const told = await store.told(id);
     const waiting = [...affected].filter(([tenantId]) => !told.has(tenantId));
     for (const [tenantId, missed] of waiting.slice(0, toldPerLook)) {
       await deps.tellMissed(tenantId, missed);
       await store.markTold(id, tenantId);
     }
-    return { all: waiting.length <= toldPerLook, count: affected.size };
+    return waiting.length <= toldPerLook;
   }
 
   async function restart(facts: Facts): Promise<void> {
@@ -229,6 +256,8 @@ export function createWatch(deps: WatchDeps) {
     },
   };
 }
+
+const counted = (n: number, what: string): string => `${n} ${what}${n === 1 ? '' : 's'}`;
 
 const labels = ({ code, subject }: Condition): { code: string; subject: string } => ({ code, subject });
 
