@@ -1,9 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { createApiClient } from '../cli/api-client.ts';
+import { tenantWorkflowId } from '../core/ids.ts';
 import { engineNames, serviceNames } from '../core/process-names.ts';
+import { type TenantStatus, messageNames } from '../core/tenant-messages.ts';
 import { type Pool, createPool } from '../platform/mysql.ts';
 import type { SensingReport } from '../platform/sensing-report.ts';
+import { createTemporalClient } from '../platform/temporal.ts';
 import { type TestStack, startTestStack } from './support/engines.ts';
 import { LiveTenant, eventually, sentences } from './support/live-tenant.ts';
 import { SensingFaults } from './support/sensing-faults.ts';
@@ -49,6 +52,18 @@ async function changeUnseen(): Promise<void> {
   );
 }
 
+/** Quiet periods of the tenant's customizations, as its workflow knows them. */
+async function policies(): Promise<Record<string, number>> {
+  const { client, close } = createTemporalClient(stack.config);
+  try {
+    const status = await client.workflow.getHandle(tenantWorkflowId(tenant.tenantId)).query<TenantStatus>(messageNames.getStatus);
+    const known = status.customizations.map(({ customizationId, policy }) => [customizationId, policy.quietPeriodMs] as const);
+    return Object.fromEntries(known.sort(([a], [b]) => (a < b ? -1 : 1)));
+  } finally {
+    await close();
+  }
+}
+
 async function sensedAgain(): Promise<void> {
   const commit = await tenant.submit(sentences(made, made + 1));
   made += 1;
@@ -57,9 +72,16 @@ async function sensedAgain(): Promise<void> {
 }
 
 describe('the binary log', () => {
-  it('purged past the connector while it is down is found out, and deletions of the gap reach the dataset', async () => {
+  it('purged past the connector while it is down is found out, and deletions and settings of the gap are known', async () => {
+    const make = async (id: string): Promise<unknown> =>
+      await tenant.api.call('POST', '/v1/customizations', { id, name: id, businessModel: 'text-classification' });
+    await make('doomed');
+    await eventually('the workflow to know of it', async () => ('doomed' in (await policies()) ? true : null), 30_000);
     await faults.connectorDown();
     await changeUnseen();
+    await make('born');
+    await tenant.api.call('DELETE', '/v1/customizations/doomed');
+    await tenant.api.call('PATCH', `/v1/customizations/${tenant.c}`, { policy: { quietPeriodMs: 600 } });
     await faults.asRoot(async (root) => {
       await root.query('FLUSH BINARY LOGS');
       const [logs] = await root.query('SHOW BINARY LOGS');
@@ -71,6 +93,11 @@ describe('the binary log', () => {
     expect(detectedMs - sinceMs).toBeLessThan(detectedWithinMs);
     expect(action).toContain('2 tenants told to compare');
     await datasetToEqualTable(stack, pool, tenant);
+    await eventually(
+      'the workflow to know the settings',
+      async () => (JSON.stringify(await policies()) === JSON.stringify({ born: 30_000, [tenant.c]: 600 }) ? true : null),
+      30_000,
+    );
     // Those without a difference train nothing.
     expect(await other.count('runs')).toBe(1);
     await sensedAgain();
@@ -96,6 +123,29 @@ describe('the binary log', () => {
       90_000,
     );
     expect(Date.parse(receipt.stations[3]?.at ?? '')).toBeGreaterThan(sinceMs);
+  });
+});
+
+describe('the binary log, watched by nobody', () => {
+  it('reset and grown past its old numbers is found out by the next watch', async () => {
+    await stack.pause('change-consumer');
+    await faults.asRoot(async (root) => {
+      const [before] = await root.query('SELECT @@global.gtid_executed AS executed');
+      const commits = Number(/(\d+)$/.exec((before as { executed: string }[])[0]?.executed ?? '')?.[1] ?? 0);
+      await root.query('FLUSH BINARY LOGS');
+      await root.query('RESET BINARY LOGS AND GTIDS');
+      await root.query('CREATE DATABASE IF NOT EXISTS scratch');
+      await root.query('CREATE TABLE IF NOT EXISTS scratch.numbers (n INT)');
+      for (let n = 0; n < commits + 20; n++) await root.query('INSERT INTO scratch.numbers VALUES (?)', [n]);
+    });
+    await changeUnseen();
+    const sinceMs = Date.now();
+    await stack.resume('change-consumer');
+    const { detectedMs } = await faults.healed('binlog_reset', sinceMs);
+    expect(detectedMs - sinceMs).toBeLessThan(detectedWithinMs);
+    await datasetToEqualTable(stack, pool, tenant);
+    expect(await other.count('runs')).toBe(1);
+    await sensedAgain();
   });
 });
 
@@ -243,7 +293,7 @@ describe('the operator', () => {
     expect(report.connectors).toMatchObject([
       { name: 'modelwright', state: 'RUNNING', position: { file: expect.stringContaining('binlog.') } },
     ]);
-    expect(report.watermarks.epoch).toBe(1);
+    expect(report.watermarks.epoch).toBe(2);
     await expect(tenant.api.call('GET', '/v1/sensing')).rejects.toMatchObject({ code: 'forbidden' });
     const metrics = await fetch(`http://127.0.0.1:${stack.config.settings.MW_CHANGE_CONSUMER_PORT}/metrics`);
     const text = await metrics.text();
