@@ -126,6 +126,31 @@ describe('the binary log', () => {
   });
 });
 
+describe('settings of the binary log', () => {
+  it('changed at run time are named with the statement that mends them, and tables are compared when they are right again', async () => {
+    const sinceMs = Date.now();
+    await faults.asRoot(async (root) => await root.query("SET GLOBAL binlog_format = 'STATEMENT'"));
+    // Its session began while the setting was wrong: the log has the statement and no row.
+    await faults.asRoot(async (root) => {
+      await root.query("INSERT INTO modelwright.examples (tenant_id, customization_id, example_id, content) VALUES (?, ?, 'unlogged', ?)", [
+        tenant.tenantId,
+        tenant.c,
+        JSON.stringify({ text: 'No row event tells of it: soup.', label: 'food' }),
+      ]);
+    });
+    const wrong = await eventually(
+      'the setting to be named',
+      async () => (await faults.conditions()).find((one) => one.code === 'binlog_settings_wrong') ?? null,
+      60_000,
+    );
+    expect(wrong.detectedMs - sinceMs).toBeLessThan(detectedWithinMs);
+    expect(wrong.detail).toContain('SET PERSIST binlog_format = ROW');
+    await faults.asRoot(async (root) => await root.query("SET GLOBAL binlog_format = 'ROW'"));
+    await faults.healed('binlog_settings_wrong', sinceMs);
+    await datasetToEqualTable(stack, pool, tenant);
+  });
+});
+
 describe('the binary log, watched by nobody', () => {
   it('reset and grown past its old numbers is found out by the next watch', async () => {
     await stack.pause('change-consumer');
@@ -200,10 +225,16 @@ describe('the connector', () => {
     await sensedAgain();
   });
 
-  it('without its history of structures gets a new one', async () => {
+  it('without its history of structures gets a new one, even if whoever heals it is killed in the middle', async () => {
     const sinceMs = Date.now();
     await faults.withAdmin(async (admin) => await admin.deleteTopics({ topics: [`_schema_history_${faults.prefix}`] }));
     await changeUnseen();
+    await eventually(
+      'the condition to be seen',
+      async () => (await faults.conditions()).find((one) => one.code === 'schema_history_missing') ?? null,
+      60_000,
+    );
+    stack.kill('change-consumer', 'SIGKILL');
     const { detectedMs } = await faults.healed('schema_history_missing', sinceMs);
     expect(detectedMs - sinceMs).toBeLessThan(detectedWithinMs);
     await faults.connect.restart('modelwright');

@@ -9,6 +9,7 @@ import { eventually } from './live-tenant.ts';
 export type ConditionSeen = {
   readonly code: string;
   readonly subject: string;
+  readonly detail: string;
   readonly state: string;
   readonly action: string;
   readonly detectedMs: number;
@@ -53,11 +54,12 @@ export class SensingFaults {
 
   async conditions(): Promise<ConditionSeen[]> {
     const [rows] = await this.#pool.query<RowDataPacket[]>(
-      "SELECT code, subject, state, COALESCE(action, '') AS action, detected_at FROM modelwright_control.sensing_conditions ORDER BY condition_id",
+      "SELECT code, subject, detail, state, COALESCE(action, '') AS action, detected_at FROM modelwright_control.sensing_conditions ORDER BY condition_id",
     );
     return rows.map((row) => ({
       code: String(row['code']),
       subject: String(row['subject']),
+      detail: String(row['detail']),
       state: String(row['state']),
       action: String(row['action']),
       detectedMs: (row['detected_at'] as Date).getTime(),

@@ -45,6 +45,7 @@ export async function repair(deps: RepairDeps, condition: Condition, facts: Fact
       // One that does not continue them is found as binlog_reset too: the mark, which proves it, stays until that is healed.
       if (memory.source && countGtids(subtractGtids(parseGtidSet(memory.source.executed), parseGtidSet(executed))) > 0)
         return wait('its GTIDs do not continue those of the old server');
+      if (!stillFound) return done('it is known since the log began a new epoch');
       await store.markSource({ serverUuid, serverId, executed, file });
       return done('its GTIDs continue those of the old server');
     }
