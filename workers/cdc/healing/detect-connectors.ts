@@ -4,8 +4,8 @@ import type { Finding } from './conditions.ts';
 import { purgedBefore } from './detect-source.ts';
 import type { Expected, Facts, Memory, SourceFacts } from './facts.ts';
 
-/** A running connector moves at least with its heartbeats, which come every second. */
-const stalledAfterMs = 15_000;
+/** A running connector moves at least with its heartbeats, which come every second; a busy machine takes a while to start one. */
+const stalledAfterMs = 20_000;
 /** A running connector is up to this long behind what Kafka Connect tells of it; a purge it has passed already is none. */
 const positionLagMs = 8_000;
 

@@ -155,9 +155,9 @@ describe('a look at the sensing', () => {
     memory = remember(memory, facts({ atMs: noon + 60 * second, source: moved }));
     expect(codes(facts({ atMs: noon + 70 * second, source: moved }), memory)).toEqual([]);
     memory = remember(memory, facts({ atMs: noon + 70 * second, source: { executed: `${uuid}:1-130` } }));
-    expect(codes(facts({ atMs: noon + 76 * second, source: moved }), memory)).toEqual(['connector_stalled']);
+    expect(codes(facts({ atMs: noon + 81 * second, source: moved }), memory)).toEqual(['connector_stalled']);
     const moving = connector({ gtids: `${uuid}:1-110` });
-    expect(codes(facts({ atMs: noon + 76 * second, source: moved, connectors: [moving] }), memory)).toEqual([]);
+    expect(codes(facts({ atMs: noon + 81 * second, source: moved, connectors: [moving] }), memory)).toEqual([]);
   });
 
   it('misses a connector that was there, one without its position, and one that a person stopped', () => {

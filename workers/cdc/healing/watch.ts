@@ -222,6 +222,9 @@ export function createWatch(deps: WatchDeps) {
       try {
         await (onlyFailed ? deps.connect.restartFailed(name) : deps.connect.restart(name));
         metrics.restarts.inc({ connector: name });
+        const key = conditionKey({ code: onlyFailed ? 'connector_task_failed' : 'connector_stalled', subject: name });
+        const condition = book.open.get(key);
+        if (condition) replace(key, { ...condition, action: `restarted ${counted(restarts.get(name)?.count ?? 1, 'time')}` });
       } catch (error) {
         logger.warn({ err: error, connector: name }, 'a connector could not be restarted yet');
       }
