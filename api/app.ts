@@ -22,6 +22,7 @@ import { modelRoutes } from './routes/models.ts';
 import { receiptRoutes } from './routes/receipts.ts';
 import { runRoutes } from './routes/runs.ts';
 import { schemaRoutes } from './routes/schema.ts';
+import { sensingRoutes } from './routes/sensing.ts';
 import { servingRoutes } from './routes/serving.ts';
 import { sourceRoutes } from './routes/sources.ts';
 import { tenantRoutes } from './routes/tenants.ts';
@@ -150,6 +151,7 @@ export async function buildApp(context: ApiContext): Promise<FastifyInstance> {
       servingRoutes,
       schemaRoutes,
       sourceRoutes,
+      sensingRoutes,
     ])
       routes(instance, context);
     for (const routes of [lagRoutes, lineageRoutes, verificationRoutes]) routes(instance, context);

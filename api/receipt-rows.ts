@@ -1,11 +1,12 @@
 import type { DirtyBuckets } from '../core/dirty-buckets.ts';
 import type { CustomizationKey } from '../core/ids.ts';
+import { parseGtid } from '../core/gtid.ts';
 import type { Json } from '../core/json.ts';
 import type { GateVerdict, TrainingMetrics } from '../core/model.ts';
 import type { RunState, StageTimes } from '../core/run.ts';
 import type { Pool, RowDataPacket } from '../platform/mysql.ts';
 
-export type CommitRow = RowDataPacket & { tenant_id: string; customization_id: string; committed_at: Date };
+export type CommitRow = RowDataPacket & { gtid: string; tenant_id: string; customization_id: string; committed_at: Date };
 export type SensedRow = CommitRow & {
   sensed_at: Date;
   inserted: string;
@@ -65,26 +66,32 @@ export type CustomizationRows = {
 /** The latest of everything is what a receipt asks about; a commit that is older than this many datasets is in all of them. */
 export const lookedAt = 200;
 
-/** What was noted of a commit: by the API that made it, and by the change consumer that saw it. `tenantId` null: of every tenant. */
+const epochOf = ({ gtid }: CommitRow): number => parseGtid(gtid)?.epoch ?? 0;
+
+/**
+ * What was noted of a commit: by the API that made it, and by the change consumer that saw it. `tenantId` null: of every tenant.
+ * After a reset of the log a GTID may name two commits: the newest is meant.
+ */
 export async function commitRows(
   pool: Pool,
   gtid: string,
   tenantId: string | null,
 ): Promise<{ readonly own: readonly CommitRow[]; readonly sensed: readonly SensedRow[] }> {
-  const scope = tenantId === null ? '' : ' AND tenant_id = ?';
-  const values = tenantId === null ? [gtid] : [gtid, tenantId];
+  const where = `(gtid = ? OR gtid LIKE ?)${tenantId === null ? '' : ' AND tenant_id = ?'}`;
+  const values = [gtid, `${gtid}@%`, ...(tenantId === null ? [] : [tenantId])];
   const [[own], [sensed]] = await Promise.all([
     pool.query<CommitRow[]>(
-      `SELECT tenant_id, customization_id, committed_at FROM modelwright_control.commits WHERE gtid = ?${scope}`,
+      `SELECT gtid, tenant_id, customization_id, committed_at FROM modelwright_control.commits WHERE ${where}`,
       values,
     ),
     pool.query<SensedRow[]>(
-      `SELECT tenant_id, customization_id, committed_at, sensed_at, inserted, updated, deleted, configured, buckets
-       FROM modelwright_control.sensed_commits WHERE gtid = ?${scope}`,
+      `SELECT gtid, tenant_id, customization_id, committed_at, sensed_at, inserted, updated, deleted, configured, buckets
+       FROM modelwright_control.sensed_commits WHERE ${where}`,
       values,
     ),
   ]);
-  return { own, sensed };
+  const newest = Math.max(0, ...[...own, ...sensed].map((row) => epochOf(row)));
+  return { own: own.filter((row) => epochOf(row) === newest), sensed: sensed.filter((row) => epochOf(row) === newest) };
 }
 
 export async function customizationRows(pool: Pool, { tenantId, customizationId }: CustomizationKey): Promise<CustomizationRows> {

@@ -59,7 +59,7 @@ export async function receiptOf({ pool, statusOf }: ReceiptSources, gtid: string
     const noted = own.find(mine) ?? null;
     const rows = await customizationRows(pool, key);
     const silentMs = noted ? nowMs() - noted.committed_at.getTime() : 0;
-    const input = { gtid, key, own: noted, seen, rows, unsensed: unsensed(silentMs, wrong), nowMs: nowMs() };
+    const input = { gtid: (seen ?? noted)?.gtid ?? gtid, key, own: noted, seen, rows, unsensed: unsensed(silentMs, wrong), nowMs: nowMs() };
     const first = receiptPart({ ...input, status: null });
     // The workflow is asked only about what waits: it knows why.
     const waits = seen !== null && first.version === null && (first.run === null || first.reason !== null);

@@ -98,11 +98,12 @@ export async function noteCommit(
 ): Promise<void> {
   try {
     if (customizationId !== undefined)
-      await pool.query('INSERT IGNORE INTO modelwright_control.commits (gtid, tenant_id, customization_id) VALUES (?, ?, ?)', [
-        commit,
-        tenantId,
-        customizationId,
-      ]);
+      await pool.query(
+        // The GTID with the epoch of the log, as core/gtid.ts writes it.
+        `INSERT IGNORE INTO modelwright_control.commits (gtid, tenant_id, customization_id)
+         SELECT IF(MAX(epoch) IS NULL, ?, CONCAT(?, '@', MAX(epoch))), ?, ? FROM modelwright_control.log_epochs`,
+        [commit, commit, tenantId, customizationId],
+      );
     if (key !== null)
       await pool.query('UPDATE modelwright_control.idempotency_keys SET commit_gtid = ? WHERE tenant_id = ? AND idempotency_key = ?', [
         commit,

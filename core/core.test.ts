@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { allBuckets, listBuckets, noBuckets, unionBuckets, withBucket } from './dirty-buckets.ts';
-import { gtidSetContains, parseGtid } from './gtid.ts';
+import { gtidSetContains, inEpoch, parseGtid } from './gtid.ts';
 import { canonicalJson } from './json.ts';
 
 describe('dirty buckets', () => {
@@ -42,6 +42,16 @@ describe('GTID sets', () => {
     expect(gtidSetContains('', `${uuid}:1`)).toBe(false);
     expect(parseGtid(`${uuid}:0`)).toBeNull();
     expect(parseGtid('x:1')).toBeNull();
+  });
+  it('of different epochs of a log are not mixed up, although their numbers are the same', () => {
+    expect(gtidSetContains(`${uuid}:1-300`, `${uuid}:5@1`)).toBe(false);
+    expect(gtidSetContains(`${uuid}:1-4@1`, `${uuid}:5@1`)).toBe(false);
+    expect(gtidSetContains(`${uuid}:1-5@1`, `${uuid}:5@1`)).toBe(true);
+    // A set of a later epoch was read after all commits of the earlier ones.
+    expect(gtidSetContains(`${uuid}:1-5@1`, `${uuid}:250`)).toBe(true);
+    expect(gtidSetContains(`${uuid}:1-5@1`, '')).toBe(false);
+    expect(inEpoch(`${uuid}:5`, 0)).toBe(`${uuid}:5`);
+    expect(parseGtid(inEpoch(`${uuid}:5`, 12))).toEqual({ source: uuid, sequence: 5, epoch: 12 });
   });
 });
 

@@ -31,7 +31,7 @@ export type DatasetManifest = {
   readonly schema?: DatasetSchema;
   readonly number: number;
   readonly parent: number | null;
-  /** GTID set of the consistent snapshot: the dataset equals the table at exactly this set. */
+  /** GTID set of the consistent snapshot (core/gtid.ts): the dataset equals the table at exactly this set. */
   readonly cut: string;
   readonly bucketCount: number;
   readonly buckets: readonly DatasetBucket[];

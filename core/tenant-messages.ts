@@ -26,7 +26,12 @@ export const messageNames = {
  * The log had a gap, or a comparison found rows that no digest told of: what it hid is unknown, so the tables are compared as a whole.
  * `customizationIds` null: every customization of the tenant. Told twice, it costs a second comparison and nothing else.
  */
-export type ChangesMissed = { readonly customizationIds: readonly string[] | null; readonly reason: string };
+export type ChangesMissed = {
+  readonly customizationIds: readonly string[] | null;
+  /** Customizations whose settings may have changed in the gap, or that may be gone: they are read again. */
+  readonly settingsIds?: readonly string[];
+  readonly reason: string;
+};
 
 /** Plain JSON that a person can type into the Web UI. */
 export type RetrainRequest = {

@@ -7,6 +7,7 @@ import { createLogger } from '../platform/logger.ts';
 import { createPool } from '../platform/mysql.ts';
 import { createTemporalClient } from '../platform/temporal.ts';
 import { kafkaDeadLetters } from './cdc/dead-letter.ts';
+import { sensingWatch } from './cdc/healing/sensing-watch.ts';
 import { createKafka, kafkajsFeed } from './cdc/kafkajs-feed.ts';
 import { sensingMetrics } from './cdc/metrics.ts';
 import { recordSensedCommits } from './cdc/sensed-commits.ts';
@@ -35,7 +36,7 @@ await runProcess(logger, async (signal) => {
   const managedTopics = [`${topicPrefix}.modelwright.examples`, `${topicPrefix}.modelwright.customizations`];
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
-  const pool = createPool(config, { connectionLimit: 4 });
+  const pool = createPool(config, { connectionLimit: 6 });
   const temporal = createTemporalClient(config);
   const kafka = createKafka(brokers, 'modelwright-change-consumer', logger);
   const deadLetters = kafkaDeadLetters(kafka, `${topicPrefix}.dead-letter`);
@@ -58,6 +59,16 @@ await runProcess(logger, async (signal) => {
       onCrash,
     },
   );
+  const watch = sensingWatch({
+    config,
+    pool,
+    temporal: temporal.client,
+    groupId: rowsGroupId,
+    topics: managedTopics,
+    feed,
+    registry,
+    logger,
+  });
   const mappings = new KnownMappings(pool);
   const sensing = createSensing({
     feed,
@@ -68,6 +79,9 @@ await runProcess(logger, async (signal) => {
     recordTruncate: (event) => recordTableEvent(pool, event),
     metrics,
     logger,
+    onBatch: (batch) => watch.reading.note(batch),
+    onRewound: () => watch.reading.rewound(),
+    onSnapshotRow: (topic) => watch.reading.snapshotRow(topic),
   });
   const schema = startSchemaSensing(
     { topicPrefix, brokers, rowsGroupId },
@@ -107,6 +121,7 @@ await runProcess(logger, async (signal) => {
       },
     ],
   });
+  await watch.start();
   await sensing.start();
   reconciler.start();
   return [
@@ -117,5 +132,6 @@ await runProcess(logger, async (signal) => {
     () => schema.stop(),
     () => sensing.stop(drainMs),
     reconciler.stop,
+    () => watch.stop(),
   ];
 });

@@ -166,12 +166,16 @@ function sensed(state: TenantState, digest: ChangeDigest, nowMs: number): Tenant
 }
 
 /** Nobody knows what the gap hid: everything of the customizations is compared, deletions included. */
-function missed(state: TenantState, { customizationIds }: ChangesMissed, nowMs: number): TenantState {
+function missed(state: TenantState, { customizationIds, settingsIds = [] }: ChangesMissed, nowMs: number): TenantState {
+  const reread = settingsIds.reduce(
+    (next, customizationId) => withEntry(next, customizationId, { ...(next.customizations[customizationId] ?? newEntry), load: 'needed' }),
+    state,
+  );
   return (customizationIds ?? Object.keys(state.customizations)).reduce((next, customizationId) => {
     const entry = next.customizations[customizationId] ?? newEntry;
     const pending = mergePending(entry.pending, unknownChanges(nowMs));
     return withEntry(next, customizationId, { ...entry, pending, hold: null, proposal: null });
-  }, state);
+  }, reread);
 }
 
 function loaded(state: TenantState, snapshot: CustomizationSnapshot, nowMs: number): Step {

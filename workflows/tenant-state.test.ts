@@ -541,4 +541,44 @@ describe('a gap in the log', () => {
     tenant.send({ type: 'changesMissed', missed: { customizationIds: null, reason: 'topics were recreated' } });
     expect(tenant.entry.pending).toMatchObject({ deleted: 1, dirtyBuckets: null, changedRows: null });
   });
+  it('is compared even if a dataset contains everything that was sensed before it', () => {
+    const tenant = Tenant.with().sense(6);
+    tenant.nowMs += 30 * second;
+    tenant.run();
+    // Sensed before the cut, the gap after it: nobody knows which commits it hid.
+    tenant.sense(7).send({ type: 'changesMissed', missed: { customizationIds: ['c'], reason: 'the binary log was purged' } });
+    tenant.send({ type: 'runFinished', outcome: outcome() });
+    expect(tenant.entry.pending).toMatchObject({ dirtyBuckets: null, changedRows: null });
+  });
+  it('in which settings changed makes them read again, and a customization that is gone forgotten', () => {
+    const tenant = Tenant.with();
+    tenant.send({ type: 'changesMissed', missed: { customizationIds: [], settingsIds: ['c', 'gone'], reason: 'the topic was recreated' } });
+    expect(tenant.types()).toEqual(['loadCustomization', 'loadCustomization']);
+    tenant.send({ type: 'customizationLoaded', customizationId: 'gone', snapshot: null });
+    expect(Object.keys(tenant.state.customizations)).toEqual(['c']);
+    expect(tenant.entry.pending).toBeNull();
+  });
+});
+
+describe('a log that was reset', () => {
+  it('counts from 1 again, and nothing of its new epoch is taken for a redelivery of the old one', () => {
+    const tenant = Tenant.with().sense(300);
+    tenant.send({ type: 'changesSensed', digest: digest(5, { inserted: 1 }, { gtid: `${uuid}:5` }) });
+    expect(tenant.entry.pending).toMatchObject({ inserted: 1 });
+    const reset = digest(5, { inserted: 2, lastGtid: `${uuid}:5@1` }, { gtid: `${uuid}:5@1`, file: 'binlog.000001', pos: 500 });
+    tenant.send({ type: 'changesSensed', digest: reset });
+    expect(tenant.entry.pending).toMatchObject({ inserted: 3 });
+    tenant.send({ type: 'changesSensed', digest: reset });
+    expect(tenant.entry.pending).toMatchObject({ inserted: 3 });
+    tenant.send({ type: 'changesSensed', digest: digest(301) });
+    expect(tenant.entry.pending).toMatchObject({ inserted: 3 });
+  });
+  it('leaves changes pending that an older cut seems to contain by their number', () => {
+    const tenant = Tenant.with().sense(6);
+    tenant.nowMs += 30 * second;
+    tenant.run();
+    tenant.send({ type: 'changesSensed', digest: digest(7, { inserted: 1, lastGtid: `${uuid}:5@1` }, { gtid: `${uuid}:5@1` }) });
+    tenant.send({ type: 'runFinished', outcome: outcome() });
+    expect(tenant.entry.pending).toMatchObject({ inserted: 1 });
+  });
 });

@@ -1,3 +1,4 @@
+import { inEpoch } from '../../core/gtid.ts';
 import { sleep } from '../../platform/clock.ts';
 import { failure } from '../failure.ts';
 import type { Pool, PoolConnection, RowDataPacket } from '../../platform/mysql.ts';
@@ -14,6 +15,14 @@ type GtidRow = RowDataPacket & { executed: string };
 async function executedGtids(connection: PoolConnection): Promise<string> {
   const [rows] = await connection.query<GtidRow[]>('SELECT @@global.gtid_executed AS executed');
   return (rows[0]?.executed ?? '').replaceAll(/\s/g, '');
+}
+
+/** Read before the set: a set that bears an epoch was read after the reset that began it. */
+async function logEpoch(connection: PoolConnection): Promise<number> {
+  const [rows] = await connection.query<(RowDataPacket & { epoch: number | null })[]>(
+    'SELECT MAX(epoch) AS epoch FROM modelwright_control.log_epochs',
+  );
+  return rows[0]?.epoch ?? 0;
 }
 
 const begin = 'START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY';
@@ -37,11 +46,12 @@ export async function atSnapshot<T>(pool: Pool, table: string, work: (connection
 }
 
 async function openSnapshot(pool: Pool, connection: PoolConnection, table: string): Promise<string> {
+  const epoch = await logEpoch(connection);
   for (let attempt = 0; attempt < freeAttempts; attempt++) {
     const before = await executedGtids(connection);
     await connection.query(begin);
     await sleep(settleMs);
-    if ((await executedGtids(connection)) === before) return before;
+    if ((await executedGtids(connection)) === before) return inEpoch(before, epoch);
     await connection.query('ROLLBACK');
   }
   const locker = await pool.getConnection();
@@ -51,7 +61,7 @@ async function openSnapshot(pool: Pool, connection: PoolConnection, table: strin
     const cut = await executedGtids(connection);
     await connection.query(begin);
     await locker.query('UNLOCK TABLES');
-    return cut;
+    return inEpoch(cut, epoch);
   } finally {
     // Its session settings are its own: it does not go back to the pool.
     locker.destroy();

@@ -30,6 +30,6 @@ else {
   await migrate(config);
   await ensureBucket(config);
   await prepareNamespace(config);
-  await putConnector(config.connectUrl, connectorConfig(config, debeziumPassword));
-  await waitForConnector(config.connectUrl, new AbortController().signal);
+  const made = await putConnector(config.connectUrl, connectorConfig(config, debeziumPassword));
+  if (made) await waitForConnector(config.connectUrl, new AbortController().signal);
 }

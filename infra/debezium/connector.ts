@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { canonicalJson } from '../../core/json.ts';
 import { sleep } from '../../platform/clock.ts';
 import type { Config } from '../../platform/config.ts';
 import { fillTemplate } from './topics.ts';
@@ -37,14 +38,24 @@ export function connectorConfig(config: Config, debeziumPassword: string): Recor
   return z.record(z.string(), z.string()).parse(JSON.parse(filled));
 }
 
-/** Creates or updates the connector. Repeating it changes nothing. */
-export async function putConnector(connectUrl: string, config: Record<string, string>): Promise<void> {
-  const response = await request(`${connectUrl}/connectors/${connectorName}/config`, {
+/**
+ * Creates or updates the connector and tells whether it is new. Repeating it changes nothing. Transforms that are there stay: after a reset of
+ * the log every event is marked by one.
+ */
+export async function putConnector(connectUrl: string, wanted: Record<string, string>): Promise<boolean> {
+  const url = `${connectUrl}/connectors/${connectorName}/config`;
+  const found = await request(url);
+  const { name: _, ...before } = found.ok ? z.record(z.string(), z.string()).parse(await found.json()) : {};
+  const kept = Object.fromEntries(Object.entries(before).filter(([key]) => key.startsWith('transforms')));
+  const config = { ...wanted, ...kept };
+  if (canonicalJson(before) === canonicalJson(config)) return false;
+  const response = await request(url, {
     method: 'PUT',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify(config),
   });
-  if (!response.ok) throw new Error(`Kafka Connect refused the connector with status ${response.status}: see the log of \`connect\``);
+  if (response.ok) return !found.ok;
+  throw new Error(`Kafka Connect refused the connector with status ${response.status}: see the log of \`connect\``);
 }
 
 export async function connectorState(connectUrl: string): Promise<ConnectorState> {

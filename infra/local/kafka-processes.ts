@@ -114,8 +114,9 @@ export async function connectProcess(config: Config, secrets: Secrets): Promise<
     ],
     probe: () => probeHttp(`${config.connectUrl}/connectors`),
     onReady: async (signal) => {
-      await putConnector(config.connectUrl, connectorConfig(config, secrets.mysqlDebeziumPassword));
-      await waitForConnector(config.connectUrl, signal);
+      // One that was there before may be ill, which the change consumer sees and heals: only a new one must have begun.
+      const made = await putConnector(config.connectUrl, connectorConfig(config, secrets.mysqlDebeziumPassword));
+      if (made) await waitForConnector(config.connectUrl, signal);
     },
     readyDeadlineMs: 120_000,
     stopDeadlineMs: 30_000,

@@ -1,7 +1,15 @@
 /** One partition of one change topic. */
 export type FeedPartition = { readonly topic: string; readonly partition: number };
 
-export type FeedRecord = { readonly offset: string; readonly key: Buffer | null; readonly value: Buffer | null };
+export type FeedRecord = {
+  readonly offset: string;
+  readonly key: Buffer | null;
+  readonly value: Buffer | null;
+  /** Of the source's log, from the header that the connector sets after a reset (`epochHeader`); absent: 0. */
+  readonly epoch?: number;
+};
+
+export const epochHeader = 'mw-epoch';
 
 export type FeedBatch = FeedPartition & { readonly records: readonly FeedRecord[] };
 

@@ -1,7 +1,7 @@
 import kafkajs, { type Consumer, type Kafka, type KafkaMessage } from 'kafkajs';
 import lz4 from 'lz4-napi';
 import type { Logger } from '../../platform/logger.ts';
-import type { ChangeFeed, FeedHandler } from './change-feed.ts';
+import { type ChangeFeed, type FeedHandler, epochHeader } from './change-feed.ts';
 import { FollowedTopics } from './followed-topics.ts';
 
 /** A killed consumer's partitions are free again after this: the least that a broker allows by default. */
@@ -105,7 +105,12 @@ export function kafkajsFeed(
             const { batch } = payload;
             const ours = (): boolean => !ended && payload.isRunning() && !payload.isStale();
             if (!ours()) return;
-            const records = batch.messages.map(({ offset, key, value }: KafkaMessage) => ({ offset, key, value }));
+            const records = batch.messages.map(({ offset, key, value, headers }: KafkaMessage) => ({
+              offset,
+              key,
+              value,
+              epoch: Number(headers?.[epochHeader] ?? 0),
+            }));
             try {
               await to.take({ topic: batch.topic, partition: batch.partition, records }, async () => {
                 // A batch that waits for room must not hold up the end of the consumer.

@@ -1,4 +1,5 @@
-import type { ChangeDigest } from '../../core/change-digest.ts';
+import type { ChangeDigest, LogPosition } from '../../core/change-digest.ts';
+import { inEpoch } from '../../core/gtid.ts';
 import { nowMs, sleep } from '../../platform/clock.ts';
 import type { Logger } from '../../platform/logger.ts';
 import { type ChangeFeed, type FeedBatch, parsePartitionKey, partitionKey } from './change-feed.ts';
@@ -34,7 +35,15 @@ export type SensingDeps = {
   readonly recordTruncate: (event: TableEvent) => Promise<unknown>;
   readonly metrics: SensingMetrics;
   readonly logger: Logger;
+  /** Sees every batch before it is counted. */
+  readonly onBatch?: (batch: FeedBatch) => void;
+  /** What is read next does not follow what was read last. */
+  readonly onRewound?: () => void;
+  readonly onSnapshotRow?: (topic: string) => void;
 };
+
+const atEpoch = (position: LogPosition, epoch: number): LogPosition =>
+  epoch === 0 ? position : { ...position, gtid: inEpoch(position.gtid, epoch) };
 
 /** Change events become one digest a tenant: read, count, record, signal, and only then commit the offsets. */
 export function createSensing(deps: SensingDeps) {
@@ -51,18 +60,20 @@ export function createSensing(deps: SensingDeps) {
 
   async function take(batch: FeedBatch, alive: () => Promise<void>): Promise<void> {
     const partition = partitionKey(batch);
+    deps.onBatch?.(batch);
     const decode = (await deps.decoderOf?.(batch.topic, alive)) ?? decodeChange;
     let untilTurn = eventsPerTurn;
     for (const record of batch.records) {
       const decoded = decode(record);
       const offset = Number(record.offset);
       if (decoded.kind === 'change') {
-        pending.add(partition, offset, decoded.effects, decoded.position, decoded.commitMs);
+        pending.add(partition, offset, decoded.effects, atEpoch(decoded.position, record.epoch ?? 0), decoded.commitMs);
         for (const { operation } of decoded.effects) metrics.events.inc({ kind: operation });
       } else {
         const truncate = decoded.kind === 'undecodable' ? decodeTruncate(record) : null;
         if (truncate) await recordTruncate(truncate, alive);
         else if (decoded.kind === 'undecodable') await park(batch, record, decoded.reason, alive);
+        if (decoded.kind === 'nothing' && decoded.why === 'snapshot') deps.onSnapshotRow?.(batch.topic);
         metrics.events.inc({ kind: truncate ? 'truncate' : decoded.kind === 'nothing' ? decoded.why : 'undecodable' });
         pending.skip(partition, offset);
       }
@@ -181,6 +192,7 @@ export function createSensing(deps: SensingDeps) {
         rewound() {
           pending.clear();
           committed.clear();
+          deps.onRewound?.();
         },
       });
     },
