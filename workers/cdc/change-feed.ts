@@ -21,6 +21,11 @@ export type FeedHandler = {
 export type ChangeFeed = {
   /** Resolves when reading has begun; a later end that cannot be mended ends the process. */
   readonly start: (handler: FeedHandler) => Promise<void>;
+  /**
+   * Replaces the set of topics that are read; may be called while running. A topic that does not exist yet is waited for in the
+   * background without holding up the others; offsets of topics that stay are kept. Resolves when those that exist are read.
+   */
+  readonly setTopics: (topics: readonly string[]) => Promise<void>;
   /** `offset` is the next one to be delivered after a restart. Never throws for a partition that has moved elsewhere. */
   readonly commit: (offsets: readonly (FeedPartition & { readonly offset: string })[]) => Promise<void>;
   readonly stop: () => Promise<void>;

@@ -11,6 +11,10 @@ import { createSensing } from './sensing.ts';
 class HandFeed implements ChangeFeed {
   handler: FeedHandler | null = null;
   readonly committed = new Map<string, string>();
+  topics: readonly string[] = [];
+  setTopics = async (topics: readonly string[]): Promise<void> => {
+    this.topics = topics;
+  };
   start = async (handler: FeedHandler): Promise<void> => {
     this.handler = handler;
   };
