@@ -46,23 +46,31 @@ export function createSensing(deps: SensingDeps) {
   async function take(batch: FeedBatch, alive: () => Promise<void>): Promise<void> {
     const partition = partitionKey(batch);
     let untilTurn = eventsPerTurn;
+    const kinds = new Map<string, number>();
+    const countKind = (kind: string): void => void kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
+    const tellKinds = (): void => {
+      for (const [kind, events] of kinds) metrics.events.inc({ kind }, events);
+      kinds.clear();
+    };
     for (const record of batch.records) {
       const decoded = decodeChange(record);
       const offset = Number(record.offset);
       if (decoded.kind === 'change') {
         pending.add(partition, offset, decoded.effects, decoded.position, decoded.commitMs);
-        for (const { operation } of decoded.effects) metrics.events.inc({ kind: operation });
+        for (const { operation } of decoded.effects) countKind(operation);
       } else {
         if (decoded.kind === 'undecodable') await park(batch, record, decoded.reason, alive);
-        metrics.events.inc({ kind: decoded.kind === 'nothing' ? decoded.why : 'undecodable' });
+        countKind(decoded.kind === 'nothing' ? decoded.why : 'undecodable');
         pending.skip(partition, offset);
       }
       if (--untilTurn === 0) {
         untilTurn = eventsPerTurn;
+        tellKinds();
         pump();
         await alive();
       }
     }
+    tellKinds();
     pump();
     if (pending.full) metrics.backpressure.inc();
     while (mustWait()) {
