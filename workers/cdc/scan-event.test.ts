@@ -53,7 +53,10 @@ const oddNumbers = [
   '[1]',
 ];
 const escape = (text: string, random: Random): string =>
-  random.rarely(JSON.stringify(text), () => `"${[...text].map((c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`).join('')}"`);
+  random.rarely(
+    JSON.stringify(text),
+    () => `"${Array.from({ length: text.length }, (_, i) => `\\u${text.charCodeAt(i).toString(16).padStart(4, '0')}`).join('')}"`,
+  );
 
 /** An event as Debezium writes it, with a few things that it never or seldom writes. JSON text, not always valid. */
 function eventText(random: Random): string {
@@ -152,6 +155,7 @@ describe('the scanner', () => {
     const random = seeded(20_261_125);
     let scanned = 0;
     const kinds = new Set<string>();
+    const different: unknown[] = [];
     for (let i = 0; i < 60_000; i++) {
       const bytes = eventBytes(random);
       const fast = scanEvent(bytes);
@@ -159,9 +163,9 @@ describe('the scanner', () => {
       scanned += 1;
       kinds.add(fast.kind === 'change' ? fast.effects.map(({ operation }) => operation).join('+') : fast.kind);
       const slow = parseChange(bytes);
-      if (JSON.stringify(fast) !== JSON.stringify(slow))
-        expect({ event: bytes.toString(), result: fast }).toEqual({ event: bytes.toString(), result: slow });
+      if (JSON.stringify(fast) !== JSON.stringify(slow)) different.push({ event: bytes.toString(), fast, slow });
     }
+    expect(different).toEqual([]);
     // It would be right and useless if it always said nothing.
     expect(scanned).toBeGreaterThan(3_000);
     expect([...kinds].toSorted()).toEqual(['deleted', 'deleted+inserted', 'inserted', 'nothing', 'updated']);
@@ -174,12 +178,12 @@ describe('the scanner', () => {
           `"ts_us":1,"ts_ns":1,"table":"examples","server_id":1,"gtid":"a:1","file":"binlog.1","pos":4,"row":${row},"thread":17,"query":null},` +
           `"transaction":null,"op":"c","ts_ms":${row},"ts_us":1,"ts_ns":1}${more}`,
       );
-    for (const [i, id] of ['"a"', '"b"', '"é"', '"例え"', '"a,\\"row\\":9"', '"\\\\"', '"a\tb"', '""', '7', '"c"'].entries())
-      for (const bytes of [value(id, i), value(id, i, ' '), value(id, i).subarray(0, -1)]) {
-        const fast = scanEvent(bytes);
-        if (fast) expect(fast).toEqual(parseChange(bytes));
-        if (fast === null && /^"[a-z]*"$/.test(id)) expect(bytes.length).not.toBe(value(id, i).length);
-      }
+    const ids = ['"a"', '"b"', '"é"', '"例え"', '"a,\\"row\\":9"', '"\\\\"', '"a\tb"', '""', '7', '"c"'];
+    const events = ids.flatMap((id, i) => [value(id, i), value(id, i, ' '), value(id, i).subarray(0, -1)]);
+    const scanned = events.map(scanEvent);
+    expect(scanned.map((fast, i) => fast ?? parseChange(events[i] as Buffer))).toEqual(events.map(parseChange));
+    expect(ids.filter((_, i) => scanned[i * 3])).toEqual(['"a"', '"b"', '"é"', '"例え"', '""', '"c"']);
+    expect(scanned.filter((_, i) => i % 3 !== 0).every((fast) => fast === null)).toBe(true);
   });
   it('leaves ids that are not UTF-8 to JSON.parse, which makes them equal', () => {
     const row = (id: string): string => `{"tenant_id":"t","customization_id":"c","example_id":"${id}","bucket":7}`;
