@@ -5,12 +5,13 @@ import { runProcess } from '../platform/lifecycle.ts';
 import { createLogger } from '../platform/logger.ts';
 import { createPool } from '../platform/mysql.ts';
 import { createTemporalClient } from '../platform/temporal.ts';
-import { kafkaDeadLetters } from './cdc/dead-letter.ts';
-import { createKafka, kafkajsFeed } from './cdc/kafkajs-feed.ts';
+import { createFeed } from './cdc/create-feed.ts';
+import { deadLetterTopic, kafkaDeadLetters } from './cdc/dead-letter.ts';
+import { createKafka } from './cdc/kafkajs-feed.ts';
 import { sensingMetrics } from './cdc/metrics.ts';
 import { recordSensedCommits } from './cdc/sensed-commits.ts';
 import { createSensing } from './cdc/sensing.ts';
-import { signalTenant } from './cdc/signal-tenant.ts';
+import { signalMissed, signalTenant } from './cdc/signal-tenant.ts';
 
 /** A stop waits this long for digests that are due within the second. */
 const drainMs = 3_000;
@@ -28,8 +29,9 @@ await runProcess(logger, async (signal) => {
   const pool = createPool(config, { connectionLimit: 4 });
   const temporal = createTemporalClient(config);
   const kafka = createKafka(brokers, 'modelwright-change-consumer', logger);
-  const deadLetters = kafkaDeadLetters(kafka, `${topicPrefix}.dead-letter`);
-  const feed = kafkajsFeed(
+  const deadLetters = kafkaDeadLetters(kafka, deadLetterTopic(topicPrefix));
+  const feed = await createFeed(
+    config.settings.MW_CHANGE_FEED,
     {
       brokers,
       groupId: `${topicPrefix}-change-consumer`,
@@ -50,6 +52,7 @@ await runProcess(logger, async (signal) => {
     deadLetters,
     recordCommits: (commits, sensedAtMs) => recordSensedCommits(pool, commits, sensedAtMs),
     signal: (digest) => signalTenant(temporal.client, digest),
+    missed: (tenantId, missed) => signalMissed(temporal.client, tenantId, missed),
     metrics: sensingMetrics(registry),
     logger,
   });

@@ -1,7 +1,13 @@
 /** One partition of one change topic. */
 export type FeedPartition = { readonly topic: string; readonly partition: number };
 
-export type FeedRecord = { readonly offset: string; readonly key: Buffer | null; readonly value: Buffer | null };
+export type FeedRecord = {
+  readonly offset: string;
+  readonly key: Buffer | null;
+  readonly value: Buffer | null;
+  /** Debezium sets none; those of our own tools begin with `mw-`. */
+  readonly headers?: { readonly [name: string]: unknown };
+};
 
 export type FeedBatch = FeedPartition & { readonly records: readonly FeedRecord[] };
 

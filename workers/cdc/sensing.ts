@@ -1,9 +1,10 @@
 import type { ChangeDigest } from '../../core/change-digest.ts';
+import type { ChangesMissed } from '../../core/tenant-messages.ts';
 import { nowMs, sleep } from '../../platform/clock.ts';
 import type { Logger } from '../../platform/logger.ts';
-import { type ChangeFeed, type FeedBatch, parsePartitionKey, partitionKey } from './change-feed.ts';
-import type { DeadLetters } from './dead-letter.ts';
-import { decodeChange } from './decode.ts';
+import { type ChangeFeed, type FeedBatch, type FeedRecord, parsePartitionKey, partitionKey } from './change-feed.ts';
+import { type DeadLetters, replayHeader } from './dead-letter.ts';
+import { type ChangeEffect, decodeChange } from './decode.ts';
 import type { DigestBuilder, SensedCommit } from './digest-builder.ts';
 import type { SensingMetrics } from './metrics.ts';
 import { PendingDigests } from './pending-digests.ts';
@@ -26,6 +27,7 @@ export type SensingDeps = {
   readonly deadLetters: Pick<DeadLetters, 'park'>;
   readonly recordCommits: (commits: readonly SensedCommit[], sensedAtMs: number) => Promise<void>;
   readonly signal: (digest: ChangeDigest) => Promise<void>;
+  readonly missed: (tenantId: string, missed: ChangesMissed) => Promise<void>;
   readonly metrics: SensingMetrics;
   readonly logger: Logger;
 };
@@ -55,7 +57,11 @@ export function createSensing(deps: SensingDeps) {
     for (const record of batch.records) {
       const decoded = decodeChange(record);
       const offset = Number(record.offset);
-      if (decoded.kind === 'change') {
+      if (decoded.kind === 'change' && record.headers !== undefined && replayHeader in record.headers) {
+        await compare(batch, record, decoded.effects, alive);
+        countKind('replayed');
+        pending.skip(partition, offset);
+      } else if (decoded.kind === 'change') {
         pending.add(partition, offset, decoded.effects, decoded.position, decoded.commitMs);
         for (const { operation } of decoded.effects) countKind(operation);
       } else {
@@ -82,21 +88,39 @@ export function createSensing(deps: SensingDeps) {
   const mustWait = (): boolean => pending.full && !stopping;
 
   /** An event that cannot be parked now is parked later: the partition waits, nothing is dropped. */
-  async function park(batch: FeedBatch, record: FeedBatch['records'][number], reason: string, alive: () => Promise<void>): Promise<void> {
+  async function park(batch: FeedBatch, record: FeedRecord, reason: string, alive: () => Promise<void>): Promise<void> {
     const { topic, partition } = batch;
+    await persist('kafka', () => deadLetters.park(batch, record, reason), alive);
+    metrics.deadLetters.inc();
+    logger.error({ topic, partition, offset: record.offset, reason }, 'an event cannot be read: parked in the dead-letter topic');
+  }
+
+  /** An event that an operator sent again is out of its time: the watermarks would call it counted. What it is about is compared instead. */
+  async function compare(
+    batch: FeedBatch,
+    record: FeedRecord,
+    effects: readonly ChangeEffect[],
+    alive: () => Promise<void>,
+  ): Promise<void> {
+    const reason = `an event that had been parked was sent again to ${partitionKey(batch)} at offset ${record.offset}`;
+    for (const { tenantId, customizationId } of effects)
+      await persist('temporal', () => deps.missed(tenantId, { customizationIds: [customizationId], reason }), alive);
+  }
+
+  async function persist(engine: string, effect: () => Promise<void>, alive: () => Promise<void>): Promise<void> {
     for (;;) {
       try {
-        await deadLetters.park(batch, record, reason);
-        metrics.deadLetters.inc();
-        logger.error({ topic, partition, offset: record.offset, reason }, 'an event cannot be read: parked in the dead-letter topic');
-        return;
+        await effect();
+        break;
       } catch (error) {
-        metrics.retries.inc({ engine: 'kafka' });
-        logger.warn({ err: error, topic, partition, offset: record.offset }, 'a dead letter could not be parked: trying again');
+        metrics.retries.inc({ engine });
+        logger.warn({ err: error, engine }, 'an event could not be dealt with: trying again');
         await sleep(aliveIntervalMs);
         await alive();
       }
     }
+    // The partition may have moved meanwhile: then the event is not ours to pass.
+    await alive();
   }
 
   /** Sends what is due, and sets the alarm for what will be. */
