@@ -161,7 +161,7 @@ describe.each<FeedName>(['kafkajs', 'platformatic'])('the change feed by %s', (n
     stack.kill('kafka', 'SIGKILL');
     const state = () => stack.status().processes.find((process) => process.name === 'kafka')?.state;
     await expect.poll(state, wait).not.toBe('running');
-    await expect.poll(state, wait).toBe('running');
+    await expect.poll(state, { ...wait, timeout: 120_000 }).toBe('running');
     await produce(kafka, { topic, partitions: 2, count: 20 });
     await expect.poll(() => [0, 1].map((partition) => distinct(taker.offsets(topic, partition)).length), wait).toEqual([40, 40]);
     await expect
