@@ -11,6 +11,7 @@ import {
   registerSubmit,
   registerTenant,
 } from './customize.ts';
+import { registerDeadLetters } from './dead-letters.ts';
 import { registerDemo } from './demo/command.ts';
 import { registerDoctor } from './doctor.ts';
 import { registerDown } from './down.ts';
@@ -33,6 +34,7 @@ export const commands: readonly RegisterCommand[] = [
   registerStatus,
   registerLogs,
   registerDoctor,
+  registerDeadLetters,
   registerReset,
   registerConfig,
   registerTenant,

@@ -41,6 +41,7 @@ export const settingsSchema = z.object({
     .regex(/^[a-z0-9-]+$/)
     .default('mw')
     .describe('prefix of all change topics'),
+  MW_CHANGE_FEED: z.enum(['kafkajs', 'platformatic']).default('kafkajs').describe('Kafka client that the change consumer reads with'),
   MW_CONNECT_URL: z.url().optional().describe('Kafka Connect REST address (default: the embedded one)'),
   MW_TEMPORAL_ADDRESS: z.string().optional().describe('Temporal frontend host:port (default: the embedded one)'),
   MW_TEMPORAL_NAMESPACE: z.string().default('default').describe('Temporal namespace'),

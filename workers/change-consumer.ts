@@ -6,15 +6,16 @@ import { runProcess } from '../platform/lifecycle.ts';
 import { createLogger } from '../platform/logger.ts';
 import { createPool } from '../platform/mysql.ts';
 import { createTemporalClient } from '../platform/temporal.ts';
-import { kafkaDeadLetters } from './cdc/dead-letter.ts';
+import { createFeed } from './cdc/create-feed.ts';
+import { deadLetterTopic, kafkaDeadLetters } from './cdc/dead-letter.ts';
 import { sensingWatch } from './cdc/healing/sensing-watch.ts';
-import { createKafka, kafkajsFeed } from './cdc/kafkajs-feed.ts';
+import { createKafka } from './cdc/kafkajs-feed.ts';
 import { sensingMetrics } from './cdc/metrics.ts';
 import { recordSensedCommits } from './cdc/sensed-commits.ts';
 import { createSensing } from './cdc/sensing.ts';
 import { recordTableEvent } from './cdc/schema/record-table-event.ts';
 import { startSchemaSensing } from './cdc/schema/start-schema-sensing.ts';
-import { signalTenant } from './cdc/signal-tenant.ts';
+import { signalMissed, signalTenant } from './cdc/signal-tenant.ts';
 import { announceMapping } from './cdc/sources/announce-mapping.ts';
 import { decodersOf } from './cdc/sources/decoders.ts';
 import { KnownMappings } from './cdc/sources/mappings.ts';
@@ -39,14 +40,15 @@ await runProcess(logger, async (signal) => {
   const pool = createPool(config, { connectionLimit: 6 });
   const temporal = createTemporalClient(config);
   const kafka = createKafka(brokers, 'modelwright-change-consumer', logger);
-  const deadLetters = kafkaDeadLetters(kafka, `${topicPrefix}.dead-letter`);
+  const deadLetters = kafkaDeadLetters(kafka, deadLetterTopic(topicPrefix));
   const metrics = sensingMetrics(registry);
   const rowsGroupId = `${topicPrefix}-change-consumer`;
   const onCrash = (error: Error): void => {
     logger.fatal({ err: error }, 'the change feed cannot go on: ending, so that the supervisor starts it anew');
     process.exit(1);
   };
-  const feed = kafkajsFeed(
+  const feed = await createFeed(
+    config.settings.MW_CHANGE_FEED,
     {
       brokers,
       groupId: rowsGroupId,
@@ -76,6 +78,7 @@ await runProcess(logger, async (signal) => {
     deadLetters,
     recordCommits: (commits, sensedAtMs) => recordSensedCommits(pool, commits, sensedAtMs),
     signal: (digest) => signalTenant(temporal.client, digest),
+    missed: (tenantId, missed) => signalMissed(temporal.client, tenantId, missed),
     recordTruncate: (event) => recordTableEvent(pool, event),
     metrics,
     logger,
@@ -83,8 +86,8 @@ await runProcess(logger, async (signal) => {
     onRewound: () => watch.reading.rewound(),
     onSnapshotRow: (topic) => watch.reading.snapshotRow(topic),
   });
-  const schema = startSchemaSensing(
-    { topicPrefix, brokers, rowsGroupId },
+  const schema = await startSchemaSensing(
+    { feed: config.settings.MW_CHANGE_FEED, topicPrefix, brokers, rowsGroupId },
     { kafka, pool, client: temporal.client, deadLetters, metrics, logger, signal, onCrash },
   );
   const reconciler = createReconciler({

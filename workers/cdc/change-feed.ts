@@ -5,11 +5,14 @@ export type FeedRecord = {
   readonly offset: string;
   readonly key: Buffer | null;
   readonly value: Buffer | null;
-  /** Of the source's log, from the header that the connector sets after a reset (`epochHeader`); absent: 0. */
-  readonly epoch?: number;
+  /** Debezium sets none but `epochHeader`; those of our own tools begin with `mw-` too. */
+  readonly headers?: { readonly [name: string]: unknown };
 };
 
+/** Set by the connector after a reset of the source's log (docs/adr/0005-log-epochs.md). */
 export const epochHeader = 'mw-epoch';
+export const epochOf = ({ headers }: FeedRecord): number =>
+  headers !== undefined && epochHeader in headers ? Number(String(headers[epochHeader])) : 0;
 
 export type FeedBatch = FeedPartition & { readonly records: readonly FeedRecord[] };
 

@@ -3,6 +3,8 @@ import type { Logger } from '../../platform/logger.ts';
 
 /** A topic that does not exist yet is looked for this often. */
 const lookIntervalMs = 1_000;
+/** And whether those that are read are still there: a client that waits for a deleted one holds the others up. */
+const checkIntervalMs = 10_000;
 
 export type FollowedTopicsDeps = {
   readonly listTopics: () => Promise<readonly string[]>;
@@ -45,6 +47,12 @@ export class FollowedTopics {
     await this.#turn;
   }
 
+  /** Reads once more what is read already: after an end that was not asked for. */
+  async again(): Promise<void> {
+    this.#read = null;
+    await this.settle();
+  }
+
   async stop(): Promise<void> {
     this.#stopped = true;
     if (this.#later) clearTimeout(this.#later);
@@ -68,8 +76,8 @@ export class FollowedTopics {
             await read(present);
             this.#read = present;
           }
-          if (missing.length > 0 && !this.#stopped)
-            this.#later = setTimeout(() => void this.settle().catch(() => undefined), lookIntervalMs).unref();
+          const again = (): void => void this.settle().catch(() => undefined);
+          if (!this.#stopped) this.#later = setTimeout(again, missing.length > 0 ? lookIntervalMs : checkIntervalMs).unref();
           return;
         }
       } catch (error) {

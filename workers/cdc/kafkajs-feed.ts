@@ -1,30 +1,29 @@
-import kafkajs, { type Consumer, type Kafka, type KafkaMessage } from 'kafkajs';
+import kafkajs, { type Consumer, type Kafka } from 'kafkajs';
 import lz4 from 'lz4-napi';
 import type { Logger } from '../../platform/logger.ts';
-import { type ChangeFeed, type FeedHandler, epochHeader } from './change-feed.ts';
+import type { ChangeFeed, FeedHandler } from './change-feed.ts';
+import {
+  BatchGone,
+  type FeedSettings,
+  heartbeatIntervalMs,
+  maxBytes,
+  maxBytesPerPartition,
+  maxWaitMs,
+  rebalanceTimeoutMs,
+  sessionTimeoutMs,
+} from './feed-settings.ts';
 import { FollowedTopics } from './followed-topics.ts';
-
-/** A killed consumer's partitions are free again after this: the least that a broker allows by default. */
-const sessionTimeoutMs = 6_000;
-const heartbeatIntervalMs = 2_000;
-const rebalanceTimeoutMs = 30_000;
-/** A fetch returns at once when there is anything; idle ones cost this often. */
-const maxWaitMs = 1_000;
-/** Bounds the memory of one fetch. */
-const maxBytesPerPartition = 1_048_576;
-const maxBytes = 8_388_608;
 
 // CommonJS whose names Node cannot see one by one.
 const { CompressionCodecs, CompressionTypes, logLevel } = kafkajs;
-
-export type KafkaSettings = { readonly brokers: readonly string[]; readonly groupId: string; readonly topics: readonly string[] };
 
 /** Broker logs become ours; kafkajs says at most why it retries. */
 export function createKafka(brokers: readonly string[], clientId: string, logger: Logger): Kafka {
   // kafkajs knows gzip only, and an unknown codec is a crash that is not restarted.
   CompressionCodecs[CompressionTypes.LZ4] = () => ({
     compress: (encoder: { buffer: Buffer }) => lz4.compressFrame(encoder.buffer),
-    decompress: (buffer: Buffer) => lz4.decompressFrame(buffer),
+    // Not by a thread: handing a batch over and copying it back costs more than the work.
+    decompress: (buffer: Buffer) => Promise.resolve(lz4.decompressFrameSync(buffer)),
   });
   return new kafkajs.Kafka({
     clientId,
@@ -45,7 +44,7 @@ export function createKafka(brokers: readonly string[], clientId: string, logger
 
 /** The change topics by kafkajs (unmaintained, therefore behind the port; docs say what each setting is for). */
 export function kafkajsFeed(
-  settings: KafkaSettings,
+  settings: FeedSettings,
   deps: { readonly kafka: Kafka; readonly logger: Logger; readonly onCrash: (error: Error) => void; readonly signal: AbortSignal },
 ): ChangeFeed {
   const { kafka, logger, onCrash, signal } = deps;
@@ -105,14 +104,8 @@ export function kafkajsFeed(
             const { batch } = payload;
             const ours = (): boolean => !ended && payload.isRunning() && !payload.isStale();
             if (!ours()) return;
-            const records = batch.messages.map(({ offset, key, value, headers }: KafkaMessage) => ({
-              offset,
-              key,
-              value,
-              epoch: Number(headers?.[epochHeader] ?? 0),
-            }));
             try {
-              await to.take({ topic: batch.topic, partition: batch.partition, records }, async () => {
+              await to.take({ topic: batch.topic, partition: batch.partition, records: batch.messages }, async () => {
                 // A batch that waits for room must not hold up the end of the consumer.
                 if (!ours()) throw new BatchGone('the consumer is ending');
                 await payload.heartbeat();
@@ -153,10 +146,6 @@ export function kafkajsFeed(
       await reading?.end();
     },
   };
-}
-
-class BatchGone extends Error {
-  override name = 'BatchGone';
 }
 
 async function listTopics(kafka: Kafka): Promise<readonly string[]> {

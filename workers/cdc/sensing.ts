@@ -1,10 +1,11 @@
 import type { ChangeDigest, LogPosition } from '../../core/change-digest.ts';
 import { inEpoch } from '../../core/gtid.ts';
+import type { ChangesMissed } from '../../core/tenant-messages.ts';
 import { nowMs, sleep } from '../../platform/clock.ts';
 import type { Logger } from '../../platform/logger.ts';
-import { type ChangeFeed, type FeedBatch, parsePartitionKey, partitionKey } from './change-feed.ts';
-import type { DeadLetters } from './dead-letter.ts';
-import { decodeChange } from './decode.ts';
+import { type ChangeFeed, type FeedBatch, type FeedRecord, epochOf, parsePartitionKey, partitionKey } from './change-feed.ts';
+import { type DeadLetters, replayHeader } from './dead-letter.ts';
+import { type ChangeEffect, decodeChange } from './decode.ts';
 import { type TableEvent, decodeTruncate } from './schema/decode-schema-event.ts';
 import type { DigestBuilder, SensedCommit } from './digest-builder.ts';
 import type { SensingMetrics } from './metrics.ts';
@@ -33,6 +34,7 @@ export type SensingDeps = {
   readonly signal: (digest: ChangeDigest) => Promise<void>;
   /** A TRUNCATE comes among the rows, and nowhere else. */
   readonly recordTruncate: (event: TableEvent) => Promise<unknown>;
+  readonly missed: (tenantId: string, missed: ChangesMissed) => Promise<void>;
   readonly metrics: SensingMetrics;
   readonly logger: Logger;
   /** Sees every batch before it is counted. */
@@ -63,26 +65,38 @@ export function createSensing(deps: SensingDeps) {
     deps.onBatch?.(batch);
     const decode = (await deps.decoderOf?.(batch.topic, alive)) ?? decodeChange;
     let untilTurn = eventsPerTurn;
+    const kinds = new Map<string, number>();
+    const countKind = (kind: string): void => void kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
+    const tellKinds = (): void => {
+      for (const [kind, events] of kinds) metrics.events.inc({ kind }, events);
+      kinds.clear();
+    };
     for (const record of batch.records) {
       const decoded = decode(record);
       const offset = Number(record.offset);
-      if (decoded.kind === 'change') {
-        pending.add(partition, offset, decoded.effects, atEpoch(decoded.position, record.epoch ?? 0), decoded.commitMs);
-        for (const { operation } of decoded.effects) metrics.events.inc({ kind: operation });
+      if (decoded.kind === 'change' && record.headers !== undefined && replayHeader in record.headers) {
+        await compare(batch, record, decoded.effects, alive);
+        countKind('replayed');
+        pending.skip(partition, offset);
+      } else if (decoded.kind === 'change') {
+        pending.add(partition, offset, decoded.effects, atEpoch(decoded.position, epochOf(record)), decoded.commitMs);
+        for (const { operation } of decoded.effects) countKind(operation);
       } else {
         const truncate = decoded.kind === 'undecodable' ? decodeTruncate(record) : null;
         if (truncate) await recordTruncate(truncate, alive);
         else if (decoded.kind === 'undecodable') await park(batch, record, decoded.reason, alive);
         if (decoded.kind === 'nothing' && decoded.why === 'snapshot') deps.onSnapshotRow?.(batch.topic);
-        metrics.events.inc({ kind: truncate ? 'truncate' : decoded.kind === 'nothing' ? decoded.why : 'undecodable' });
+        countKind(truncate ? 'truncate' : decoded.kind === 'nothing' ? decoded.why : 'undecodable');
         pending.skip(partition, offset);
       }
       if (--untilTurn === 0) {
         untilTurn = eventsPerTurn;
+        tellKinds();
         pump();
         await alive();
       }
     }
+    tellKinds();
     pump();
     if (pending.full) metrics.backpressure.inc();
     while (mustWait()) {
@@ -94,21 +108,39 @@ export function createSensing(deps: SensingDeps) {
   const mustWait = (): boolean => pending.full && !stopping;
 
   /** An event that cannot be parked now is parked later: the partition waits, nothing is dropped. */
-  async function park(batch: FeedBatch, record: FeedBatch['records'][number], reason: string, alive: () => Promise<void>): Promise<void> {
+  async function park(batch: FeedBatch, record: FeedRecord, reason: string, alive: () => Promise<void>): Promise<void> {
     const { topic, partition } = batch;
+    await persist('kafka', () => deadLetters.park(batch, record, reason), alive);
+    metrics.deadLetters.inc();
+    logger.error({ topic, partition, offset: record.offset, reason }, 'an event cannot be read: parked in the dead-letter topic');
+  }
+
+  /** An event that an operator sent again is out of its time: the watermarks would call it counted. What it is about is compared instead. */
+  async function compare(
+    batch: FeedBatch,
+    record: FeedRecord,
+    effects: readonly ChangeEffect[],
+    alive: () => Promise<void>,
+  ): Promise<void> {
+    const reason = `an event that had been parked was sent again to ${partitionKey(batch)} at offset ${record.offset}`;
+    for (const { tenantId, customizationId } of effects)
+      await persist('temporal', () => deps.missed(tenantId, { customizationIds: [customizationId], reason }), alive);
+  }
+
+  async function persist(engine: string, effect: () => Promise<void>, alive: () => Promise<void>): Promise<void> {
     for (;;) {
       try {
-        await deadLetters.park(batch, record, reason);
-        metrics.deadLetters.inc();
-        logger.error({ topic, partition, offset: record.offset, reason }, 'an event cannot be read: parked in the dead-letter topic');
-        return;
+        await effect();
+        break;
       } catch (error) {
-        metrics.retries.inc({ engine: 'kafka' });
-        logger.warn({ err: error, topic, partition, offset: record.offset }, 'a dead letter could not be parked: trying again');
+        metrics.retries.inc({ engine });
+        logger.warn({ err: error, engine }, 'an event could not be dealt with: trying again');
         await sleep(aliveIntervalMs);
         await alive();
       }
     }
+    // The partition may have moved meanwhile: then the event is not ours to pass.
+    await alive();
   }
 
   /** Until it is on record a dataset could be read without the rows: the partition waits. */

@@ -7,7 +7,7 @@ import { nowMs } from '../../../platform/clock.ts';
 import type { Logger } from '../../../platform/logger.ts';
 import type { Pool } from '../../../platform/mysql.ts';
 import type { DeadLetters } from '../dead-letter.ts';
-import { kafkajsFeed } from '../kafkajs-feed.ts';
+import { type FeedName, createFeed } from '../create-feed.ts';
 import type { SensingMetrics } from '../metrics.ts';
 import { recordTableEvent } from './record-table-event.ts';
 import { kafkaRowBarrier } from './row-barrier.ts';
@@ -20,11 +20,16 @@ const signalDeadlineMs = 5_000;
 /** A new mapped database brings its schema-change topic: looked for this often. */
 const topicsIntervalMs = 10_000;
 
-export type SchemaSensingSettings = { readonly topicPrefix: string; readonly brokers: readonly string[]; readonly rowsGroupId: string };
+export type SchemaSensingSettings = {
+  readonly feed: FeedName;
+  readonly topicPrefix: string;
+  readonly brokers: readonly string[];
+  readonly rowsGroupId: string;
+};
 
 /** Reads DDL of our own tables and of every mapped database, puts it on record, and tells the tenants. */
-export function startSchemaSensing(
-  { topicPrefix, brokers, rowsGroupId }: SchemaSensingSettings,
+export async function startSchemaSensing(
+  { feed: feedName, topicPrefix, brokers, rowsGroupId }: SchemaSensingSettings,
   deps: {
     readonly kafka: Kafka;
     readonly pool: Pool;
@@ -38,7 +43,7 @@ export function startSchemaSensing(
 ) {
   const { kafka, pool, client, deadLetters, metrics, logger, signal, onCrash } = deps;
   const groupId = `${topicPrefix}-schema-consumer`;
-  const feed = kafkajsFeed({ brokers, groupId, topics: [topicPrefix] }, { kafka, logger, signal, onCrash });
+  const feed = await createFeed(feedName, { brokers, groupId, topics: [topicPrefix] }, { kafka, logger, signal, onCrash });
   const barrier = kafkaRowBarrier(kafka, { topicPrefix, groupId: rowsGroupId });
   const sensing = createSchemaSensing({ feed, deadLetters, record: (event) => recordTableEvent(pool, event), metrics, logger });
   const telling = createSchemaTelling({
