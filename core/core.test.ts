@@ -33,7 +33,7 @@ describe('GTID sets', () => {
     expect([`${uuid}:4`, `${uuid}:batch:6`, `${uuid}:zz_1:1`, `${uuid}:x:2`, `${other}:2`].some((g) => gtidSetContains(set, g))).toBe(
       false,
     );
-    expect(parseGtid(`${uuid}:Batch:4`)).toEqual({ source: `${uuid}:batch`, sequence: 4 });
+    expect(parseGtid(`${uuid}:Batch:4`)).toEqual({ source: `${uuid}:batch`, sequence: 4, epoch: 0 });
     expect(parseGtid(`${uuid}:1:4`)).toBeNull();
     expect(parseGtid(`${uuid}:${'a'.repeat(33)}:4`)).toBeNull();
   });

@@ -88,8 +88,7 @@ describe('a dataset', () => {
     const all = await Promise.all([1, 2, 3, 4].map(() => datasets.buildDataset({ ...key, run, dirtyBuckets: null })));
     await insert(key, 60, 70);
     all.push(await datasets.buildDataset({ ...key, run, dirtyBuckets: null }));
-    expect(all.map(({ number, rows }) => [number, rows])).toEqual(Array(5).fill([1, 60]));
-    expect(new Set(all.map(({ digest }) => digest)).size).toBe(1);
+    expect(new Set(all.map(({ number, rows, digest }) => `${number} ${rows} ${digest}`))).toEqual(new Set([`1 60 ${all[0]?.digest}`]));
   });
 
   it('re-reads dirty buckets only, and comes to the very dataset that a full build gives', async () => {
