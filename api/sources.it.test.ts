@@ -163,6 +163,12 @@ describe('a mapping', () => {
     );
     expect(await create(acme, 'mine', source)).toMatchObject({ source: { ...source, filter: { column: 'side', equals: 'A' } } });
     expect(await acme.call('GET', '/v1/customizations/mine')).toMatchObject({ capture: { state: 'starting' } });
+    await root.query(
+      "INSERT INTO modelwright_control.source_capture VALUES ('acme', 'mine', 'shop', '', 'failed', 'table crm.secret is broken', UTC_TIMESTAMP(6))",
+    );
+    const seen = await acme.call<{ capture: { state: string; detail: string } }>('GET', '/v1/customizations/mine');
+    expect([seen.capture.state, seen.capture.detail.includes('secret')]).toEqual(['failed', false]);
+    expect(JSON.stringify(await operator.api.call('GET', '/v1/tenants/acme/sources'))).toContain('table crm.secret is broken');
     const ids: string[] = [];
     let cursor = '';
     for (;;) {
