@@ -41,6 +41,7 @@ export class MappedTable {
   readonly #fields: readonly (readonly [field: string, reading: ColumnReading])[];
   readonly #required: ReadonlySet<string>;
   readonly #from: string;
+  readonly #filterColumn: string | null;
   readonly #filter: { readonly sql: string; readonly values: readonly string[] };
   readonly #id: { readonly column: TableColumn; readonly text: string };
   readonly #fine: string;
@@ -75,6 +76,7 @@ export class MappedTable {
         if ('problem' in reading) throw new SourceUnreadable(`column ${of} of ${name} ${reading.problem}`);
         return [field, reading] as const;
       });
+    this.#filterColumn = mapping.filter?.column ?? null;
     if (mapping.filter) {
       const by = column(mapping.filter.column);
       // The first comparison can use an index, the second decides.
@@ -83,6 +85,12 @@ export class MappedTable {
     } else this.#filter = { sql: 'TRUE', values: [] };
     const texts = this.#fields.map(([, { sql, long }], i) => `${long ? `LEFT(${sql}, ${maxTextChars + 1})` : sql} AS f${i}`);
     this.#select = [`${this.#id.text} AS id`, `${this.#fine} AS fine`, ...texts].join(', ');
+  }
+
+  /** With this index a changed bucket is read as a range of it, and not by a scan. Its owner decides whether it is worth its place. */
+  get bucketIndex(): string {
+    const by = this.#filterColumn === null ? '' : `${quoted(this.#filterColumn)}, `;
+    return `CREATE INDEX mw_bucket ON ${this.#from} (${by}(${this.#fine}))`;
   }
 
   async count(connection: Pool | PoolConnection): Promise<number> {

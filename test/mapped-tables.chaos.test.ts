@@ -248,6 +248,10 @@ describe('faults', () => {
     const api = await operator.tenant('fleeting');
     await operator.grant('fleeting', 'fleeting.one');
     await map(api, 'one', { database: 'fleeting', table: 'one', columns });
+    // Whatever it was doing about the new connector, its successor goes on.
+    stack.kill('change-consumer', 'SIGKILL');
+    await captured(api, 'one');
+    await fill('fleeting.one', 90, 95);
     await datasetToEqual(stack, root, { tenantId: 'fleeting', c: 'one' }, select('fleeting.one'));
     const connectors = async (): Promise<string[]> => (await (await fetch(`${stack.config.connectUrl}/connectors`)).json()) as string[];
     expect(await connectors()).toContain('modelwright-source-fleeting');
