@@ -118,6 +118,29 @@ describe('a change of a structure', () => {
     expect(kinds(before, [...without('shop'), typed('int', 'store')], mapped, { shop: 'store' })).toEqual(['other']);
   });
 
+  it('sees through a name that is given on within one statement', () => {
+    const kept = typed('varchar(20) utf8mb4 null', 'kept');
+    const anew = typed('varchar(20) utf8mb4 null', 'label');
+    // RENAME COLUMN label TO kept, ADD COLUMN label: the values are elsewhere now.
+    expect(kinds(before, [...without('label'), kept, anew], mapped, { label: 'kept' })).toEqual(['column_renamed', 'mapped_column_added']);
+    // DROP COLUMN body, CHANGE label body.
+    const taken = [...before.filter(({ name }) => name !== 'body' && name !== 'label'), typed('varchar(200) utf8mb4', 'body')];
+    expect(kinds(before, taken, mapped, { label: 'body' })).toEqual(['column_dropped', 'column_renamed', 'type_narrowed']);
+    // RENAME COLUMN body TO label, RENAME COLUMN label TO body.
+    const swapped = [
+      typed('bigint unsigned', 'id'),
+      typed('varchar(200) utf8mb4', 'label'),
+      typed('varchar(20) utf8mb4 null', 'body'),
+      typed('int', 'shop'),
+    ];
+    expect(kinds(before, swapped, mapped, { body: 'label', label: 'body' })).toEqual(['column_renamed', 'column_renamed']);
+    // A column that takes the name of a mapped one that was missing.
+    const missing = [...without('label'), kept];
+    expect(kinds(missing, [...without('label'), anew], mapped, { kept: 'label' })).toEqual(['mapped_column_added']);
+    // CHANGE body BODY: the same name.
+    expect(kinds(before, [...without('body'), typed('varchar(200) utf8mb4', 'BODY')], mapped, { body: 'BODY' })).toEqual([]);
+  });
+
   it('has the effects of the design under each policy', () => {
     const effects = (kind: Parameters<typeof effectOf>[0]['kind'], rowsRemoved = false) =>
       schemaPolicies.map((policy) => {

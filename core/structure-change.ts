@@ -28,16 +28,20 @@ export function structureChanges(
 ): StructureChange[] {
   const isMapped = (name: string): boolean => mapped.some((other) => sameName(other, name));
   const changes: StructureChange[] = [];
-  const taken = new Set<string>();
+  // A name may be given on in one statement: dropped and taken by another column, or renamed and added anew.
+  const renamed = new Map<Column, Column>();
+  for (const [from, to] of Object.entries(renames)) {
+    const [old, now] = [find(before, from), find(after, to)];
+    if (old && now && !sameName(from, to)) renamed.set(old, now);
+  }
+  const taken = new Set(renamed.values());
+  const kept = (old: Column): Column | undefined => after.find((now) => sameName(now.name, old.name) && !taken.has(now));
   for (const old of before) {
-    const renamedTo = Object.entries(renames).find(([from]) => sameName(from, old.name))?.[1];
-    const renamed = renamedTo !== undefined && !find(after, old.name) ? find(after, renamedTo) : undefined;
-    const now = find(after, old.name) ?? renamed;
-    if (renamed) taken.add(renamed.name);
-    changes.push(...columnChanges(old, now, renamed !== undefined, isMapped(old.name)));
+    const now = renamed.get(old) ?? kept(old);
+    changes.push(...columnChanges(old, now, renamed.has(old), isMapped(old.name), now !== undefined && isMapped(now.name)));
   }
   for (const column of after) {
-    if (find(before, column.name) || taken.has(column.name)) continue;
+    if (taken.has(column) || before.some((old) => sameName(old.name, column.name) && !renamed.has(old))) continue;
     const what = `column ${column.name} (${columnType(column)}) was added`;
     changes.push({ kind: isMapped(column.name) ? 'mapped_column_added' : 'column_added', columns: [column.name], what });
   }
@@ -47,7 +51,8 @@ export function structureChanges(
   return changes;
 }
 
-function columnChanges(old: Column, now: Column | undefined, renamed: boolean, mapped: boolean): StructureChange[] {
+/** `comesToBe`: the new name is mapped, so that the mapping has a column again. */
+function columnChanges(old: Column, now: Column | undefined, renamed: boolean, mapped: boolean, comesToBe: boolean): StructureChange[] {
   const columns = [old.name];
   if (!now) {
     const what = `column ${old.name} was dropped`;
@@ -57,12 +62,10 @@ function columnChanges(old: Column, now: Column | undefined, renamed: boolean, m
   const from = `${columnType(old)}${type === 'charset' ? ` in ${old.charset}` : ''}${old.nullable ? '' : ' not null'}`;
   const to = `${columnType(now)}${type === 'charset' ? ` in ${now.charset}` : ''}${now.nullable ? '' : ' not null'}`;
   const changes: StructureChange[] = [];
-  if (renamed)
-    changes.push({
-      kind: mapped ? 'column_renamed' : 'other',
-      columns: [old.name, now.name],
-      what: `column ${old.name} was renamed to ${now.name}`,
-    });
+  if (renamed) {
+    const kind = mapped ? 'column_renamed' : comesToBe ? 'mapped_column_added' : 'other';
+    changes.push({ kind, columns: [old.name, now.name], what: `column ${old.name} was renamed to ${now.name}` });
+  }
   if (type !== 'same') {
     const what = `column ${old.name} changed from ${from} to ${to}`;
     const kind = type === 'widened' ? 'type_widened' : type === 'narrowed' ? 'type_narrowed' : 'charset_changed';

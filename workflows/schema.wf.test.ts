@@ -103,6 +103,7 @@ describe('a change of structure', { timeout: 120_000 }, () => {
     await tenantSignal(change({ changeId: 'x:10/shop.reviews', effect: 'recorded', schemaVersion: 3 }));
     await tenant.handle.signal(messageNames.retrain, { customizationId: 'c' });
     await production(1);
+    expect((await tenant.status()).heldSchema).toBeNull();
   });
 
   it('holds a tenant whose workflow is started by it', async () => {

@@ -185,6 +185,9 @@ export function customizationRoutes(app: FastifyInstance, context: ApiContext): 
       return await write(context, request, reply, tenantId, async (connection) => {
         await connection.query(`DELETE FROM modelwright.customizations WHERE ${scope}`, [tenantId, c]);
         await connection.query(`DELETE FROM modelwright.examples WHERE ${scope}`, [tenantId, c]);
+        // Another customization with this id must not be held for what happened to this one.
+        for (const table of ['schema_changes', 'approved_structures'])
+          await connection.query(`DELETE FROM modelwright_control.${table} WHERE ${scope}`, [tenantId, c]);
         return { status: 200, body: { id: c, deleted: true }, customizationId: c };
       });
     },

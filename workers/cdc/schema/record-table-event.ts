@@ -168,7 +168,8 @@ async function recordFor(
          approved_at = UTC_TIMESTAMP(6)`,
       [...key, name, version, JSON.stringify(columns)],
     );
-    if (event.change.kind === 'structure' && reader.source) await follow(connection, reader, reader.source, event.change.renames);
+    const adopts = reader.policy === 'adopt' || reader.policy === 'adopt_and_retrain';
+    if (adopts && event.change.kind === 'structure' && reader.source) await follow(connection, reader, reader.source, event.change.renames);
   }
   return judged.effect === 'recorded' ? 0 : 1;
 }

@@ -50,6 +50,7 @@ export function createSchemaTelling(deps: TellingDeps) {
   async function look(): Promise<void> {
     const changes = await deps.untold(batch);
     const blocked = new Set<string>();
+    let refused: unknown = null;
     for (const untold of changes) {
       const { tenantId, change } = untold;
       if (stopped) return;
@@ -59,12 +60,19 @@ export function createSchemaTelling(deps: TellingDeps) {
         blocked.add(change.table);
         continue;
       }
-      await deps.signal(untold);
-      await deps.markTold(untold);
+      try {
+        await deps.signal(untold);
+        await deps.markTold(untold);
+      } catch (error) {
+        // One tenant that cannot be told must not keep the others from it.
+        refused = error;
+        continue;
+      }
       logger.info({ tenantId, customizationId: change.customizationId, kind: change.kind, effect: change.effect }, change.reason);
     }
     const alive = new Set(changes.map(({ change }) => change.changeId));
     for (const statement of waiting.keys()) if (!alive.has(statement)) waiting.delete(statement);
+    if (refused !== null) throw refused;
   }
 
   const schedule = (): void => {
