@@ -8,7 +8,7 @@ import { FakePlatform } from './fake-platform.ts';
 import { type TenantClient, WorkflowFixture, eventually } from './workflow-fixture.ts';
 
 /**
- * Records the histories in test/histories that the replay test gates changes with: `node test/support/record-histories.ts`.
+ * Records the histories in test/histories that the replay test gates changes with: `node test/support/record-histories.ts [NAME...]`.
  * Record anew only together with a change that is meant to break running workflows (and then keep the old ones and patch).
  */
 const folder = join(projectDir, 'test', 'histories');
@@ -91,6 +91,10 @@ const scenarios: readonly Scenario[] = [
     await phase(tenant, 'idle');
     return { 'run-failed': tenant.run('c', 1), 'run-on-hold': tenant.run('c', 2) };
   },
+  async (platform, tenant) => {
+    for (const id of ['a', 'b', 'c']) platform.create(id);
+    return { verification: await tenant.compare('c'), 'verify-all': await tenant.compare() };
+  },
 ];
 
 /** Without what names the machine that recorded it. */
@@ -99,6 +103,7 @@ const scrub = (json: string): string =>
     .replaceAll(/(?:file:\/\/)?\/[^"\\ ()]*\/((?:node_modules|test|activities|core|workflows)\/)/g, '$1')
     .replaceAll(/("(?:identity|workerId)":\s*)"[^"]*"/g, '$1"recorded"');
 
+const only = process.argv.slice(2);
 const fixture = await WorkflowFixture.start();
 try {
   mkdirSync(folder, { recursive: true });
@@ -106,7 +111,7 @@ try {
     const platform = new FakePlatform();
     await fixture.work(platform);
     const handles = await scenario(platform, fixture.tenant());
-    for (const [name, handle] of Object.entries(handles))
+    for (const [name, handle] of Object.entries(handles).filter(([name]) => only.length === 0 || only.includes(name)))
       writeFileSync(join(folder, `${name}.json`), `${scrub(historyToJSON(await handle.fetchHistory()))}\n`);
     await fixture.stopWorkers();
   }
