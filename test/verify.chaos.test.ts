@@ -1,10 +1,14 @@
+import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import mysql from 'mysql2/promise';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createTenantWorkflows } from '../activities/adapters/tenant-workflows.ts';
 import { changedBucketsSince } from '../activities/dataset/changed-buckets.ts';
 import { createDatasetActivities } from '../activities/dataset/dataset-activities.ts';
+import { createApiClient } from '../cli/api-client.ts';
 import { loadCatalog } from '../catalog/catalog.ts';
 import { noBuckets, withBucket } from '../core/dirty-buckets.ts';
 import { engineNames, serviceNames } from '../core/process-names.ts';
@@ -12,6 +16,7 @@ import { gtidSetContains } from '../core/gtid.ts';
 import type { VerificationResult } from '../core/verification.ts';
 import type { Secrets } from '../platform/config.ts';
 import { bucketOf } from '../platform/hash.ts';
+import { projectDir } from '../platform/paths.ts';
 import { type Pool, type RowDataPacket, createPool } from '../platform/mysql.ts';
 import { createTemporalClient } from '../platform/temporal.ts';
 import { createS3Client } from '../platform/s3.ts';
@@ -26,6 +31,7 @@ let pool: Pool;
 let store: ObjectStore;
 let root: mysql.Connection;
 let tenant: LiveTenant;
+let key: string;
 
 const verify = (): Promise<VerificationResult> => tenant.api.call('POST', `/v1/customizations/${tenant.c}:verify`);
 const ids = async (): Promise<string[]> => {
@@ -35,6 +41,18 @@ const ids = async (): Promise<string[]> => {
   );
   return rows.map((row) => row.example_id);
 };
+
+/** `mw` as a person runs it; its status and what it printed. */
+async function mw(...args: readonly string[]): Promise<{ code: number; stdout: string }> {
+  const env = { ...stack.env, MW_URL: tenant.api.url, MW_KEY: key };
+  try {
+    const { stdout } = await promisify(execFile)(process.execPath, [join(projectDir, 'cli/main.ts'), ...args], { env });
+    return { code: 0, stdout };
+  } catch (error) {
+    const { code, stdout } = error as { code: number; stdout: string };
+    return { code, stdout };
+  }
+}
 
 /** Waits until every change is in a dataset and the workflow knows it. */
 const settled = (): Promise<unknown> =>
@@ -66,6 +84,8 @@ beforeAll(async () => {
     password: secrets.mysqlRootPassword,
   });
   tenant = await LiveTenant.make(stack, pool, 'proof');
+  const operator = createApiClient(tenant.api.url, stack.config.operatorKey);
+  key = (await operator.call<{ key: string }>('POST', `/v1/tenants/${tenant.tenantId}/keys`, {})).key;
   await tenant.served(await tenant.submit(sentences(0, 120)));
 });
 afterAll(async () => {
@@ -136,12 +156,15 @@ describe('verify', () => {
       ...scope,
       's9',
     ]);
-    const found = await verify();
+    const { code, stdout } = await mw('verify', tenant.c, '--json');
+    expect(code).toBe(1);
+    const found = JSON.parse(stdout) as VerificationResult;
     expect(found).toMatchObject({ ok: false, verdict: 'violated', missing: ['hidden'], extra: ['s7'], changed: ['s9'] });
     expect(found).toMatchObject({ I1: { holds: false }, I2: { holds: false } });
     expect([...found.unexplained].sort()).toEqual(['hidden', 's7', 's9']);
     expect(found.healing).toContain('changesMissed');
     await settled();
+    expect(await mw('verify', tenant.c)).toMatchObject({ code: 0, stdout: expect.stringContaining('ok (equal)') });
     expect(await tenant.count('datasets')).toBe(before + 1);
     expect(await tenant.latestDatasetRows()).toBe((await ids()).length);
     const [run] = await tenant.runs();
