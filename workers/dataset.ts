@@ -1,3 +1,4 @@
+import { changedBucketsSince } from '../activities/dataset/changed-buckets.ts';
 import { createDatasetActivities } from '../activities/dataset/dataset-activities.ts';
 import { createTenantWorkflows } from '../activities/adapters/tenant-workflows.ts';
 import { failure } from '../activities/failure.ts';
@@ -23,6 +24,7 @@ await runWorker(
     const temporal = createTemporalClient(config);
     const store = createS3ObjectStore(createS3Client(config), config.s3.bucket);
     const common = { pool, store, catalog: loadCatalog(), maxTextChars: config.settings.MW_MAX_TEXT_CHARS, beat: beatOfActivity };
+    const tenants = createTenantWorkflows(temporal.client);
     const predictor = createPredictorClient(config);
     return {
       workers: [
@@ -32,6 +34,7 @@ await runWorker(
           activities: {
             ...createDatasetActivities({
               ...common,
+              changedBuckets: changedBucketsSince({ ...common, tenants }),
               predict: async ({ tenantId, customizationId }, version, texts) => {
                 try {
                   return (await predictor.predict({ tenantId, customizationId, version, inputs: texts.map((text) => ({ text })) })).outputs;
@@ -44,7 +47,7 @@ await runWorker(
             }),
             ...createVerificationActivities({
               ...common,
-              tenants: createTenantWorkflows(temporal.client),
+              tenants,
               metrics: verificationMetrics(registry),
             }),
           },

@@ -6,6 +6,8 @@ import type { Logger } from '../platform/logger.ts';
 import type { Pool } from '../platform/mysql.ts';
 
 const intervalMs = 5_000;
+/** A measurement that takes long, because very much waits, is made more seldom: at most this share of the time. */
+const atMostShare = 0.1;
 /** What was registered while the last look was made is looked at again. */
 const overlapMs = 60_000;
 /** Tenants with a time series of their own, those that wait longest first; the others share one. */
@@ -98,6 +100,7 @@ export function startLagMeter(pool: Pool, registry: Registry, logger: Logger): {
   };
   const run = async (): Promise<void> => {
     for (let failed = false; !stopping.signal.aborted;) {
+      const startedMs = nowMs();
       try {
         await look();
         failed = false;
@@ -105,7 +108,7 @@ export function startLagMeter(pool: Pool, registry: Registry, logger: Logger): {
         if (!failed) logger.warn({ err: error }, 'the lag could not be measured: trying again');
         failed = true;
       }
-      await sleep(intervalMs, undefined, { signal: stopping.signal }).catch(() => undefined);
+      await sleep(Math.max(intervalMs, (nowMs() - startedMs) / atMostShare), undefined, { signal: stopping.signal }).catch(() => undefined);
     }
   };
   const running = run();

@@ -8,7 +8,7 @@ import type { RunOutcome } from '../core/run.ts';
 import { decide } from './tenant-decide.ts';
 import { type TenantEvent, applyEvent } from './tenant-events.ts';
 import { type Command, type Entry, type TenantState, newTenantState } from './tenant-state.ts';
-import { customizationStatus, tenantDetails } from './tenant-status.ts';
+import { customizationStatus, tenantDetails, tenantPending } from './tenant-status.ts';
 
 const uuid = '3e11fa47-71ca-11e1-9e33-c80aa9429562';
 /** Noon, so that times in sentences are easy to read. */
@@ -580,5 +580,35 @@ describe('a log that was reset', () => {
     tenant.send({ type: 'changesSensed', digest: digest(7, { inserted: 1, lastGtid: `${uuid}:5@1` }, { gtid: `${uuid}:5@1` }) });
     tenant.send({ type: 'runFinished', outcome: outcome() });
     expect(tenant.entry.pending).toMatchObject({ inserted: 1 });
+  });
+});
+
+describe('a comparison that asks', () => {
+  const bucketsOf = (tenant: Tenant) => tenantPending(tenant.state, tenant.nowMs).customizations['c']?.buckets;
+
+  it('hears of the buckets of what waits and of what is being learned, and of nothing when all is learned', () => {
+    const tenant = Tenant.with();
+    expect(bucketsOf(tenant)).toBe(noBuckets);
+    tenant.sense(6, { inserted: 1, dirtyBuckets: withBucket(noBuckets, 1) });
+    expect(bucketsOf(tenant)).toBe(withBucket(noBuckets, 1));
+    tenant.nowMs += 30 * second;
+    tenant.run().sense(11, { inserted: 1, dirtyBuckets: withBucket(noBuckets, 9) });
+    expect(bucketsOf(tenant)).toBe([1, 9].reduce(withBucket, noBuckets));
+    tenant.send({ type: 'runFinished', outcome: outcome() });
+    expect(bucketsOf(tenant)).toBe(withBucket(noBuckets, 9));
+    tenant.send({ type: 'changesMissed', missed: { customizationIds: ['c'], reason: 'a gap' } });
+    expect(bucketsOf(tenant)).toBeNull();
+  });
+
+  it('sees by a marker how far the log is counted, and the marker is no change of anything', () => {
+    const tenant = Tenant.with();
+    const marker = digest(40);
+    tenant.send({
+      type: 'changesSensed',
+      digest: { ...marker, customizations: { '': changes({ inserted: 1, deleted: 1, lastGtid: `${uuid}:40` }) } },
+    });
+    expect(tenantPending(tenant.state, tenant.nowMs).watermarks['mw.modelwright.examples/0']?.[uuid]?.gtid).toBe(`${uuid}:40`);
+    expect(Object.keys(tenant.state.customizations)).toEqual(['c']);
+    expect(tenant.types(day)).toEqual([]);
   });
 });

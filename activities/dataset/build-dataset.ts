@@ -1,4 +1,6 @@
 import type { DatasetBucket, DatasetManifest, DatasetRef } from '../../core/dataset.ts';
+import { type DirtyBuckets, unionBuckets } from '../../core/dirty-buckets.ts';
+import type { CustomizationKey } from '../../core/ids.ts';
 import { canonicalJson } from '../../core/json.ts';
 import { sha256Hex } from '../../platform/hash.ts';
 import { datasetManifestKey } from '../../store/keys.ts';
@@ -19,6 +21,17 @@ import { rowSourceOf } from './row-source.ts';
 import { scanBuckets } from './scan-bucket.ts';
 import { normalisedText } from './split.ts';
 import { TextGroups } from './text-groups.ts';
+
+/** Buckets that the run was started for, and those that were changed since, up to the snapshot: what the cut says is what the dataset holds. */
+async function withLater(
+  { changedBuckets }: DatasetDependencies,
+  key: CustomizationKey,
+  asked: DirtyBuckets,
+  parent: { readonly number: number; readonly cut: string },
+): Promise<DirtyBuckets | null> {
+  const later = changedBuckets ? await changedBuckets(key, parent) : asked;
+  return later === null ? null : unionBuckets(asked, later);
+}
 
 /** Builds and registers the dataset of a run. Key: run. Everything before the registry row is content-addressed, so a repeated build stores nothing new. */
 export async function buildDataset(
@@ -48,7 +61,11 @@ export async function buildDataset(
       isOfSchema(parent, schema)
         ? parent
         : null;
-    const toRead = new Set(bucketsToRead(reusable ? input.dirtyBuckets : null, bucketCount));
+    const asked = reusable ? input.dirtyBuckets : null;
+    // Where everything is read anyway, nobody needs to be asked.
+    const partly = asked !== null && bucketsToRead(asked, bucketCount).length < bucketCount;
+    const dirty = partly && parentRef ? await withLater(dependencies, input, asked, parentRef) : asked;
+    const toRead = new Set(bucketsToRead(dirty, bucketCount));
     const scanning = scanBuckets(reader, [...toRead], bucketCount, shape, beat);
     const groups = new TextGroups();
     const exclusions = new Exclusions();

@@ -23,8 +23,21 @@ type WaitingRow = RowDataPacket & {
   unlearned: string | null;
 };
 
+/** Commits that are written off in one statement. */
+const writtenOffRows = 10_000;
+
+/** Commits of customizations that are gone wait for nothing: left among those that wait, they would be read in every measurement. */
+const writeOffDeleted = (pool: Pool): Promise<unknown> =>
+  pool.query(
+    `UPDATE modelwright_control.sensed_commits s SET serving_at = sensed_at
+     WHERE serving_at IS NULL AND NOT EXISTS (
+       SELECT 1 FROM modelwright.customizations c WHERE c.tenant_id = s.tenant_id AND c.customization_id = s.customization_id)
+     LIMIT ${writtenOffRows}`,
+  );
+
 /** Reads what waits, judges the objectives, and writes one row a customization for the API. Key: customization. */
 export async function measureLag(pool: Pool, nowMs: number): Promise<LagState[]> {
+  await writeOffDeleted(pool);
   const [rows] = await pool.query<WaitingRow[]>(
     `SELECT c.tenant_id, c.customization_id, c.policy, w.unlearned_at, w.unserved_at, w.unlearned
      FROM modelwright.customizations c

@@ -8,7 +8,7 @@ import type { TenantWorkflows } from './tenant-workflows.ts';
 
 /** Invariant I8 gives a stall 30 seconds to show; the comparison itself needs some of them. */
 const senseDeadlineMs = 20_000;
-const pollMs = 250;
+const pollMs = 100;
 /** Changes of examples and markers lie in one partition of this topic, in commit order. */
 const examplesTopic = /\.modelwright\.examples\//;
 
@@ -40,6 +40,7 @@ function hasPassed({ watermarks }: TenantPending, marker: string): boolean {
 export async function knownAfterMarker(
   { pool, tenants, beat }: { readonly pool: Pool; readonly tenants: TenantWorkflows; readonly beat: () => void },
   tenantId: string,
+  deadlineMs = senseDeadlineMs,
 ): Promise<{ readonly pending: TenantPending | null; readonly marker: string; readonly waitedMs: number }> {
   const startedMs = nowMs();
   const marker = await commitMarker(pool, tenantId);
@@ -48,7 +49,7 @@ export async function knownAfterMarker(
     const pending = await tenants.pending(tenantId);
     const waitedMs = nowMs() - startedMs;
     if (pending && marker !== null && hasPassed(pending, marker)) return { pending, marker, waitedMs };
-    if (waitedMs > senseDeadlineMs) return { pending: null, marker: marker ?? '', waitedMs };
+    if (waitedMs > deadlineMs) return { pending: null, marker: marker ?? '', waitedMs };
     await sleep(pollMs);
   }
 }
