@@ -154,11 +154,22 @@ describe('settings of the binary log', () => {
 
 describe('the binary log, watched by nobody', () => {
   it('reset and grown past its old numbers is found out by the next watch', async () => {
+    // What is remembered of a log before: it is at a later file than the one that a reset begins with.
+    await faults.asRoot(async (root) => await root.query('FLUSH BINARY LOGS'));
+    await eventually(
+      'the new file to be remembered',
+      async () => {
+        const [marks] = await pool.query(
+          "SELECT mark->>'$.log.file' AS file FROM modelwright_control.sensing_marks WHERE subject = 'source'",
+        );
+        return (marks as { file: string }[])[0]?.file === 'binlog.000001' ? null : true;
+      },
+      30_000,
+    );
     await stack.pause('change-consumer');
     await faults.asRoot(async (root) => {
       const [before] = await root.query('SELECT @@global.gtid_executed AS executed');
       const commits = Number(/(\d+)$/.exec((before as { executed: string }[])[0]?.executed ?? '')?.[1] ?? 0);
-      await root.query('FLUSH BINARY LOGS');
       await root.query('RESET BINARY LOGS AND GTIDS');
       await root.query('CREATE DATABASE IF NOT EXISTS scratch');
       await root.query('CREATE TABLE IF NOT EXISTS scratch.numbers (n INT)');

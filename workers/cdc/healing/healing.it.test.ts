@@ -91,7 +91,7 @@ describe('what the watch keeps', () => {
   });
 
   it('keeps marks of source, topics and connectors apart', async () => {
-    const mark = { serverUuid: 'u', serverId: '1', executed: 'u:1-5', file: null };
+    const mark = { serverUuid: 'u', serverId: '1', executed: 'u:1-5', log: { file: 'binlog.000002', pos: 157 } };
     await store.markConsumed('mw.modelwright.examples');
     await store.markPositioned('modelwright');
     await store.markSource({ ...mark, executed: 'u:1' });
