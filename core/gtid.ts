@@ -2,7 +2,7 @@
  * MySQL GTIDs: `uuid:number`, from MySQL 8.3 on also `uuid:tag:number`; sets: `uuid:1-5:7:tag:1-3,uuid2:3` (white space allowed).
  * Pure string and number work. `source` carries the tag: sequences of different tags of one server are independent of each other.
  * A log that was reset numbers its transactions anew. GTIDs and sets of the time after the first reset end with `@1`, and so on
- * (docs/adr/0004-log-epochs.md): without it, `uuid:5` would name two commits.
+ * (docs/adr/0007-log-epochs.md): without it, `uuid:5` would name two commits.
  */
 export type Gtid = { readonly source: string; readonly sequence: number; readonly epoch: number };
 
