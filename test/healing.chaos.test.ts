@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { createApiClient } from '../cli/api-client.ts';
+import { readSensing, sensingLines } from '../cli/sensing-table.ts';
 import { tenantWorkflowId } from '../core/ids.ts';
 import { engineNames, serviceNames } from '../core/process-names.ts';
 import { type TenantStatus, messageNames } from '../core/tenant-messages.ts';
@@ -339,6 +340,9 @@ describe('the operator', () => {
     ]);
     expect(report.watermarks.epoch).toBe(2);
     await expect(tenant.api.call('GET', '/v1/sensing')).rejects.toMatchObject({ code: 'forbidden' });
+    const lines = sensingLines(await readSensing(stack.config));
+    expect(lines[0]).toMatch(/^connector modelwright: running at binlog\./);
+    expect(lines).toContain('sensing: nothing is wrong');
     const metrics = await fetch(`http://127.0.0.1:${stack.config.settings.MW_CHANGE_CONSUMER_PORT}/metrics`);
     const text = await metrics.text();
     expect(text).toMatch(/mw_sensing_healed_total\{code="offsets_out_of_range"\} 1/);
