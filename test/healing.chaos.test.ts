@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { createApiClient } from '../cli/api-client.ts';
+import { readSensing, sensingLines } from '../cli/sensing-table.ts';
 import { tenantWorkflowId } from '../core/ids.ts';
 import { engineNames, serviceNames } from '../core/process-names.ts';
 import { type TenantStatus, messageNames } from '../core/tenant-messages.ts';
@@ -154,11 +155,22 @@ describe('settings of the binary log', () => {
 
 describe('the binary log, watched by nobody', () => {
   it('reset and grown past its old numbers is found out by the next watch', async () => {
+    // What is remembered of a log before: it is at a later file than the one that a reset begins with.
+    await faults.asRoot(async (root) => await root.query('FLUSH BINARY LOGS'));
+    await eventually(
+      'the new file to be remembered',
+      async () => {
+        const [marks] = await pool.query(
+          "SELECT mark->>'$.log.file' AS file FROM modelwright_control.sensing_marks WHERE subject = 'source'",
+        );
+        return (marks as { file: string }[])[0]?.file === 'binlog.000001' ? null : true;
+      },
+      30_000,
+    );
     await stack.pause('change-consumer');
     await faults.asRoot(async (root) => {
       const [before] = await root.query('SELECT @@global.gtid_executed AS executed');
       const commits = Number(/(\d+)$/.exec((before as { executed: string }[])[0]?.executed ?? '')?.[1] ?? 0);
-      await root.query('FLUSH BINARY LOGS');
       await root.query('RESET BINARY LOGS AND GTIDS');
       await root.query('CREATE DATABASE IF NOT EXISTS scratch');
       await root.query('CREATE TABLE IF NOT EXISTS scratch.numbers (n INT)');
@@ -328,6 +340,9 @@ describe('the operator', () => {
     ]);
     expect(report.watermarks.epoch).toBe(2);
     await expect(tenant.api.call('GET', '/v1/sensing')).rejects.toMatchObject({ code: 'forbidden' });
+    const lines = sensingLines(await readSensing(stack.config));
+    expect(lines[0]).toMatch(/^connector modelwright: running at binlog\./);
+    expect(lines).toContain('sensing: nothing is wrong');
     const metrics = await fetch(`http://127.0.0.1:${stack.config.settings.MW_CHANGE_CONSUMER_PORT}/metrics`);
     const text = await metrics.text();
     expect(text).toMatch(/mw_sensing_healed_total\{code="offsets_out_of_range"\} 1/);

@@ -7,7 +7,8 @@ import type { Config } from '../../platform/config.ts';
 import { fillTemplate } from './topics.ts';
 
 export const connectorName = 'modelwright';
-const requestTimeoutMs = 10_000;
+/** A configuration is checked against MySQL and Kafka before it is taken: on a busy machine that is not done in a moment. */
+const requestTimeoutMs = 30_000;
 const pollMs = 300;
 const badRequest = 400;
 const readyDeadlineMs = 120_000;

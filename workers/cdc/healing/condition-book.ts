@@ -49,6 +49,14 @@ export function observe(
   return { book: { open, streaks }, opened, ended };
 }
 
+/** A connector that a healing has stopped, and that a consumer which died left so, is no fault of its own. */
+export const withoutOwnSteps = (findings: readonly Finding[], { open }: Book): Finding[] =>
+  findings.filter(
+    ({ code, subject }) =>
+      code !== 'connector_stopped' ||
+      ![...open.values()].some((one) => conditionRules[one.code].latched && (one.subject === subject || one.code === 'binlog_reset')),
+  );
+
 function joined(known: Condition, { partitions }: Finding): Pick<Finding, 'partitions'> {
   // A condition that was read back from its row has lost its partitions: it stays about all of them.
   if (!known.partitions || !partitions) return {};

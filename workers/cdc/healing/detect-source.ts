@@ -1,6 +1,6 @@
 import { commonGtids, countGtids, type GtidSet, parseGtidSet, subtractGtids } from '../../../core/gtid-set.ts';
 import type { Finding } from './conditions.ts';
-import type { Facts, Memory } from './facts.ts';
+import type { Facts, LogEnd, Memory } from './facts.ts';
 
 /** Server variables without which the log does not tell everything. */
 export const wantedSettings: Readonly<Record<string, string>> = {
@@ -12,11 +12,11 @@ export const wantedSettings: Readonly<Record<string, string>> = {
   enforce_gtid_consistency: 'ON',
 };
 
-/** `binlog.000042` -> 42. */
-const fileNumber = (file: string | null | undefined): number | null => {
-  const number = Number(file?.split('.').at(-1));
-  return Number.isInteger(number) ? number : null;
-};
+/** A log only grows; `binlog.000042` comes after `binlog.000041`. */
+function isEarlier(now: LogEnd, then: LogEnd): boolean {
+  const number = ({ file }: LogEnd): number => Number(file.split('.').at(-1));
+  return number(now) === number(then) ? now.pos < then.pos : number(now) < number(then);
+}
 
 /** What is wrong with the source itself: its settings, its identity, and whether its log is still the one that was read. */
 export function sourceFindings(facts: Facts, memory: Memory): Finding[] {
@@ -43,16 +43,18 @@ export function sourceFindings(facts: Facts, memory: Memory): Finding[] {
   const executed = parseGtidSet(now.executed);
   const read = [before?.executed ?? '', ...(connect.ok ? connect.value.map(({ position }) => position?.gtids ?? '') : [])];
   const lost = Math.max(0, ...read.map((set) => countGtids(subtractGtids(parseGtidSet(set), executed))));
-  const then = before?.serverUuid === now.serverUuid ? fileNumber(before.file) : null;
-  const file = fileNumber(now.file);
   if (lost > 0)
     findings.push({
       code: 'binlog_reset',
       subject: 'mysql',
       detail: `${lost} transactions that were read are no longer in the server's GTID set: its log was reset, or the server does not continue the old one's`,
     });
-  else if (then !== null && file !== null && file < then)
-    findings.push({ code: 'binlog_reset', subject: 'mysql', detail: `the log is at file ${file}, it was at file ${then}: it was reset` });
+  else if (before?.log && now.log && before.serverUuid === now.serverUuid && isEarlier(now.log, before.log))
+    findings.push({
+      code: 'binlog_reset',
+      subject: 'mysql',
+      detail: `the log ends at ${now.log.file}:${now.log.pos}, it was at ${before.log.file}:${before.log.pos} already: it was reset`,
+    });
   return findings;
 }
 

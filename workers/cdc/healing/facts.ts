@@ -3,13 +3,15 @@ import type { Connector } from '../../../platform/kafka-connect.ts';
 /** What was found out about an engine, or why nothing could be: the sentence of the error. */
 export type Asked<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: string };
 
+export type LogEnd = { readonly file: string; readonly pos: number };
+
 export type SourceFacts = {
   readonly serverUuid: string;
   readonly serverId: string;
   readonly executed: string;
   readonly purged: string;
-  /** File that is being written; null where REPLICATION CLIENT is not granted. */
-  readonly file: string | null;
+  /** File that is being written, and how long it is; null where REPLICATION CLIENT is not granted. */
+  readonly log: LogEnd | null;
   /** Variables that decide what is in the log, by name. */
   readonly settings: Readonly<Record<string, string>>;
 };
@@ -59,7 +61,7 @@ export type SourceMark = {
   readonly serverUuid: string;
   readonly serverId: string;
   readonly executed: string;
-  readonly file: string | null;
+  readonly log: LogEnd | null;
 };
 
 /** What is remembered in all: persisted marks, and what the last look saw. */

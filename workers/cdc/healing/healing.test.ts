@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Connector } from '../../../platform/kafka-connect.ts';
 import { capturedBy, carriedBy } from './affected.ts';
-import { type Book, type Condition, conditionKey, emptyBook, observe } from './condition-book.ts';
+import { type Book, type Condition, conditionKey, emptyBook, observe, withoutOwnSteps } from './condition-book.ts';
 import { type ConditionCode, conditionCodes, conditionRules, type Finding } from './conditions.ts';
 import { connectorFindings } from './detect-connectors.ts';
 import { sourceFindings, wantedSettings } from './detect-source.ts';
@@ -41,7 +41,7 @@ const source = (over: Partial<SourceFacts> = {}): SourceFacts => ({
   serverId: '1',
   executed: `${uuid}:1-100`,
   purged: `${uuid}:1-50`,
-  file: 'binlog.000007',
+  log: { file: 'binlog.000007', pos: 1_000 },
   settings: wantedSettings,
   ...over,
 });
@@ -82,7 +82,7 @@ const facts = (part: Part & Partial<Pick<Facts, 'atMs' | 'jumps'>> = {}): Facts 
 
 const known = (over: Partial<Memory> = {}): Memory => ({
   ...noMemory,
-  source: { serverUuid: uuid, serverId: '1', executed: `${uuid}:1-95`, file: 'binlog.000007' },
+  source: { serverUuid: uuid, serverId: '1', executed: `${uuid}:1-95`, log: { file: 'binlog.000007', pos: 900 } },
   consumed: new Set([topic]),
   positioned: new Set(['modelwright']),
   ...over,
@@ -123,10 +123,15 @@ describe('a look at the sensing', () => {
     expect(codes(facts({ connectors: [connector({ gtids: `${uuid}:1-100,${replica}:1` })] }))).toContain('binlog_reset');
   });
 
-  it('finds a reset out by its file numbers when the transactions have caught up', () => {
-    expect(codes(facts({ source: { executed: `${uuid}:1-400`, purged: '', file: 'binlog.000001' } }))).toEqual(['binlog_reset']);
+  it('finds a reset out by where the log ends when the transactions have caught up', () => {
+    expect(codes(facts({ source: { executed: `${uuid}:1-400`, purged: '', log: { file: 'binlog.000001', pos: 5_000 } } }))).toEqual([
+      'binlog_reset',
+    ]);
+    expect(codes(facts({ source: { executed: `${uuid}:1-400`, purged: '', log: { file: 'binlog.000007', pos: 800 } } }))).toEqual([
+      'binlog_reset',
+    ]);
     // Another server counts its files by itself.
-    expect(codes(facts({ source: { serverUuid: replica, file: 'binlog.000001' } }))).toEqual(['server_changed']);
+    expect(codes(facts({ source: { serverUuid: replica, log: { file: 'binlog.000001', pos: 4 } } }))).toEqual(['server_changed']);
   });
 
   it('tells a failover that goes on from one that lost transactions', () => {
@@ -238,6 +243,20 @@ describe('the book of conditions', () => {
     expect(observe({ open, streaks: new Map() }, [away], noon).ended).toEqual([]);
   });
 
+  it('does not take a connector for stopped by a person while it is being healed', () => {
+    const purged: Condition = {
+      code: 'binlog_purged',
+      subject: 'modelwright',
+      detail: 'purged',
+      id: '1',
+      state: 'healing',
+      detectedAtMs: noon,
+      action: null,
+    };
+    expect(withoutOwnSteps([fault, lossy], { open: new Map([[conditionKey(purged), purged]]), streaks: new Map() })).toEqual([lossy]);
+    expect(withoutOwnSteps([fault], emptyBook)).toEqual([fault]);
+  });
+
   it('joins the partitions of one loss', () => {
     const { book } = observe(emptyBook, [lossy], noon);
     const more = observe(book, [{ ...lossy, partitions: [2] }], noon);
@@ -283,7 +302,9 @@ describe('what is remembered of the source', () => {
     expect(sourceMark(memory, facts(), noon - 10 * second)).toBeNull();
     expect(sourceMark(memory, facts(), noon - 61 * second)).toMatchObject({ executed: `${uuid}:1-100` });
     expect(sourceMark(memory, facts({ source: { executed: `${uuid}:1-96` } }), noon - 61 * second)).toBeNull();
-    expect(sourceMark(memory, facts({ source: { file: 'binlog.000008' } }), noon - 1 * second)).toMatchObject({ file: 'binlog.000008' });
+    expect(sourceMark(memory, facts({ source: { log: { file: 'binlog.000008', pos: 4 } } }), noon - 1 * second)).toMatchObject({
+      log: { file: 'binlog.000008' },
+    });
   });
 });
 

@@ -70,7 +70,8 @@ export function kafkaAdmin(options: {
       withAdmin(async (client) => {
         const configEntries = Object.entries(config).map(([key, value]) => ({ name: key, value }));
         await client.createTopics({
-          topics: [{ topic: name, numPartitions: partitions, replicationFactor: 1, configEntries }],
+          // -1: as many replicas as the brokers give by default.
+          topics: [{ topic: name, numPartitions: partitions, replicationFactor: -1, configEntries }],
           waitForLeaders: true,
         });
       }),

@@ -2,7 +2,7 @@ import { nowMs, sleep } from '../../../platform/clock.ts';
 import type { ConnectClient } from '../../../platform/kafka-connect.ts';
 import type { Pool, RowDataPacket } from '../../../platform/mysql.ts';
 import { wantedSettings } from './detect-source.ts';
-import type { Asked, Facts, KafkaFacts, SourceFacts } from './facts.ts';
+import type { Asked, Facts, KafkaFacts, LogEnd, SourceFacts } from './facts.ts';
 
 /** An engine that takes longer than this does not answer. */
 const askMs = 8_000;
@@ -54,16 +54,16 @@ async function sourceFacts(pool: Pool): Promise<SourceFacts> {
     serverId: text('id'),
     executed: text('executed'),
     purged: text('purged'),
-    file: await currentFile(pool),
+    log: await endOfLog(pool),
     settings: Object.fromEntries(names.map((name) => [name, text(name)])),
   };
 }
 
 /** Null where it may not be asked (REPLICATION CLIENT), or where the server calls it otherwise: then GTIDs alone must do. */
-async function currentFile(pool: Pool): Promise<string | null> {
+async function endOfLog(pool: Pool): Promise<LogEnd | null> {
   try {
-    const [rows] = await pool.query<(RowDataPacket & { File: string })[]>('SHOW BINARY LOG STATUS');
-    return rows[0]?.File ?? null;
+    const [rows] = await pool.query<(RowDataPacket & { File: string; Position: number | string })[]>('SHOW BINARY LOG STATUS');
+    return rows[0] ? { file: rows[0].File, pos: Number(rows[0].Position) } : null;
   } catch (error) {
     const code = (error as { code?: string }).code ?? '';
     if (code === 'ER_SPECIFIC_ACCESS_DENIED_ERROR' || code === 'ER_PARSE_ERROR') return null;

@@ -48,10 +48,10 @@ const markEveryMs = 60_000;
 /** The new mark of a source with which nothing is wrong, or null where the old one is good enough. */
 export function sourceMark(memory: Memory, facts: Facts, markedAtMs: number): SourceMark | null {
   if (!facts.source.ok) return null;
-  const { serverUuid, serverId, executed, file } = facts.source.value;
-  const now = { serverUuid, serverId, executed, file };
+  const { serverUuid, serverId, executed, log } = facts.source.value;
+  const now = { serverUuid, serverId, executed, log };
   const { source: before } = memory;
-  if (!before || before.file !== file || before.serverUuid !== serverUuid || before.serverId !== serverId) return now;
+  if (!before || before.log?.file !== log?.file || before.serverUuid !== serverUuid || before.serverId !== serverId) return now;
   if (facts.atMs - markedAtMs < markEveryMs) return null;
   // One of them is the last writing of the mark itself.
   return countGtids(subtractGtids(parseGtidSet(executed), parseGtidSet(before.executed))) > 1 ? now : null;

@@ -41,12 +41,12 @@ export async function repair(deps: RepairDeps, condition: Condition, facts: Fact
     case 'binlog_settings_wrong':
       return stillFound ? wait('waiting for the settings') : done('the settings are right again', capturedBy(configs));
     case 'server_changed': {
-      const { serverUuid, serverId, executed, file } = source.value;
+      const { serverUuid, serverId, executed, log } = source.value;
       // One that does not continue them is found as binlog_reset too: the mark, which proves it, stays until that is healed.
       if (memory.source && countGtids(subtractGtids(parseGtidSet(memory.source.executed), parseGtidSet(executed))) > 0)
         return wait('its GTIDs do not continue those of the old server');
       if (!stillFound) return done('it is known since the log began a new epoch');
-      await store.markSource({ serverUuid, serverId, executed, file });
+      await store.markSource({ serverUuid, serverId, executed, log });
       return done('its GTIDs continue those of the old server');
     }
     case 'binlog_reset': {
@@ -54,8 +54,8 @@ export async function repair(deps: RepairDeps, condition: Condition, facts: Fact
       if (!kafka.ok) return wait('waiting for Kafka');
       const epoch = await store.raiseEpoch(id);
       for (const { name } of connect.value) await fromNow(deps, name, epoch);
-      const { serverUuid, serverId, executed, file } = source.value;
-      await store.markSource({ serverUuid, serverId, executed, file });
+      const { serverUuid, serverId, executed, log } = source.value;
+      await store.markSource({ serverUuid, serverId, executed, log });
       return done(`epoch ${epoch} of the log began; ${named(connect.value)} read it from its end`, capturedBy(configs));
     }
     case 'binlog_purged':

@@ -3,7 +3,7 @@ import type { Logger } from '../../../platform/logger.ts';
 import type { Pool } from '../../../platform/mysql.ts';
 import type { ChangesMissed } from '../../../core/tenant-messages.ts';
 import { affectedTenants } from './affected.ts';
-import { type Book, type Condition, conditionKey, emptyBook, observe } from './condition-book.ts';
+import { type Book, type Condition, conditionKey, emptyBook, observe, withoutOwnSteps } from './condition-book.ts';
 import { type ConditionStore, watchLock } from './condition-store.ts';
 import { type ConditionCode, conditionRules } from './conditions.ts';
 import { connectorFindings } from './detect-connectors.ts';
@@ -80,11 +80,12 @@ export function createWatch(deps: WatchDeps) {
   async function once(healing: boolean): Promise<void> {
     if (!(await mine())) return await report();
     const facts = await look(deps, deps.seen);
-    const findings = [
+    const all = [
       ...sourceFindings(facts, memory),
       ...connectorFindings(facts, memory, deps.expected),
       ...topicFindings(facts, memory, deps.expected),
     ];
+    const findings = withoutOwnSteps(all, book);
     const seen = observe(book, findings, facts.atMs);
     book = seen.book;
     memory = remember(memory, facts);
