@@ -192,18 +192,18 @@ describe('sensing on the real engines', () => {
 
   it('counts every commit once though it is killed again and again between signal and commit', async () => {
     const state = () => stack.status().processes.find(({ name }) => name === 'change-consumer')?.state;
-    let kills = 0;
+    const kills: number[] = [];
     const killer = (async () => {
-      for (; kills < 4; await sleep(200))
+      for (; kills.length < 4; await sleep(200))
         if (state() === 'running') {
           // Somewhere between reading, recording, signalling and committing.
-          await sleep(900 + kills * 150);
+          await sleep(900 + kills.length * 150);
           stack.kill('change-consumer', 'SIGKILL');
-          kills += 1;
+          kills.push(Date.now());
           while (state() === 'running') await sleep(20);
         }
     })();
-    for (let i = 0; kills < 4; i++) {
+    for (let i = 0; kills.length < 4; i++) {
       await insertExamples(pool, `killed-${i % 4}`, i * 2, i * 2 + 1 + (i % 2));
       await sleep(20);
     }
