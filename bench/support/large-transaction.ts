@@ -25,9 +25,9 @@ export type LargeTransaction = {
 export async function largeTransaction(stack: TestStack, pool: Pool, rows: number, deadlineMs: number): Promise<LargeTransaction> {
   const pid = stack.status().processes.find(({ name }) => name === 'change-consumer')?.pid;
   if (!pid) throw new Error('the change consumer does not run');
-  let stopped = false;
+  const stopping = new AbortController();
   const small = (async () => {
-    for (let i = 0; !stopped; i++) {
+    for (let i = 0; !stopping.signal.aborted; i++) {
       await insertExamples(pool, 'small', i, i + 1);
       await sleep(commitEveryMs);
     }
@@ -53,7 +53,7 @@ export async function largeTransaction(stack: TestStack, pool: Pool, rows: numbe
   }
   const streamedMs = Date.now() - committedMs;
   await sleep(3_000);
-  stopped = true;
+  stopping.abort();
   await small;
   await sleep(3_000);
   stopSampling();

@@ -12,12 +12,12 @@ const feed = await createFeed(
 );
 const taker = new FeedTaker();
 await feed.start({
-  ...taker,
   take: async (batch, alive) => {
     await taker.take(batch, alive);
     const last = Number(batch.records.at(-1)?.offset);
     await feed.commit([{ topic: batch.topic, partition: batch.partition, offset: String(last + 1) }]);
     process.stdout.write(batch.records.map(({ offset }) => `${offset}\n`).join(''));
   },
+  seen: taker.seen,
   rewound: () => void process.stdout.write('rewound\n'),
 });

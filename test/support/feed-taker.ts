@@ -1,4 +1,4 @@
-import { type Kafka, Partitioners } from 'kafkajs';
+import { type CompressionTypes, type Kafka, Partitioners } from 'kafkajs';
 import type { FeedHandler } from '../../workers/cdc/change-feed.ts';
 
 /** A handler that keeps what it was given, and can be told to hold a batch. */
@@ -50,10 +50,10 @@ export async function createTopic(kafka: Kafka, topic: string, numPartitions: nu
   await admin.disconnect();
 }
 
-/** `count` records to each partition, with values that tell them apart. `compression` is kafkajs' number of the codec. */
+/** `count` records to each partition, with values that tell them apart. */
 export async function produce(
   kafka: Kafka,
-  to: { readonly topic: string; readonly partitions: number; readonly count: number; readonly compression?: number },
+  to: { readonly topic: string; readonly partitions: number; readonly count: number; readonly compression?: CompressionTypes },
 ): Promise<void> {
   // Idempotent: a new topic may refuse one partition, and what is sent again then must not be there twice.
   const producer = kafka.producer({
@@ -67,6 +67,6 @@ export async function produce(
     partition: i % to.partitions,
     value: `${i % to.partitions}:${Math.floor(i / to.partitions)}`,
   }));
-  await producer.send({ topic: to.topic, acks: -1, messages, compression: to.compression ?? 0 });
+  await producer.send({ topic: to.topic, acks: -1, messages, ...(to.compression === undefined ? {} : { compression: to.compression }) });
   await producer.disconnect();
 }

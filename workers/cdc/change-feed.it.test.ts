@@ -15,7 +15,7 @@ const logger = createLogger('test', 'error');
 const wait = { timeout: 40_000, interval: 100 };
 const upTo = (count: number, from = 0): number[] => Array.from({ length: count - from }, (_, i) => from + i);
 const distinct = (offsets: readonly number[]): number[] => [...new Set(offsets)].toSorted((a, b) => a - b);
-const lz4 = kafkajs.CompressionTypes.LZ4;
+const { LZ4: lz4, None: none } = kafkajs.CompressionTypes;
 
 let stack: TestStack;
 let kafka: Kafka;
@@ -34,7 +34,7 @@ describe.each<FeedName>(['kafkajs', 'platformatic'])('the change feed by %s', (n
   afterEach(async () => {
     for (const child of children.splice(0)) child.kill('SIGKILL');
     await Promise.all(open.splice(0).map((feed) => feed.stop()));
-    expect(crashes).toEqual([]);
+    for (const crash of crashes) throw crash;
   });
   const begin = async (groupId: string, topics: readonly string[]) => {
     const signal = new AbortController().signal;
@@ -53,7 +53,7 @@ describe.each<FeedName>(['kafkajs', 'platformatic'])('the change feed by %s', (n
   it('hands over every record of every partition in order, compressed or not', async () => {
     const topic = id('order');
     await createTopic(kafka, topic, 3);
-    for (const compression of [lz4, 0, lz4]) await produce(kafka, { topic, partitions: 3, count: 1_500, compression });
+    for (const compression of [lz4, none, lz4]) await produce(kafka, { topic, partitions: 3, count: 1_500, compression });
     const { taker } = await begin(topic, [topic]);
     await expect.poll(() => taker.taken.length, wait).toBe(13_500);
     for (const partition of [0, 1, 2]) expect(taker.offsets(topic, partition)).toEqual(upTo(4_500));

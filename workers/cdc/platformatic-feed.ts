@@ -23,7 +23,7 @@ const leaveDeadlineMs = 5_000;
 /** Records between two looks at whether the partitions are still ours. */
 const recordsPerTake = 2_000;
 
-type Record = Message<Buffer, Buffer, Buffer, Buffer>;
+type Record = Message;
 type Stream = MessagesStream<Buffer, Buffer, Buffer, Buffer>;
 
 /** The change topics by @platformatic/kafka: the same contract as kafkajs, from a client that is maintained. */
@@ -58,10 +58,10 @@ export function platformaticFeed(
   }
 
   /** Every failure is answered the same way, since the client does not say which will pass: a new membership, from what is committed. */
-  async function again(error: unknown): Promise<void> {
+  async function again(reason: unknown): Promise<void> {
     failingSinceMs ??= nowMs();
-    logger.warn({ err: error }, 'reading ended: beginning again');
-    if (nowMs() - failingSinceMs > giveUpAfterMs) return onCrash(error instanceof Error ? error : new Error(String(error)));
+    logger.warn({ err: reason }, 'reading ended: beginning again');
+    if (nowMs() - failingSinceMs > giveUpAfterMs) return onCrash(reason instanceof Error ? reason : new Error(String(reason)));
     await sleep(restartPauseMs, undefined, { signal }).catch(() => undefined);
     await followed.again().catch(() => undefined);
   }
@@ -102,7 +102,7 @@ export function platformaticFeed(
 class Membership {
   readonly #topics: readonly string[];
   readonly #deps: { readonly logger: Logger; readonly handler: FeedHandler; readonly failed: (error: unknown) => void };
-  readonly #consumer: Consumer<Buffer, Buffer, Buffer, Buffer>;
+  readonly #consumer: Consumer;
   #stream: Stream | null = null;
   #opening: Promise<void> = Promise.resolve();
   #ended = false;
@@ -250,11 +250,10 @@ function collect(stream: Stream): FeedBatch[] {
       batch = { topic, partition, records: [] };
       batches.set(name, batch);
     }
-    // The types promise buffers; a tombstone has none.
     batch.records.push({
       offset: String(offset),
-      key: (key as Buffer | undefined) ?? null,
-      value: (value as Buffer | undefined) ?? null,
+      key: key ?? null,
+      value: value ?? null,
       ...(headerEntries.length > 0 ? { headers: Object.fromEntries(headerEntries.map(([header, text]) => [String(header), text])) } : {}),
     });
   }

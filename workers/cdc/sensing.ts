@@ -194,9 +194,12 @@ export function createSensing(deps: SensingDeps) {
         metrics.lag.observe(Math.max(0, nowMs() - firstCommitMs) / 1_000);
     } catch (error) {
       // Whatever it is, the change is real: it waits, and everyone waits a little with it, since an engine that refuses needs rest.
-      refusals += 1;
-      const delayMs = Math.min(longestRetryMs, firstRetryMs * 2 ** Math.min(refusals - 1, 10));
-      pausedUntilMs = nowMs() + delayMs;
+      // Those that were on their way together are refused together: that is one refusal.
+      if (nowMs() >= pausedUntilMs) {
+        refusals += 1;
+        pausedUntilMs = nowMs() + Math.min(longestRetryMs, firstRetryMs * 2 ** Math.min(refusals - 1, 10));
+      }
+      const delayMs = pausedUntilMs - nowMs();
       pending.failed(digest, pausedUntilMs);
       metrics.retries.inc({ engine });
       logger.warn({ err: error, engine, tenantId: digest.tenantId, delayMs }, 'a digest could not be handed over: trying again');

@@ -115,16 +115,16 @@ describe('the change consumer and Temporal', { timeout: 120_000 }, () => {
     try {
       const refusals: unknown[] = [];
       const { feed, service, signals, parked } = await consumer(new Client({ connection }), (error) => void refusals.push(error.code));
-      const records = Array.from({ length: 120 }, (_, i) =>
+      const records = Array.from({ length: 60 }, (_, i) =>
         record(i, debeziumValue({ sequence: i + 1, after: exampleRow(`crowd-${i}`, 'e'), tsMs: Date.now() })),
       );
       await feed.deliver(records);
-      await expect.poll(() => signals.length, { timeout: 60_000 }).toBe(120);
+      await expect.poll(() => signals.length, { timeout: 60_000 }).toBe(60);
       await service.stop(5_000);
       expect(new Set(refusals)).toEqual(new Set([resourceExhausted]));
       expect(parked).toEqual([]);
-      expect(new Set(signals.map(({ tenantId }) => tenantId)).size).toBe(120);
-      expect(feed.committed.get('examples/0')).toBe('120');
+      expect(new Set(signals.map(({ tenantId }) => tenantId)).size).toBe(60);
+      expect(feed.committed.get('examples/0')).toBe('60');
     } finally {
       await connection.close();
       await small.teardown();
