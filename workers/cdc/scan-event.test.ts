@@ -151,7 +151,7 @@ function eventBytes(random: Random): Buffer {
 }
 
 describe('the scanner', () => {
-  it('says what JSON.parse says, or nothing, whatever the event', () => {
+  it('says what JSON.parse says, or nothing, whatever the event', { timeout: 60_000 }, () => {
     const random = seeded(20_261_125);
     let scanned = 0;
     const kinds = new Set<string>();
