@@ -94,5 +94,6 @@ export async function mappedReadiness(
     duplicates: groups.reduce((sum, { copies }) => sum + copies - 1, 0),
     conflicts: groups.filter(({ conflicting }) => conflicting).length,
     excluded,
+    bucketIndex: table.bucketIndex,
   };
 }

@@ -66,7 +66,9 @@ export async function captureOf(pool: Pool, tenantId: string, customizationId: s
   );
   const row = rows[0];
   const current = row !== undefined && (row.state !== 'capturing' || row.source_digest === sourceDigest(source));
+  // The connector is shared with other tenants' tables of the database: what it says in full is for the operator.
+  const detail = row?.state === 'failed' ? 'the capture of this database failed and is tried again: the operator sees why' : row?.detail;
   return current
-    ? { state: row.state, detail: row.detail, since: row.updated_at.toISOString() }
+    ? { state: row.state, detail: detail ?? null, since: row.updated_at.toISOString() }
     : { state: 'starting', detail: 'the change consumer has not taken the mapping up yet', since: null };
 }

@@ -1,7 +1,10 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type ApiClient, ApiProblem } from '../cli/api-client.ts';
+import { type ApiClient, ApiProblem, createApiClient } from '../cli/api-client.ts';
 import type { Page } from '../cli/api-types.ts';
 import type { Pool } from '../platform/mysql.ts';
+import { projectDir } from '../platform/paths.ts';
 import { type TestStack, startTestStack } from '../test/support/engines.ts';
 import { Operator } from '../test/support/mapped-tables.ts';
 import { letRead, rootPool } from '../test/support/root-pool.ts';
@@ -160,6 +163,12 @@ describe('a mapping', () => {
     );
     expect(await create(acme, 'mine', source)).toMatchObject({ source: { ...source, filter: { column: 'side', equals: 'A' } } });
     expect(await acme.call('GET', '/v1/customizations/mine')).toMatchObject({ capture: { state: 'starting' } });
+    await root.query(
+      "INSERT INTO modelwright_control.source_capture VALUES ('acme', 'mine', 'shop', '', 'failed', 'table crm.secret is broken', UTC_TIMESTAMP(6))",
+    );
+    const seen = await acme.call<{ capture: { state: string; detail: string } }>('GET', '/v1/customizations/mine');
+    expect([seen.capture.state, seen.capture.detail.includes('secret')]).toEqual(['failed', false]);
+    expect(JSON.stringify(await operator.api.call('GET', '/v1/tenants/acme/sources'))).toContain('table crm.secret is broken');
     const ids: string[] = [];
     let cursor = '';
     for (;;) {
@@ -179,6 +188,7 @@ describe('a mapping', () => {
         { label: 't1', examples: 10, minimum: 8 },
       ],
       excluded: 1,
+      bucketIndex: expect.stringContaining('CREATE INDEX mw_bucket ON `shop`.`reviews` (`side`, (CAST('),
     });
     const exported = await fetch(`${acme.url}/v1/customizations/mine/examples:export`, {
       headers: { authorization: `Bearer ${(await operator.api.call<{ key: string }>('POST', '/v1/tenants/acme/keys', {})).key}` },
@@ -234,5 +244,28 @@ describe('a mapping', () => {
     await operator.api.call('DELETE', '/v1/tenants/acme');
     await root.query("GRANT SELECT ON shop.* TO 'mw_app'@'%'");
     await grant('other', 'shop', 'composite', { column: 'side', equals: '7' });
+  });
+});
+
+describe('mw', () => {
+  const run = promisify(execFile);
+  const mw = async (key: string, ...args: readonly string[]): Promise<string> => {
+    const env = { ...stack.env, MW_URL: operator.api.url, MW_OPERATOR_KEY: stack.config.operatorKey, MW_KEY: key };
+    return (await run(process.execPath, ['cli/main.ts', ...args], { env, cwd: projectDir })).stdout;
+  };
+
+  it('grants a table, shows it to its tenant, maps it and takes it back', async () => {
+    const { key } = await operator.api.call<{ key: string }>('POST', '/v1/tenants', { id: 'third', name: 'third' });
+    await root.query('CREATE TABLE shop.third (id INT PRIMARY KEY, body TEXT, topic VARCHAR(9), side VARCHAR(9))');
+    expect(await mw(key, 'source', 'list')).toContain('no table was granted');
+    expect(await mw(key, 'source', 'grant', 'third', 'shop.third', '--filter', 'side=x=y')).toContain('third may map shop.third');
+    expect(await mw(key, 'source', 'list')).toMatch(/shop\.third: side = x=y\n.*\n +id +int +id +field/);
+    const made = await mw(key, 'create', 'cli', '--source', 'shop.third', '--column', 'text=body', 'label=topic');
+    expect(made).toContain('learns from shop.third');
+    await expect(mw(key, 'source', 'revoke', 'third', 'shop.third')).rejects.toThrow('is mapped by cli of third');
+    await createApiClient(operator.api.url, key).call('DELETE', '/v1/customizations/cli');
+    expect(await mw(key, 'source', 'revoke', 'third', 'shop.third')).toContain('may not map shop.third any more');
+    await expect(mw(key, 'create', 'cli', '--source', 'shop.third', '--column', 'text=body')).rejects.toThrow('was not granted');
+    await expect(mw(key, 'create', 'cli', '--column', 'text=body')).rejects.toThrow('--column and --filter belong to --source');
   });
 });

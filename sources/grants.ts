@@ -80,14 +80,18 @@ export async function deleteGrant(connection: PoolConnection, { tenantId, databa
   ]);
 }
 
-/** Customizations of the tenant that map the table. */
-export async function mappedBy(connection: Connection, { tenantId, database, table }: SourceGrant): Promise<string[]> {
-  const [rows] = await connection.query<(RowDataPacket & { customization_id: string })[]>(
-    `SELECT customization_id FROM modelwright.customizations
-     WHERE tenant_id = ? AND source->>'$.database' = ? AND source->>'$.table' = ? ORDER BY customization_id`,
+type MappedRow = RowDataPacket & { customization_id: string; state: string | null; detail: string | null };
+export type MappedBy = { readonly customizationId: string; readonly state: string; readonly detail: string | null };
+
+/** Customizations of the tenant that map the table, and how far its capture is for them. */
+export async function mappedBy(connection: Connection, { tenantId, database, table }: SourceGrant): Promise<MappedBy[]> {
+  const [rows] = await connection.query<MappedRow[]>(
+    `SELECT c.customization_id, k.state, k.detail FROM modelwright.customizations c
+     LEFT JOIN modelwright_control.source_capture k ON k.tenant_id = c.tenant_id AND k.customization_id = c.customization_id
+     WHERE c.tenant_id = ? AND c.source->>'$.database' = ? AND c.source->>'$.table' = ? ORDER BY c.customization_id`,
     [tenantId, database, table],
   );
-  return rows.map(({ customization_id }) => customization_id);
+  return rows.map(({ customization_id, state, detail }) => ({ customizationId: customization_id, state: state ?? 'starting', detail }));
 }
 
 /** Why the grant would let two tenants see the same rows; null: it does not. */

@@ -18,6 +18,7 @@ import { announceMapping } from './cdc/sources/announce-mapping.ts';
 import { decodersOf } from './cdc/sources/decoders.ts';
 import { KnownMappings } from './cdc/sources/mappings.ts';
 import { createReconciler } from './cdc/sources/reconciler.ts';
+import { sourceMetrics } from './cdc/sources/source-metrics.ts';
 import { topicMaker } from './cdc/sources/source-topics.ts';
 
 /** A stop waits this long for digests that are due within the second. */
@@ -79,6 +80,7 @@ await runProcess(logger, async (signal) => {
     connect: connectRest(config.connectUrl),
     createTopics: topicMaker(kafka),
     setTopics: (topics) => feed.setTopics([...managedTopics, ...topics]),
+    observe: sourceMetrics(registry),
     announce: (mapping) => announceMapping(temporal.client, mapping),
     logger,
     signal,

@@ -1,4 +1,5 @@
 import type { DatasetBucket, DatasetManifest, DatasetRef } from '../../core/dataset.ts';
+import { differingBuckets } from '../../core/dirty-buckets.ts';
 import { canonicalJson } from '../../core/json.ts';
 import { sha256Hex } from '../../platform/hash.ts';
 import { datasetManifestKey } from '../../store/keys.ts';
@@ -48,7 +49,9 @@ export async function buildDataset(
       isOfSchema(parent, schema)
         ? parent
         : null;
-    const toRead = new Set(bucketsToRead(reusable ? input.dirtyBuckets : null, bucketCount));
+    const fingerprints = await reader.fingerprints();
+    const dirty = fingerprints ? differingBuckets(reusable?.source?.fingerprints ?? [], fingerprints) : input.dirtyBuckets;
+    const toRead = new Set(bucketsToRead(reusable ? dirty : null, bucketCount));
     const scanning = scanBuckets(reader, [...toRead], bucketCount, shape, beat);
     const groups = new TextGroups();
     const exclusions = new Exclusions();
@@ -77,7 +80,9 @@ export async function buildDataset(
       tenantId,
       customizationId,
       businessModel: { id: settings.model.id, version: settings.model.version },
-      ...(settings.sourceDigest === null ? {} : { source: { name: source.name, digest: settings.sourceDigest } }),
+      ...(settings.sourceDigest === null
+        ? {}
+        : { source: { name: source.name, digest: settings.sourceDigest, fingerprints: fingerprints ?? [] } }),
       schema,
       number: (parentRef?.number ?? 0) + 1,
       parent: parentRef?.number ?? null,

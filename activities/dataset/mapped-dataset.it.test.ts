@@ -1,12 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadCatalog } from '../../catalog/catalog.ts';
-import { noBuckets, withBucket } from '../../core/dirty-buckets.ts';
+import { allBuckets, noBuckets, withBucket } from '../../core/dirty-buckets.ts';
 import type { SourceMapping } from '../../core/source-mapping.ts';
 import { bucketOf } from '../../platform/hash.ts';
-import { type Pool, type RowDataPacket, createPool } from '../../platform/mysql.ts';
+import { type Pool, type PoolConnection, type RowDataPacket, createPool } from '../../platform/mysql.ts';
 import { createS3Client } from '../../platform/s3.ts';
 import type { ObjectStore } from '../../store/object-store.ts';
 import { createS3ObjectStore } from '../../store/s3-object-store.ts';
+import { openMappedTable } from '../../sources/mapped-table.ts';
 import { type TestStack, startTestStack } from '../../test/support/engines.ts';
 import { letRead, rootPool } from '../../test/support/root-pool.ts';
 import type { DatasetActivities } from '../ports.ts';
@@ -75,6 +76,18 @@ const reviews = (filter: SourceMapping['filter'] = null): SourceMapping => ({
   columns: { id: 'number', text: 'body', label: 'category' },
   filter,
 });
+
+const textClassification = () => {
+  const model = loadCatalog().get('text-classification');
+  if (!model) throw new Error('no such business model');
+  return model;
+};
+
+/** Rows that the server touched for this connection. */
+async function handlerReads(connection: PoolConnection): Promise<number> {
+  const [rows] = await connection.query<(RowDataPacket & { Value: string })[]>("SHOW SESSION STATUS LIKE 'Handler_read%'");
+  return rows.reduce((sum, { Value }) => sum + Number(Value), 0);
+}
 
 async function addReviews(from: number, to: number, shop: string): Promise<void> {
   const rows = Array.from({ length: to - from }, (_, i) => [from + i, `review number ${from + i}`, `label-${(from + i) % 3}`, shop]);
@@ -204,6 +217,44 @@ describe('a dataset of a mapped table', () => {
     expect(JSON.stringify(manifest)).not.toContain('a text');
     const second = await datasetOf(await build(await customize(of({ text: 'latin', label: 'big', weight: 'small', group: 'day' }))));
     expect(second.rows.get('plain')).toMatchObject({ text: 'café', label: '18446744073709551615', weight: Math.fround(0.1) });
+  });
+
+  it('holds also what the log has not told yet, and reads nothing again when nothing was changed', async () => {
+    const key = await customize(reviews({ column: 'shop_name', equals: 'a' }));
+    const before = await build(key);
+    expect(await build(key, allBuckets)).toMatchObject({ digest: before.digest, bucketsRead: 0, bucketsReused: before.bucketsRead });
+    await root.query('UPDATE shop.reviews SET category = NULL WHERE number = 21');
+    await root.query("UPDATE shop.reviews SET category = '' WHERE number = 22");
+    await root.query("UPDATE shop.reviews SET body = CONCAT(body, ' ') WHERE number = 23");
+    const told = withBucket(noBuckets, bucketOf('21'));
+    const partial = await build(key, told);
+    const { rows } = await datasetOf(partial);
+    expect([rows.has('21'), rows.has('22'), rows.get('23')?.text]).toEqual([false, false, 'review number 23 ']);
+    expect(partial.bucketsRead).toBeLessThanOrEqual(3);
+    // Nothing that is reused hides a difference: the same table, read by a customization that has no dataset yet.
+    const fresh = await build(await customize(reviews({ column: 'shop_name', equals: 'a' })));
+    expect(partial.digest).toBe(fresh.digest);
+    await root.query("UPDATE shop.reviews SET category = 'label-0' WHERE number IN (21, 22)");
+  });
+
+  it('reads a dirty bucket by a range of the index that is recommended, and the whole table without it', async () => {
+    const connection = await pool.getConnection();
+    const rowsScanned = async (): Promise<[number, number]> => {
+      const table = await openMappedTable(connection, reviews({ column: 'shop_name', equals: 'a' }), textClassification(), maxTextChars);
+      const before = await handlerReads(connection);
+      let found = 0;
+      for await (const { fine } of table.buckets(connection, [7, 9])) if ([7, 9].includes(fine)) found += 1;
+      return [found, (await handlerReads(connection)) - before];
+    };
+    const [found, scanned] = await rowsScanned();
+    expect(scanned).toBeGreaterThan(2_900);
+    const table = await openMappedTable(connection, reviews({ column: 'shop_name', equals: 'a' }), textClassification(), maxTextChars);
+    await root.query(table.bucketIndex);
+    await root.query('ANALYZE TABLE shop.reviews');
+    const [again, read] = await rowsScanned();
+    connection.release();
+    expect([again, found > 0]).toEqual([found, true]);
+    expect(read).toBeLessThan(found * 4 + 20);
   });
 
   it('of a table that lost a mapped column says so and is not tried again', async () => {

@@ -120,7 +120,7 @@ export function sourceRoutes(app: FastifyInstance, context: ApiContext): void {
       return await write(context, request, reply, operatorScope, async (connection) => {
         const grant = await findGrant(connection, tenant, { database, table }, 'FOR UPDATE');
         if (!grant) throw new Problem('not_found', `tenant ${tenant} has no grant of ${database}.${table}`);
-        const customizations = await mappedBy(connection, grant);
+        const customizations = (await mappedBy(connection, grant)).map(({ customizationId }) => customizationId);
         if (customizations.length > 0)
           throw new Problem(
             'refused',

@@ -28,7 +28,12 @@ export function connectRest(url: string) {
   }
   const at = (name: string): string => `/${encodeURIComponent(name)}`;
   return {
-    names: async (): Promise<string[]> => z.array(z.string()).parse(await ask('GET', '')),
+    /** Fails while Connect starts: it answers 404 then, whatever it has. */
+    names: async (): Promise<string[]> => {
+      const answer = await ask('GET', '');
+      if (answer === null) throw new Error('Kafka Connect is starting');
+      return z.array(z.string()).parse(answer);
+    },
     /** Null: there is no such connector. */
     status: async (name: string): Promise<ConnectorStatus | null> => {
       const answer = await ask('GET', `${at(name)}/status`);
@@ -38,7 +43,9 @@ export function connectRest(url: string) {
       const answer = await ask('GET', `${at(name)}/config`);
       return answer === null ? null : z.record(z.string(), z.string()).parse(answer);
     },
-    put: async (name: string, config: Record<string, string>): Promise<void> => void (await ask('PUT', `${at(name)}/config`, config)),
+    put: async (name: string, config: Record<string, string>): Promise<void> => {
+      if ((await ask('PUT', `${at(name)}/config`, config)) === null) throw new Error('Kafka Connect is starting');
+    },
     /** Ends the tasks and removes them from the status: a task that is seen later runs with the configuration of then. */
     stop: async (name: string): Promise<void> => void (await ask('PUT', `${at(name)}/stop`)),
     resume: async (name: string): Promise<void> => void (await ask('PUT', `${at(name)}/resume`)),

@@ -41,7 +41,7 @@ export function sourceTopics(topicPrefix: string, { database, tables }: SourceCa
 }
 
 /** Lists in the configuration are regular expressions. */
-const literal = (name: string): string => name.replaceAll(/[^A-Za-z0-9_]/g, '\\$&');
+const literal = (name: string): string => name.replaceAll(/[\\^$.|?*+()[\]{}-]/g, '\\$&');
 
 /** Each connector is a replica of its own to the server; the managed one has 184054. */
 const serverIdOf = (prefix: string): number => 200_000_000 + (parseInt(sha256Hex(prefix).slice(0, 8), 16) % 1_000_000_000);

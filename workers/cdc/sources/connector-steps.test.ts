@@ -48,22 +48,21 @@ function setUp(settings: Record<string, string> | null, status: ConnectorStatus 
     steps.step({
       name: 'c',
       config,
-      createTopics: async () => void told.push('topics'),
       forget: async () => void told.push('forget capture'),
     });
   return { connect, told, steps, step };
 }
 
 describe('a connector of mapped tables', () => {
-  it('is made after its topics, and captures when it runs past its snapshot', async () => {
+  it('is made, and captures when it runs past its snapshot', async () => {
     const { connect, told, step } = setUp(null, null);
     connect.past = false;
     expect(await step({ tables: 'a' })).toMatchObject({ state: 'starting' });
-    expect(told).toEqual(['topics', 'put']);
+    expect(told).toEqual(['put']);
     expect(await step({ tables: 'a' })).toMatchObject({ state: 'starting', detail: expect.stringContaining('structure') });
     connect.past = true;
     expect(await step({ tables: 'a' })).toEqual({ state: 'capturing', detail: null });
-    expect(told).toEqual(['topics', 'put']);
+    expect(told).toEqual(['put']);
   });
 
   it('takes another table up only after its task has ended', async () => {
@@ -74,7 +73,7 @@ describe('a connector of mapped tables', () => {
     await step({ tables: 'a,b' });
     expect(told).toEqual(['stop', 'stop']);
     await step({ tables: 'a,b' });
-    expect(told).toEqual(['stop', 'stop', 'topics', 'put', 'resume']);
+    expect(told).toEqual(['stop', 'stop', 'put', 'resume']);
     expect(await step({ tables: 'a,b' })).toMatchObject({ state: 'capturing' });
   });
 
@@ -96,7 +95,7 @@ describe('a connector of mapped tables', () => {
     expect(told).toEqual(['forget capture']);
     await step({ tables: 'a' });
     await step({ tables: 'a' });
-    expect(told).toEqual(['forget capture', 'stop', 'topics', 'forget capture', 'forget offsets', 'put', 'resume']);
+    expect(told).toEqual(['forget capture', 'stop', 'forget capture', 'forget offsets', 'put', 'resume']);
     expect(await step({ tables: 'a' })).toMatchObject({ state: 'capturing' });
   });
 

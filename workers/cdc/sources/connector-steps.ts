@@ -1,15 +1,14 @@
 import type { ConnectRest, ConnectorStatus } from '../../../infra/debezium/connect-rest.ts';
 
-/** Failures after which the old position in the log, or the history of structures, is no use any more. */
-const lostPosition = /no longer available on the server|purged required binary logs|re-execute the snapshot|history topic[^\n]*missing/i;
+/** Failures after which the position in the log, or the history of structures, is no use any more. */
+const lostPosition =
+  /no longer available on the server|purged required binary logs|re-execute the snapshot|history topic[^\n]*missing|schema isn't known to this connector/i;
 
 export type ConnectorProgress = { readonly state: 'capturing' | 'starting' | 'failed'; readonly detail: string | null };
 
 export type ConnectorWish = {
   readonly name: string;
   readonly config: Record<string, string>;
-  /** Before the connector first writes to them. */
-  readonly createTopics: () => Promise<void>;
   /** Before its position is given up: from then on nothing of its tables counts as compared. */
   readonly forget: () => Promise<void>;
 };
@@ -34,10 +33,9 @@ export function connectorSteps(connect: ConnectRest) {
   const beginningAnew = new Set<string>();
 
   return {
-    async step({ name, config, createTopics, forget }: ConnectorWish): Promise<ConnectorProgress> {
+    async step({ name, config, forget }: ConnectorWish): Promise<ConnectorProgress> {
       const [status, actual] = [await connect.status(name), await connect.config(name)];
       if (!actual) {
-        await createTopics();
         await connect.put(name, config);
         return starting('the connector of the database is made');
       }
@@ -47,7 +45,6 @@ export function connectorSteps(connect: ConnectRest) {
           await connect.stop(name);
           return starting('the connector of the database ends its task to take a change up');
         }
-        await createTopics();
         if (beginningAnew.has(name)) {
           await forget();
           await connect.forgetOffsets(name);

@@ -27,11 +27,14 @@ export type ReconcilerDeps = {
   readonly pool: Pool;
   readonly mappings: KnownMappings;
   readonly connect: ConnectRest;
-  readonly createTopics: (topics: ReturnType<typeof sourceTopics>) => Promise<void>;
+  /** Creates those that are missing, and says which that were. */
+  readonly createTopics: (topics: ReturnType<typeof sourceTopics>) => Promise<readonly string[]>;
   /** Topics of mapped tables that the feed must read besides the managed ones. */
   readonly setTopics: (topics: readonly string[]) => Promise<void>;
   /** Tells the workflow that everything of the customization must be compared. */
   readonly announce: (mapping: Mapping) => Promise<void>;
+  /** What is mapped, for the metrics. */
+  readonly observe: (mappings: readonly Mapping[]) => void;
   readonly logger: Logger;
   readonly signal: AbortSignal;
 };
@@ -45,6 +48,7 @@ export function createReconciler(deps: ReconcilerDeps) {
   const steps = connectorSteps(connect);
   const primaryKeys = new Map<string, readonly string[]>();
   let topics = '';
+  let told = '';
   let woken = true;
   let wakeUp: () => void = () => undefined;
 
@@ -81,12 +85,24 @@ export function createReconciler(deps: ReconcilerDeps) {
     const wanted = captures.flatMap(({ database, tables }) =>
       tables.map(({ table }) => sourceTopic(config.kafka.topicPrefix, database, table)),
     );
-    // Those that do not exist yet are waited for.
+    // Before a connector writes to them, and before they are read.
+    const created = new Set(await deps.createTopics(captures.flatMap((capture) => sourceTopics(config.kafka.topicPrefix, capture))));
     if (topics !== wanted.join(',')) {
       await deps.setTopics(wanted);
       topics = wanted.join(',');
     }
-    return (await alone(() => lookAfter(known, captures, connectorUser))) ? startingMs : restMs;
+    // One that somebody deleted may have had events that nobody has read.
+    const lost = captures.filter(({ database, tables }) =>
+      tables.some(
+        ({ table }) =>
+          created.has(sourceTopic(config.kafka.topicPrefix, database, table)) &&
+          known.some(({ source, announced }) => source.database === database && source.table === table && announced !== null),
+      ),
+    );
+    for (const { database } of lost) await forgetCapture(pool, database);
+    const current = lost.length > 0 ? await mappings.refresh() : known;
+    deps.observe(current);
+    return (await alone(() => lookAfter(current, captures, connectorUser))) ? startingMs : restMs;
   }
 
   /** Runs `work` where no other change consumer does; false otherwise. */
@@ -109,7 +125,7 @@ export function createReconciler(deps: ReconcilerDeps) {
     captures: readonly SourceCapture[],
     connectorUser: NonNullable<Config['connectorUser']>,
   ): Promise<boolean> {
-    const { topicPrefix } = config.kafka;
+    const existing = await connect.names();
     let onItsWay = false;
     for (const capture of captures) {
       const { database } = capture;
@@ -117,7 +133,6 @@ export function createReconciler(deps: ReconcilerDeps) {
         .step({
           name: sourceConnectorName(database),
           config: sourceConnectorConfig({ ...config, connectorUser }, capture),
-          createTopics: () => deps.createTopics(sourceTopics(topicPrefix, capture)),
           forget: () => forgetCapture(pool, database),
         })
         .catch((error: unknown): ConnectorProgress => {
@@ -128,7 +143,7 @@ export function createReconciler(deps: ReconcilerDeps) {
       await settle(known, database, progress);
     }
     const names = new Set(captures.map(({ database }) => sourceConnectorName(database)));
-    for (const name of await connect.names())
+    for (const name of existing)
       if (name.startsWith(sourceConnectorPrefix) && !names.has(name)) {
         onItsWay = true;
         await steps.remove(name);
@@ -143,8 +158,11 @@ export function createReconciler(deps: ReconcilerDeps) {
       let ms = restMs;
       try {
         ms = await reconcile();
+        told = '';
       } catch (error) {
-        if (!signal.aborted) logger.warn({ err: error }, 'mapped tables could not be looked after: trying again');
+        const message = error instanceof Error ? error.message : String(error);
+        if (!signal.aborted && message !== told) logger.warn({ err: error }, 'mapped tables could not be looked after: trying again');
+        told = message;
       }
       if (woken) continue;
       const rest = new AbortController();

@@ -1,10 +1,12 @@
 import type { Kafka } from 'kafkajs';
 
-/** Creates what is missing; what exists stays as it is. */
-export function topicMaker(kafka: Kafka) {
-  const made = new Set<string>();
-  return async (topics: readonly { readonly name: string; readonly config: Readonly<Record<string, string>> }[]): Promise<void> => {
-    if (topics.every(({ name }) => made.has(name))) return;
+type Topic = { readonly name: string; readonly config: Readonly<Record<string, string>> };
+
+/** Creates what is missing and says which that were; what exists stays as it is. */
+export const topicMaker =
+  (kafka: Kafka) =>
+  async (topics: readonly Topic[]): Promise<string[]> => {
+    if (topics.length === 0) return [];
     const admin = kafka.admin();
     await admin.connect();
     try {
@@ -20,9 +22,8 @@ export function topicMaker(kafka: Kafka) {
             configEntries: Object.entries(config).map(([key, value]) => ({ name: key, value })),
           })),
         });
-      for (const { name } of topics) made.add(name);
+      return missing.map(({ name }) => name);
     } finally {
       await admin.disconnect();
     }
   };
-}
