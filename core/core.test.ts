@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { allBuckets, listBuckets, noBuckets, unionBuckets, withBucket } from './dirty-buckets.ts';
+import { allBuckets, differingBuckets, listBuckets, noBuckets, unionBuckets, withBucket } from './dirty-buckets.ts';
 import { gtidSetContains, inEpoch, parseGtid } from './gtid.ts';
 import { canonicalJson } from './json.ts';
 
@@ -12,6 +12,13 @@ describe('dirty buckets', () => {
   it('joins two sets and knows the full one', () => {
     expect(listBuckets(unionBuckets(withBucket(noBuckets, 3), withBucket(noBuckets, 254)))).toEqual([3, 254]);
     expect(listBuckets(allBuckets)).toHaveLength(256);
+  });
+  it('are those whose digests differ, all of them where none are known', () => {
+    const now = Array.from({ length: 256 }, (_, i) => (i === 4 ? '' : `1:${i}`));
+    const before = now.with(3, '2:3').with(4, '1:4');
+    expect(listBuckets(differingBuckets(before, now))).toEqual([3, 4]);
+    expect(differingBuckets(now, now)).toBe(noBuckets);
+    expect(differingBuckets([], now)).toBe(allBuckets);
   });
 });
 

@@ -25,8 +25,8 @@ export type DatasetManifest = {
   readonly tenantId: string;
   readonly customizationId: string;
   readonly businessModel: { readonly id: string; readonly version: string };
-  /** The mapped table (`database.table`) and the digest of the mapping; absent: examples that are kept here. */
-  readonly source?: { readonly name: string; readonly digest: string };
+  /** The mapped table (`database.table`), the digest of the mapping, and one of each finest bucket; absent: examples that are kept here. */
+  readonly source?: { readonly name: string; readonly digest: string; readonly fingerprints: readonly string[] };
   /** Absent in datasets from before structures were pinned. */
   readonly schema?: DatasetSchema;
   readonly number: number;

@@ -33,3 +33,7 @@ export function withoutBuckets(a: DirtyBuckets, b: DirtyBuckets): DirtyBuckets {
 export function listBuckets(set: DirtyBuckets): number[] {
   return bytesOf(set).flatMap((byte, i) => [0, 1, 2, 3, 4, 5, 6, 7].filter((bit) => (byte & (1 << bit)) !== 0).map((bit) => i * 8 + bit));
 }
+
+/** Buckets whose digests differ; one list may be shorter. */
+export const differingBuckets = (before: readonly string[], now: readonly string[]): DirtyBuckets =>
+  now.reduce((set, print, bucket) => (before[bucket] === print ? set : withBucket(set, bucket)), noBuckets);

@@ -1,4 +1,5 @@
 import type { BusinessModel } from '../catalog/catalog.ts';
+import { fineBuckets } from '../core/dirty-buckets.ts';
 import { exampleIdPattern } from '../core/ids.ts';
 import type { Json } from '../core/json.ts';
 import { type SourceMapping, sourceName } from '../core/source-mapping.ts';
@@ -46,6 +47,8 @@ export class MappedTable {
   readonly #id: { readonly column: TableColumn; readonly text: string };
   readonly #fine: string;
   readonly #select: string;
+  /** Digest of all that an example is made of. */
+  readonly #row: string;
   readonly #maxTextChars: number;
 
   constructor(mapping: SourceMapping, structure: TableStructure, model: Pick<BusinessModel, 'exampleSchema'>, maxTextChars: number) {
@@ -83,8 +86,10 @@ export class MappedTable {
       const sql = `${quoted(by.name)} = ${typed(by)} AND ${keyText(by)} ${exactly} = ?`;
       this.#filter = { sql, values: [mapping.filter.equals, mapping.filter.equals] };
     } else this.#filter = { sql: 'TRUE', values: [] };
-    const texts = this.#fields.map(([, { sql, long }], i) => `${long ? `LEFT(${sql}, ${maxTextChars + 1})` : sql} AS f${i}`);
-    this.#select = [`${this.#id.text} AS id`, `${this.#fine} AS fine`, ...texts].join(', ');
+    const texts = this.#fields.map(([, { sql, long }]) => (long ? `LEFT(${sql}, ${maxTextChars + 1})` : sql));
+    this.#select = [`${this.#id.text} AS id`, `${this.#fine} AS fine`, ...texts.map((text, i) => `${text} AS f${i}`)].join(', ');
+    const parts = [this.#id.text, ...texts].map((text) => `COALESCE(SHA2(${text}, 256), '-')`);
+    this.#row = `UNHEX(SHA2(CONCAT(${parts.join(', ')}), 256))`;
   }
 
   /** With this index a changed bucket is read as a range of it, and not by a scan. Its owner decides whether it is worth its place. */
@@ -97,6 +102,21 @@ export class MappedTable {
     const sql = `SELECT COUNT(*) AS total FROM ${this.#from} WHERE ${this.#filter.sql}`;
     const [rows] = await connection.query<Row[]>(sql, [...this.#filter.values]);
     return Number(rows[0]?.['total'] ?? 0);
+  }
+
+  /**
+   * A digest of each finest bucket as it is now, made by the server in one pass: buckets with equal ones have equal rows, whatever the log has
+   * told or not told yet. '' for a bucket without rows.
+   */
+  async fingerprints(connection: Pool | PoolConnection): Promise<string[]> {
+    const [rows] = await connection.query<Row[]>(
+      `SELECT ${this.#fine} AS fine, COUNT(*) AS total, HEX(BIT_XOR(${this.#row})) AS digest
+       FROM ${this.#from} WHERE ${this.#filter.sql} GROUP BY fine`,
+      [...this.#filter.values],
+    );
+    const prints = Array.from({ length: fineBuckets }, () => '');
+    for (const { fine, total, digest } of rows) prints[Number(fine)] = `${total}:${digest?.toLowerCase()}`;
+    return prints;
   }
 
   /** Rows of the finest buckets, by bucket and then by id; null: of all. One pass over the filtered rows, whatever the number of buckets. */

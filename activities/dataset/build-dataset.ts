@@ -1,5 +1,5 @@
 import type { DatasetBucket, DatasetManifest, DatasetRef } from '../../core/dataset.ts';
-import { type DirtyBuckets, unionBuckets } from '../../core/dirty-buckets.ts';
+import { type DirtyBuckets, differingBuckets, unionBuckets } from '../../core/dirty-buckets.ts';
 import type { CustomizationKey } from '../../core/ids.ts';
 import { canonicalJson } from '../../core/json.ts';
 import { sha256Hex } from '../../platform/hash.ts';
@@ -61,9 +61,14 @@ export async function buildDataset(
       isOfSchema(parent, schema)
         ? parent
         : null;
-    const asked = reusable ? input.dirtyBuckets : null;
-    // Where everything is read anyway, nobody needs to be asked.
-    const partly = asked !== null && bucketsToRead(asked, bucketCount).length < bucketCount;
+    const fingerprints = await reader.fingerprints();
+    const asked = reusable
+      ? fingerprints
+        ? differingBuckets(reusable.source?.fingerprints ?? [], fingerprints)
+        : input.dirtyBuckets
+      : null;
+    // Where everything is read anyway, or is known already, nobody needs to be asked.
+    const partly = !fingerprints && asked !== null && bucketsToRead(asked, bucketCount).length < bucketCount;
     const dirty = partly && parentRef ? await withLater(dependencies, input, asked, parentRef) : asked;
     const toRead = new Set(bucketsToRead(dirty, bucketCount));
     const scanning = scanBuckets(reader, [...toRead], bucketCount, shape, beat);
@@ -94,7 +99,9 @@ export async function buildDataset(
       tenantId,
       customizationId,
       businessModel: { id: settings.model.id, version: settings.model.version },
-      ...(settings.sourceDigest === null ? {} : { source: { name: source.name, digest: settings.sourceDigest } }),
+      ...(settings.sourceDigest === null
+        ? {}
+        : { source: { name: source.name, digest: settings.sourceDigest, fingerprints: fingerprints ?? [] } }),
       schema,
       number: (parentRef?.number ?? 0) + 1,
       parent: parentRef?.number ?? null,

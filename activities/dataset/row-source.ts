@@ -17,6 +17,11 @@ export type FineRange = { readonly first: number; readonly last: number };
 /** The rows of one customization on one connection, under its snapshot. */
 export type RowReader = {
   readonly count: () => Promise<number>;
+  /**
+   * A digest of each finest bucket under the snapshot, where the server can make them in one pass. They decide what is read again: the order of
+   * a mapped table's log and of the snapshot is not known, so that what was called dirty may not be all. Null: what was called dirty decides.
+   */
+  readonly fingerprints: () => Promise<readonly string[] | null>;
   /** Rows of ascending spans, by finest bucket and then by id. */
   readonly rows: (ranges: readonly FineRange[]) => AsyncIterable<SourceRow>;
 };
@@ -51,6 +56,7 @@ const managedSource = ({ tenantId, customizationId }: CustomizationKey): RowSour
         );
         return Number(rows[0]?.total ?? 0);
       },
+      fingerprints: () => Promise.resolve(null),
       // One range of the primary key after the other.
       async *rows(ranges) {
         for (const { first, last } of ranges)
@@ -73,6 +79,7 @@ const mappedSource = (mapping: SourceMapping, { model }: TrainingSettings, maxTe
       const table: MappedTable = await openMappedTable(connection, mapping, model, maxTextChars);
       return {
         count: () => withSource(mapping, () => table.count(connection)),
+        fingerprints: () => withSource(mapping, () => table.fingerprints(connection)),
         async *rows(ranges) {
           const fine = ranges.flatMap(({ first, last }) => Array.from({ length: last - first + 1 }, (_, i) => first + i));
           const found = table.buckets(connection, fine.length === fineBuckets ? null : fine);

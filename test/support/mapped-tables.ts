@@ -48,7 +48,7 @@ export async function datasetToEqual(
   root: Pool,
   { tenantId, c }: { readonly tenantId: string; readonly c: string },
   sql: string,
-  timeoutMs = 120_000,
+  timeoutMs = 300_000,
 ): Promise<void> {
   await eventually(
     `the newest dataset of ${tenantId}/${c} to be what the table has`,
@@ -60,7 +60,12 @@ export async function datasetToEqual(
         (id) => JSON.stringify(table.get(id)) !== JSON.stringify(dataset.get(id)),
       );
       if (differing.length === 0 && table.size > 0) return true;
-      throw new Error(`${differing.length} of ${table.size} rows differ, such as ${differing.slice(0, 5).join(' ')}`);
+      const [runs] = await root.query<(RowDataPacket & { number: number; state: string })[]>(
+        'SELECT number, state FROM modelwright_control.runs WHERE tenant_id = ? AND customization_id = ? ORDER BY number',
+        [tenantId, c],
+      );
+      const told = runs.map(({ number, state }) => `${number} ${state}`).join(', ');
+      throw new Error(`${differing.length} of ${table.size} rows differ, such as ${differing.slice(0, 5).join(' ')}; runs: ${told}`);
     },
     timeoutMs,
   );
