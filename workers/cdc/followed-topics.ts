@@ -5,6 +5,7 @@ import type { Logger } from '../../platform/logger.ts';
 const lookIntervalMs = 1_000;
 /** And whether those that are read are still there: a client that waits for a deleted one holds the others up. */
 const checkIntervalMs = 10_000;
+const stopDeadlineMs = 2_000;
 
 export type FollowedTopicsDeps = {
   readonly listTopics: () => Promise<readonly string[]>;
@@ -20,6 +21,8 @@ export class FollowedTopics {
   #wanted: readonly string[];
   #read: readonly string[] | null = null;
   #told = '';
+  /** What is read has ended by itself. */
+  #stale = false;
   #started = false;
   #stopped = false;
   #turn: Promise<void> = Promise.resolve();
@@ -49,14 +52,15 @@ export class FollowedTopics {
 
   /** Reads once more what is read already: after an end that was not asked for. */
   async again(): Promise<void> {
-    this.#read = null;
+    this.#stale = true;
     await this.settle();
   }
 
   async stop(): Promise<void> {
     this.#stopped = true;
     if (this.#later) clearTimeout(this.#later);
-    await this.#turn.catch(() => undefined);
+    // A broker that does not answer must not hold up a stop.
+    await Promise.race([this.#turn.catch(() => undefined), sleep(stopDeadlineMs)]);
   }
 
   async #settle(): Promise<void> {
@@ -65,14 +69,17 @@ export class FollowedTopics {
     while (!this.#stopped) {
       try {
         const existing = new Set(await listTopics());
+        if (this.#stopped) return;
         const wanted = this.#wanted;
         const present = wanted.filter((topic) => existing.has(topic));
         const missing = wanted.filter((topic) => !existing.has(topic));
         this.#tell(missing.length === 0 ? '' : `topics do not exist yet: waiting for ${missing.join(', ')}`);
         if (present.length > 0 || wanted.length === 0) {
           const same = this.#read?.length === present.length && present.every((topic) => this.#read?.includes(topic));
-          if (!same) {
+          if (!same || this.#stale) {
             this.#read = null;
+            // Before the reading: it may end again while it begins.
+            this.#stale = false;
             await read(present);
             this.#read = present;
           }
@@ -81,7 +88,7 @@ export class FollowedTopics {
           return;
         }
       } catch (error) {
-        logger.debug({ err: error }, 'Kafka did not say which topics exist');
+        logger.debug({ err: error }, 'the topics cannot be read now');
         this.#tell('Kafka does not answer yet: waiting for it');
       }
       await sleep(lookIntervalMs, undefined, { signal });
