@@ -152,6 +152,18 @@ describe.each<FeedName>(['kafkajs', 'platformatic'])('the change feed by %s', (n
     await expect.poll(() => distinct(taker.offsets(stays, 0)), wait).toEqual(upTo(15));
   });
 
+  it('reads from the beginning where the committed offset does not exist, never from the end', async () => {
+    const topic = id('range');
+    await createTopic(kafka, topic, 1);
+    await produce(kafka, { topic, partitions: 1, count: 10 });
+    const admin = kafka.admin();
+    await admin.connect();
+    await admin.setOffsets({ groupId: topic, topic, partitions: [{ partition: 0, offset: '5000' }] });
+    await admin.disconnect();
+    const { taker } = await begin(topic, [topic]);
+    await expect.poll(() => taker.offsets(topic, 0), wait).toEqual(upTo(10));
+  });
+
   it('survives the death of the broker', async () => {
     const topic = id('broker');
     await createTopic(kafka, topic, 2);
