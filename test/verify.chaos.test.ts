@@ -209,16 +209,17 @@ describe('verify', () => {
       predict: () => Promise.reject(new Error('no version is asked here')),
       changedBuckets: changedBucketsSince({ ...common, tenants: createTenantWorkflows(temporal.client) }),
     });
-    await exact.submit(sentences(0, 3_000));
+    // Enough for 32 buckets: what is committed during one build does not touch them all.
+    await exact.submit(sentences(0, 20_000));
     await datasets.buildDataset({ ...key, run: 1, dirtyBuckets: null });
     const commits = new Map<string, string>();
-    let next = 5_000;
+    let next = 50_000;
     const writing = new AbortController();
     const writer = (async () => {
       while (!writing.signal.aborted) {
         const [row] = sentences(next, next + 1);
         commits.set(`s${next++}`, await exact.submit([row ?? {}]));
-        await sleep(20);
+        await sleep(50);
       }
     })();
     const built = [];
