@@ -47,7 +47,7 @@ function writer(): { readonly stop: () => Promise<void> } {
     for (let i = 0; !stopping.signal.aborted; i++) {
       made += 1;
       await tenant.submit(sentences(made, made + 1));
-      if (i % 3 === 0) await tenant.submit([{ ...sentences(made, made + 1)[0], label: 'money' }]);
+      if (i % 3 === 0) await tenant.submit([{ ...sentences(made, made + 1)[0], text: `Edit ${i} after ${made} rows is about money.` }]);
       if (i % 4 === 0) await tenant.api.call('DELETE', `/v1/customizations/${tenant.c}/examples/s${made}`);
       await sleep(100);
     }
@@ -79,11 +79,14 @@ describe('a change consumer', () => {
   it('that was stopped longer than its session and goes on ends with the table', async () => {
     const pid = stack.status().processes.find(({ name }) => name === 'change-consumer')?.pid;
     stack.kill('change-consumer', 'SIGSTOP');
-    const racing = writer();
-    await sleep(10_000);
-    await racing.stop();
-    expect((await tableAgainstDataset(stack, pool, tenant)).missing.length).toBeGreaterThan(10);
-    stack.kill('change-consumer', 'SIGCONT');
+    try {
+      const racing = writer();
+      await sleep(10_000);
+      await racing.stop();
+      expect((await tableAgainstDataset(stack, pool, tenant)).missing.length).toBeGreaterThan(10);
+    } finally {
+      stack.kill('change-consumer', 'SIGCONT');
+    }
     await datasetToEqualTable(stack, pool, tenant, 240_000);
     expect(stack.status().processes.find(({ name }) => name === 'change-consumer')?.pid).toBe(pid);
   });
