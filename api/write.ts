@@ -1,4 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { sleep } from '../platform/clock.ts';
 import { sha256Hex } from '../platform/hash.ts';
 import { type PoolConnection, type RowDataPacket, commitGtid, isContention } from '../platform/mysql.ts';
 import type { ApiContext } from './context.ts';
@@ -14,7 +15,9 @@ type IdempotencyRow = RowDataPacket & {
   commit_gtid: string | null;
 };
 
-const contentionAttempts = 5;
+/** Of many that wait for one key some are chosen as the victims of a deadlock, and again: each takes its turn after a pause that grows. */
+const contentionAttempts = 20;
+const contentionPauseMs = 5;
 const maxKeyLength = 255;
 
 export function idempotencyKeyOf(request: FastifyRequest): string | null {
@@ -62,6 +65,7 @@ export async function write(
     } catch (error) {
       connection.destroy();
       if (!isContention(error) || attempt >= contentionAttempts) throw error;
+      await sleep(contentionPauseMs * attempt);
     }
   }
 }

@@ -20,7 +20,7 @@ CREATE TABLE modelwright_control.schema_versions (
   columns       JSON         NULL,
   digest        CHAR(64)     NOT NULL,
   -- '' for a version that was read from the server and not from the log
-  gtid          VARCHAR(64)  NOT NULL DEFAULT '',
+  gtid          VARCHAR(96)   NOT NULL DEFAULT '',
   log_file      VARCHAR(255) NOT NULL DEFAULT '',
   log_pos       BIGINT UNSIGNED NOT NULL DEFAULT 0,
   ddl           TEXT         NULL,
@@ -40,7 +40,7 @@ CREATE TABLE modelwright_control.schema_changes (
   effect           VARCHAR(16)  NOT NULL,
   reason           TEXT         NOT NULL,
   schema_version   INT UNSIGNED NOT NULL,
-  gtid             VARCHAR(64)  NOT NULL,
+  gtid             VARCHAR(96)  NOT NULL,
   happened_at      DATETIME(6)  NOT NULL,
   -- With effect 'rebuild': a run is started although no row may differ.
   retrain          BOOLEAN      NOT NULL DEFAULT FALSE,
