@@ -2,6 +2,7 @@ import type { Pool, PoolConnection, RowDataPacket } from '../../../platform/mysq
 import type { Condition } from './condition-book.ts';
 import { conditionCodes, conditionRules } from './conditions.ts';
 import type { SourceMark } from './facts.ts';
+import { currentEpoch } from '../log-epoch.ts';
 
 type ConditionRow = RowDataPacket & {
   condition_id: string;
@@ -82,12 +83,7 @@ export function conditionStore(pool: Pool) {
       if (!rows[0]) throw new Error('the epoch of the log could not be raised: two watches at once?');
       return rows[0].epoch;
     },
-    async epoch(): Promise<number> {
-      const [rows] = await pool.query<(RowDataPacket & { epoch: number | string })[]>(
-        'SELECT COALESCE(MAX(epoch), 0) AS epoch FROM modelwright_control.log_epochs',
-      );
-      return Number(rows[0]?.epoch ?? 0);
-    },
+    epoch: () => currentEpoch(pool),
     async told(conditionId: string): Promise<Set<string>> {
       const [rows] = await pool.query<(RowDataPacket & { tenant_id: string })[]>(
         'SELECT tenant_id FROM modelwright_control.sensing_reconciliations WHERE condition_id = ?',

@@ -9,7 +9,7 @@ import { topicFindings } from './detect-topics.ts';
 import { type Expected, type Facts, type Memory, noMemory, type PartitionFacts, type SourceFacts } from './facts.ts';
 import { remember, sourceMark } from './memory.ts';
 import { ReadingSeen } from './reading-seen.ts';
-import { withEpoch } from './restart-from-now.ts';
+import { withEpoch } from '../log-epoch.ts';
 import { noRestarts, planRestarts } from './restarts.ts';
 
 const uuid = '3e11fa47-71ca-11e1-9e33-c80aa9429562';

@@ -6,7 +6,8 @@ import type { Condition } from './condition-book.ts';
 import type { ConditionStore } from './condition-store.ts';
 import type { Expected, Facts, Memory } from './facts.ts';
 import { type KafkaAdmin, type NewTopic, partitionOfTenant } from './kafka-admin.ts';
-import { restartFromNow, withEpoch } from './restart-from-now.ts';
+import { withEpoch } from '../log-epoch.ts';
+import { restartFromNow } from './restart-from-now.ts';
 
 export type RepairDeps = {
   readonly connect: ConnectClient;

@@ -12,6 +12,7 @@ import type { Config } from '../../../platform/config.ts';
 import type { Logger } from '../../../platform/logger.ts';
 import type { Pool, RowDataPacket } from '../../../platform/mysql.ts';
 import { readStructure } from '../../../sources/table-structure.ts';
+import { currentEpoch, withEpoch } from '../log-epoch.ts';
 import { plannedCaptures } from './capture-plan.ts';
 import { type ConnectorProgress, connectorSteps } from './connector-steps.ts';
 import { type KnownMappings, type Mapping, dropUnmapped, forgetCapture, recordCapture } from './mappings.ts';
@@ -126,13 +127,14 @@ export function createReconciler(deps: ReconcilerDeps) {
     connectorUser: NonNullable<Config['connectorUser']>,
   ): Promise<boolean> {
     const existing = await connect.names();
+    const epoch = await currentEpoch(pool);
     let onItsWay = false;
     for (const capture of captures) {
       const { database } = capture;
       const progress = await steps
         .step({
           name: sourceConnectorName(database),
-          config: sourceConnectorConfig({ ...config, connectorUser }, capture),
+          config: withEpoch(sourceConnectorConfig({ ...config, connectorUser }, capture), epoch),
           forget: () => forgetCapture(pool, database),
         })
         .catch((error: unknown): ConnectorProgress => {
