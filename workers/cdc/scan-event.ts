@@ -48,9 +48,9 @@ function kept(part: string): string {
  * that one statement inserted. Null where JSON.parse is to decide. scan-event.test.ts compares the two.
  */
 export function scanEvent(bytes: Buffer): Decoded | null {
-  const event = bytes.toString('latin1');
-  const again = like && scanLike(event, like);
+  const again = like && scanLike(bytes, like);
   if (again) return again;
+  const event = bytes.toString('latin1');
   const match = pattern.exec(event);
   if (!match) return null;
   const operation = match[14];
@@ -68,7 +68,7 @@ export function scanEvent(bytes: Buffer): Decoded | null {
   if (match[11] !== lastFile) lastFile = copy(match[11] as string);
   const position = { gtid: lastGtid, file: lastFile, pos: Number(match[12]), row: Number(match[13]) };
   const commitMs = Number(match[9]);
-  if (operation === 'c' && !hasOld) like = shapeOf(event, effects[0] as ChangeEffect, position, commitMs);
+  if (operation === 'c' && !hasOld) like = shapeOf(bytes, event, effects[0] as ChangeEffect, position, commitMs);
   return { kind: 'change', effects, position, commitMs };
 }
 
@@ -97,42 +97,40 @@ const isNotAscii = (part: string): boolean => /[\x80-\xff]/.test(part);
  * The next row mostly is the same event with other values in these places, and comparing is cheaper than matching.
  */
 type Shape = {
-  readonly untilId: string;
-  readonly untilRow: string;
-  readonly untilTime: string;
+  readonly untilId: Buffer;
+  readonly untilRow: Buffer;
+  readonly untilTime: Buffer;
   readonly effect: ChangeEffect;
   readonly position: LogPosition;
   readonly commitMs: number;
 };
 let like: Shape | null = null;
-const untilBucket = '","bucket":';
-const timeKeys = [',"ts_us":', ',"ts_ns":', '}'];
+const untilBucket = Buffer.from('","bucket":');
+const timeKeys = [',"ts_us":', ',"ts_ns":', '}'].map((key) => Buffer.from(key));
 
 /** Of an event that matched: no text in it holds a quote, so that every key is where it is found first. */
-function shapeOf(event: string, effect: ChangeEffect, position: LogPosition, commitMs: number): Shape {
+function shapeOf(bytes: Buffer, event: string, effect: ChangeEffect, position: LogPosition, commitMs: number): Shape {
   const id = event.indexOf('"example_id":"') + '"example_id":"'.length;
-  const afterBucket = pastDigits(event, event.indexOf(untilBucket, id) + untilBucket.length);
+  const afterBucket = pastDigits(bytes, event.indexOf('","bucket":', id) + untilBucket.length);
   const rowNumber = event.indexOf('"row":', event.indexOf('"source":{', afterBucket)) + '"row":'.length;
-  const afterRow = pastDigits(event, rowNumber);
+  const afterRow = pastDigits(bytes, rowNumber);
   const time = event.indexOf('"op":"c","ts_ms":', afterRow) + '"op":"c","ts_ms":'.length;
   return {
-    untilId: copy(event.slice(0, id)),
-    untilRow: copy(event.slice(afterBucket, rowNumber)),
-    untilTime: copy(event.slice(afterRow, time)),
+    untilId: Buffer.from(bytes.subarray(0, id)),
+    untilRow: Buffer.from(bytes.subarray(afterBucket, rowNumber)),
+    untilTime: Buffer.from(bytes.subarray(afterRow, time)),
     effect,
     position,
     commitMs,
   };
 }
 
-function scanLike(event: string, { untilId, untilRow, untilTime, effect, position, commitMs }: Shape): Decoded | null {
+/** On the bytes themselves: a string of each event would be most of the garbage that reading makes. */
+function scanLike(event: Buffer, { untilId, untilRow, untilTime, effect, position, commitMs }: Shape): Decoded | null {
   if (!has(event, untilId, 0)) return null;
-  const endOfId = event.indexOf('"', untilId.length);
-  for (let i = untilId.length; i < endOfId; i++) {
-    const code = event.charCodeAt(i);
-    if (code === 0x5c || code < 0x20) return null;
-  }
-  if (!has(event, untilBucket, endOfId)) return null;
+  let endOfId = untilId.length;
+  for (let byte = event[endOfId] ?? 0; byte !== 0x22; byte = event[++endOfId] ?? 0) if (byte === 0x5c || byte < 0x20) return null;
+  if (!hasShort(event, untilBucket, endOfId)) return null;
   const bucketAt = endOfId + untilBucket.length;
   const afterBucket = pastDigits(event, bucketAt);
   if (!has(event, untilRow, afterBucket)) return null;
@@ -142,7 +140,7 @@ function scanLike(event: string, { untilId, untilRow, untilTime, effect, positio
   let at = afterRow + untilTime.length;
   for (const key of timeKeys) {
     const end = pastDigits(event, at);
-    if (!isInteger(event, at, end) || !has(event, key, end)) return null;
+    if (!isInteger(event, at, end) || !hasShort(event, key, end)) return null;
     at = end + key.length;
   }
   if (at !== event.length || !isInteger(event, bucketAt, afterBucket) || !isInteger(event, rowAt, afterRow)) return null;
@@ -156,19 +154,23 @@ function scanLike(event: string, { untilId, untilRow, untilTime, effect, positio
   };
 }
 
-/** `startsWith` goes letter by letter; comparing strings of one length does not. */
-const has = (event: string, piece: string, at: number): boolean => event.slice(at, at + piece.length) === piece;
+const has = (event: Buffer, piece: Buffer, at: number): boolean =>
+  at + piece.length <= event.length && event.compare(piece, 0, piece.length, at, at + piece.length) === 0;
+/** For a few bytes a call costs more than a look at each. */
+function hasShort(event: Buffer, piece: Buffer, at: number): boolean {
+  for (let i = 0; i < piece.length; i++) if (event[at + i] !== piece[i]) return false;
+  return true;
+}
 
-const zeroCode = 0x30;
-function pastDigits(event: string, from: number): number {
+const zeroByte = 0x30;
+function pastDigits(event: Buffer, from: number): number {
   let at = from;
-  for (let code = event.charCodeAt(at); code >= zeroCode && code <= 0x39; code = event.charCodeAt(at)) at += 1;
+  for (let byte = event[at] ?? 0; byte >= zeroByte && byte <= 0x39; byte = event[++at] ?? 0);
   return at;
 }
-const isInteger = (event: string, from: number, to: number): boolean =>
-  to === from + 1 || (to > from && event.charCodeAt(from) !== zeroCode);
-function number(event: string, from: number, to: number): number {
+const isInteger = (event: Buffer, from: number, to: number): boolean => to === from + 1 || (to > from && event[from] !== zeroByte);
+function number(event: Buffer, from: number, to: number): number {
   let value = 0;
-  for (let i = from; i < to; i++) value = value * 10 + event.charCodeAt(i) - zeroCode;
+  for (let i = from; i < to; i++) value = value * 10 + (event[i] as number) - zeroByte;
   return value;
 }
