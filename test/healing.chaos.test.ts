@@ -269,6 +269,19 @@ describe('the connector', () => {
     await faults.calm();
     await sensedAgain();
   });
+
+  it('and the consumer go on after the broker between them was killed again and again', async () => {
+    for (let i = 0; i < 3; i++) {
+      stack.kill('kafka', 'SIGKILL');
+      await changeUnseen();
+      await sleep(4_000);
+      await changeUnseen();
+    }
+    expect(stack.status().processes.find(({ name }) => name === 'kafka')?.restarts).toBeGreaterThan(1);
+    await datasetToEqualTable(stack, pool, tenant, 240_000);
+    await faults.calm();
+    await sensedAgain();
+  });
 });
 
 describe('the change topic', () => {

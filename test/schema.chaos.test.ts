@@ -227,6 +227,14 @@ describe('DDL of a mapped table', () => {
   it('is not lost when the change consumer is killed after every statement', async () => {
     for (const reader of all()) await reader.settled();
     for (let i = 0; i < 3; i++) {
+      await eventually(
+        'the consumer to run',
+        () =>
+          Promise.resolve(
+            stack.status().processes.some(({ name, state }) => name === 'change-consumer' && state === 'running') ? true : null,
+          ),
+        waitMs,
+      );
       await root.query(`ALTER TABLE shop.reviews ADD COLUMN extra${i} INT NULL`);
       stack.kill('change-consumer', 'SIGKILL');
       await fill('hold', 6_000 + i, 6_001 + i, 'content');

@@ -1,12 +1,9 @@
 import { inEpoch } from '../../core/gtid.ts';
-import { sleep } from '../../platform/clock.ts';
 import { failure } from '../failure.ts';
 import type { Pool, PoolConnection, RowDataPacket } from '../../platform/mysql.ts';
 
 /** Attempts without a lock before writers are held up for an instant. */
-const freeAttempts = 10;
-/** A commit is visible an instant before its GTID is in the set: as long as this, and much longer than that takes. */
-const settleMs = 10;
+const freeAttempts = 100;
 /** Longest wait for writers' open transactions, seconds. */
 const lockWaitSeconds = 5;
 
@@ -23,6 +20,11 @@ async function logEpoch(connection: PoolConnection): Promise<number> {
     'SELECT MAX(epoch) AS epoch FROM modelwright_control.log_epochs',
   );
   return rows[0]?.epoch ?? 0;
+}
+
+async function commitsUnderWay(connection: PoolConnection): Promise<boolean> {
+  const [rows] = await connection.query<(RowDataPacket & { owned: string })[]>('SELECT @@global.gtid_owned AS owned');
+  return rows[0]?.owned !== '';
 }
 
 const begin = 'START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY';
@@ -50,8 +52,8 @@ async function openSnapshot(pool: Pool, connection: PoolConnection, table: strin
   for (let attempt = 0; attempt < freeAttempts; attempt++) {
     const before = await executedGtids(connection);
     await connection.query(begin);
-    await sleep(settleMs);
-    if ((await executedGtids(connection)) === before) return inEpoch(before, epoch);
+    // A commit is visible an instant before its GTID is in the set; until then the set of those that are under way has it.
+    if (!(await commitsUnderWay(connection)) && (await executedGtids(connection)) === before) return inEpoch(before, epoch);
     await connection.query('ROLLBACK');
   }
   const locker = await pool.getConnection();
