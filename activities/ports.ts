@@ -6,7 +6,9 @@ import type { CustomizationKey, RunKey } from '../core/ids.ts';
 import type { GateVerdict, TrainingMetrics } from '../core/model.ts';
 import type { ObjectRef } from '../core/object-ref.ts';
 import type { RunOutcome, RunState, RunTrigger, StageName } from '../core/run.ts';
+import type { SchemaAction, SchemaDecided } from '../core/schema-change.ts';
 import type { AliasesAfter } from '../core/tenant-messages.ts';
+import type { VerificationResult } from '../core/verification.ts';
 
 /** The activities as the workflows see them, one type a task queue. Each is idempotent; its comment names the key. */
 
@@ -46,6 +48,22 @@ export type ControlActivities = {
       readonly fence: { readonly run: number; readonly attempt: number } | null;
     },
   ): Promise<AliasesAfter>;
+  /**
+   * Writes a person's answer to every change of structure that is held (or to one), with audit; `remap` changes the source mapping.
+   * Key: requestKey. Fails with BadOptions where nothing is held or the answer leaves a mapped column missing.
+   */
+  decideSchema(
+    input: CustomizationKey & {
+      readonly requestKey: string;
+      /** Null: every change that is held. */
+      readonly changeId: string | null;
+      readonly action: SchemaAction;
+      readonly columns: { readonly [field: string]: string } | null;
+      readonly table: string | null;
+      readonly actor: string;
+      readonly reason: string | null;
+    },
+  ): Promise<SchemaDecided>;
   /** Swaps production and previous. Key: requestKey. */
   rollbackModel(
     input: CustomizationKey & { readonly requestKey: string; readonly actor: string; readonly reason: string | null },
@@ -79,6 +97,14 @@ export type DatasetActivities = {
   evaluateGate(
     input: RunKey & { readonly attempt: number; readonly dataset: DatasetRef; readonly training: TrainingRef },
   ): Promise<GateVerdict>;
+};
+
+/** Task queue `dataset`: table against dataset, besides the work of runs. */
+export type VerificationActivities = {
+  /** Compares, records, and heals what nothing explains. Key: none; a repeated call compares again. */
+  verifyCustomization(input: CustomizationKey): Promise<VerificationResult>;
+  /** Customizations of all tenants after the given one. Read-only. */
+  listCustomizations(input: { readonly after: CustomizationKey | null; readonly limit: number }): Promise<readonly CustomizationKey[]>;
 };
 
 export type DatasetPlan = {

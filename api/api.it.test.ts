@@ -183,6 +183,10 @@ describe('a wrong request', () => {
       ['GET', `${base}/readiness`],
       ['POST', `${base}:predict`, { inputs: [{ text: 'x' }] }],
       ['POST', `${base}:retrain`, {}],
+      ['POST', `${base}:verify`, {}],
+      ['GET', `${base}/verifications`],
+      ['GET', `${base}/models/1/examples`],
+      ['GET', `${base}/examples/secret/models`],
       ['GET', `/v1/receipts/${commit}`],
     ];
     for (const [method, path, body] of routes) {

@@ -10,16 +10,23 @@ import { ObjectMissing, StoreUnavailable } from '../store/object-store.ts';
 import { type Caller, callerOf } from './auth.ts';
 import type { ApiContext } from './context.ts';
 import { fieldErrors } from './example-content.ts';
+import { sourceProblem } from './mapped-examples.ts';
 import { Problem } from './problems.ts';
 import { businessModelRoutes } from './routes/business-models.ts';
 import { customizationRoutes } from './routes/customizations.ts';
 import { exampleRoutes } from './routes/examples.ts';
 import { importRoutes } from './routes/import.ts';
+import { lagRoutes } from './routes/lag.ts';
+import { lineageRoutes } from './routes/lineage.ts';
 import { modelRoutes } from './routes/models.ts';
 import { receiptRoutes } from './routes/receipts.ts';
 import { runRoutes } from './routes/runs.ts';
+import { schemaRoutes } from './routes/schema.ts';
+import { sensingRoutes } from './routes/sensing.ts';
 import { servingRoutes } from './routes/serving.ts';
+import { sourceRoutes } from './routes/sources.ts';
 import { tenantRoutes } from './routes/tenants.ts';
+import { verificationRoutes } from './routes/verifications.ts';
 import { problemBody } from './schemas.ts';
 
 declare module 'fastify' {
@@ -39,6 +46,8 @@ function toProblem(error: unknown, log: (error: unknown) => void): Problem {
   if (error instanceof Problem) return error;
   if (error instanceof z.ZodError) return new Problem('invalid_request', 'the request is not valid', error.issues.flatMap(fieldErrors));
   if (isUnavailable(error)) return new Problem('database_unavailable');
+  const unreadable = sourceProblem(error);
+  if (unreadable) return unreadable;
   if (error instanceof StoreUnavailable || error instanceof ObjectMissing) return new Problem('store_unavailable');
   const { code, statusCode } = error as FastifyError;
   if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE')
@@ -132,8 +141,20 @@ export async function buildApp(context: ApiContext): Promise<FastifyInstance> {
     instance.addHook('onRequest', async (request) => {
       request.caller = await callerOf(context, request);
     });
-    for (const routes of [businessModelRoutes, customizationRoutes, exampleRoutes, receiptRoutes, runRoutes, modelRoutes, servingRoutes])
+    for (const routes of [
+      businessModelRoutes,
+      customizationRoutes,
+      exampleRoutes,
+      receiptRoutes,
+      runRoutes,
+      modelRoutes,
+      servingRoutes,
+      schemaRoutes,
+      sourceRoutes,
+      sensingRoutes,
+    ])
       routes(instance, context);
+    for (const routes of [lagRoutes, lineageRoutes, verificationRoutes]) routes(instance, context);
     // Each with hooks or parsers of its own.
     await instance.register(async (own) => tenantRoutes(own, context));
     await instance.register(async (own) => importRoutes(own, context));

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { z } from 'zod';
 import { type BusinessModel, type Catalog, validatorOf } from '../catalog/catalog.ts';
 import { exampleIdPattern } from '../core/ids.ts';
+import { type SourceMapping, sourceName } from '../core/source-mapping.ts';
 import type { Pool, RowDataPacket } from '../platform/mysql.ts';
 import { bucketOf } from '../platform/hash.ts';
 import type { PoolConnection } from '../platform/mysql.ts';
@@ -55,6 +56,8 @@ export type CustomizationRow = RowDataPacket & {
   policy: Record<string, unknown>;
   schema_policy: string;
   state: 'active' | 'paused';
+  /** Null: the examples are kept in our own table. */
+  source: SourceMapping | null;
   created_at: Date;
   updated_at: Date;
 };
@@ -62,12 +65,28 @@ export type CustomizationRow = RowDataPacket & {
 /** The tenant's customization; another tenant's is answered as one that does not exist. */
 export async function findCustomization(pool: Pool | PoolConnection, tenantId: string, id: string, lock = ''): Promise<CustomizationRow> {
   const [rows] = await pool.query<CustomizationRow[]>(
-    `SELECT customization_id, name, business_model, options, policy, schema_policy, state, created_at, updated_at
+    `SELECT customization_id, name, business_model, options, policy, schema_policy, state, source, created_at, updated_at
      FROM modelwright.customizations WHERE tenant_id = ? AND customization_id = ? ${lock}`,
     [tenantId, id],
   );
   if (!rows[0]) throw new Problem('not_found', `there is no customization ${id}`);
   return rows[0];
+}
+
+/** The same for a write of examples, which only a customization with examples of its own takes. */
+export async function findManaged(pool: Pool | PoolConnection, tenantId: string, id: string, lock = ''): Promise<CustomizationRow> {
+  const row = await findCustomization(pool, tenantId, id, lock);
+  if (row.source)
+    throw new Problem('mapped_source', `the examples of ${id} are the rows of ${sourceName(row.source)}: change them there, not here`);
+  return row;
+}
+
+export async function hasExamples(connection: PoolConnection, tenantId: string, customizationId: string): Promise<boolean> {
+  const [rows] = await connection.query<RowDataPacket[]>(
+    'SELECT 1 FROM modelwright.examples WHERE tenant_id = ? AND customization_id = ? LIMIT 1',
+    [tenantId, customizationId],
+  );
+  return rows.length > 0;
 }
 
 export function modelOf(catalog: Catalog, id: string): BusinessModel {

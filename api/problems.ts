@@ -16,6 +16,22 @@ export const problems = {
   invalid_options: [422, 'The options do not fit the business model', 'See its `optionSchema`.'],
   invalid_policy: [422, 'The policy is not valid', 'See the knobs in the documentation of policies.'],
   invalid_example: [422, 'The example does not fit the business model', 'See its `exampleSchema`.'],
+  invalid_source: [
+    422,
+    'The mapping does not fit the table',
+    'Correct what `errors` names; `GET /v1/sources` shows the tables and columns.',
+  ],
+  source_not_ready: [422, 'The table cannot be a source yet', 'Each of `errors` is one thing that is wrong, with what mends it.'],
+  mapped_source: [
+    409,
+    'The examples come from a table of your own',
+    'Insert, change and delete rows in that table: its changes are sensed there.',
+  ],
+  source_unreadable: [
+    409,
+    'The mapped table cannot be read as it is mapped',
+    'The detail says what was changed; map it anew or restore it.',
+  ],
   exists: [409, 'It exists already', 'Choose another id, or change the one that exists.'],
   version_conflict: [412, 'It was changed meanwhile', 'Read it again and repeat the change with the new ETag.'],
   no_model_yet: [409, 'No version serves yet', 'Give examples and wait for the first version: `GET .../status` says how far it is.'],

@@ -1,155 +1,139 @@
-import { gtidSetContains } from '../core/gtid.ts';
-import type { GateVerdict, TrainingMetrics } from '../core/model.ts';
-import { type RunState, type StageTimes, endedRunStates } from '../core/run.ts';
-import type { Pool, RowDataPacket } from '../platform/mysql.ts';
+import type { Pool } from '../platform/mysql.ts';
+import { nowMs } from '../platform/clock.ts';
+import type { CustomizationStatus, TenantStatus } from '../core/tenant-messages.ts';
 import { Problem } from './problems.ts';
-
-export const stationNames = ['committed', 'sensed', 'due', 'dataset', 'training', 'gate', 'published', 'serving'] as const;
-export type StationName = (typeof stationNames)[number];
+import { type ReceiptPart, type Station, receiptPart, stationNames } from './receipt-part.ts';
+import { commitRows, customizationRows, sensingRows } from './receipt-rows.ts';
 
 export type Receipt = {
   readonly commit: string;
   readonly committedAt: string | null;
   readonly tables: readonly string[];
   readonly customizations: readonly string[];
-  readonly stations: readonly { readonly name: StationName; readonly at: string | null; readonly detail: string | null }[];
+  /** Of the whole commit: a station is reached when every customization that it touched has reached it. */
+  readonly stations: readonly Station[];
   readonly version: number | null;
   readonly run: number | null;
   /** Why no version will learn the commit, or why its run ended without one; null while it is on its way and when it serves. */
   readonly reason: string | null;
+  /** One a customization: a transaction may touch several. */
+  readonly parts: readonly ReceiptPart[];
 };
 
-type CommitRow = RowDataPacket & { tenant_id: string; customization_id: string; committed_at: Date };
-type SensedRow = CommitRow & { sensed_at: Date; inserted: string; updated: string; deleted: string; configured: number };
-type DatasetRow = RowDataPacket & { number: number; run_number: number; cut: string; built_at: Date; row_count: string };
-type DecisionRow = RowDataPacket & { reason: string; cut: string; decided_at: Date };
-type RunRow = RowDataPacket & {
-  number: number;
-  state: RunState;
-  trigger_kind: string;
-  reason: string | null;
-  stages: StageTimes[];
-  metrics: TrainingMetrics | null;
-  verdict: GateVerdict | null;
-  progress: { step: number; steps: number } | null;
-  training_ms: string | null;
-  created_at: Date;
-};
-type VersionRow = RowDataPacket & {
-  version: number;
-  run_number: number;
-  dataset_number: number;
-  published_at: Date;
-  stored_bytes: string;
-  promoted_at: Date | null;
+/** What a receipt is made from besides the tables. */
+export type ReceiptSources = {
+  readonly pool: Pool;
+  /** What the tenant's workflow says; null where it does not answer. */
+  readonly statusOf: (tenantId: string) => Promise<TenantStatus | null>;
 };
 
-/** The latest of everything is what a receipt asks about; a commit that is older than this many datasets is in all of them. */
-const lookedAt = 200;
+/** Sensing takes milliseconds: a commit that waits longer than this has a reason. */
+const lateMs = 5_000;
 
-/** What became of a commit, as the tables tell it. `tenantId` null: the operator, who sees every tenant's. */
-export async function receiptOf(pool: Pool, gtid: string, tenantId: string | null): Promise<Receipt> {
-  const scope = tenantId === null ? '' : ' AND tenant_id = ?';
-  const values = tenantId === null ? [gtid] : [gtid, tenantId];
-  const [[own], [sensed]] = await Promise.all([
-    pool.query<CommitRow[]>(`SELECT * FROM modelwright_control.commits WHERE gtid = ?${scope}`, values),
-    pool.query<SensedRow[]>(`SELECT * FROM modelwright_control.sensed_commits WHERE gtid = ?${scope}`, values),
-  ]);
-  const first = sensed[0] ?? own[0];
-  if (!first) throw new Problem('not_found', `no commit ${gtid} is known; one made by another program is known when it was sensed`);
-  const key = [first.tenant_id, first.customization_id];
-  const where = 'tenant_id = ? AND customization_id = ?';
-  const [[datasets], [decisions], [runs], [versions]] = await Promise.all([
-    pool.query<DatasetRow[]>(
-      `SELECT number, run_number, cut, built_at, row_count FROM modelwright_control.datasets WHERE ${where} ORDER BY number DESC LIMIT ${lookedAt}`,
-      key,
-    ),
-    pool.query<DecisionRow[]>(
-      `SELECT reason, cut, decided_at FROM modelwright_control.decisions WHERE ${where} ORDER BY decided_at DESC LIMIT ${lookedAt}`,
-      key,
-    ),
-    pool.query<RunRow[]>(
-      `SELECT number, state, trigger_kind, reason, stages, metrics, verdict, progress, training_ms, created_at
-       FROM modelwright_control.runs WHERE ${where} ORDER BY number DESC LIMIT ${lookedAt}`,
-      key,
-    ),
-    pool.query<VersionRow[]>(
-      `SELECT v.version, v.run_number, v.dataset_number, v.published_at, v.stored_bytes,
-         (SELECT MIN(p.promoted_at) FROM modelwright_control.promotions p
-          WHERE p.tenant_id = v.tenant_id AND p.customization_id = v.customization_id AND p.version = v.version) AS promoted_at
-       FROM modelwright_control.model_versions v WHERE ${where.replaceAll(/(tenant_id|customization_id)/g, 'v.$1')} ORDER BY version`,
-      key,
-    ),
-  ]);
-  const containing = datasets.filter(({ cut }) => gtidSetContains(cut, gtid)).sort((a, b) => a.number - b.number);
-  const [dataset] = containing;
-  const served = dataset && versions.find((version) => version.dataset_number >= dataset.number && version.promoted_at !== null);
-  const runNumber = served?.run_number ?? containing.at(-1)?.run_number ?? null;
-  const run = runs.find(({ number }) => number === runNumber) ?? null;
-  const published = versions.find(({ run_number }) => run_number === runNumber) ?? null;
-  const decision = dataset ? null : (decisions.filter(({ cut }) => gtidSetContains(cut, gtid)).at(-1) ?? null);
-  const seen = sensed.find(({ customization_id }) => customization_id === first.customization_id);
-  const stage = (name: string): Date | null => {
-    const ended = run?.stages.find((one) => one.name === name)?.endedAtMs;
-    return ended === undefined ? null : new Date(ended);
-  };
-  const station = (name: StationName, at: Date | null, detail: string | null) => ({ name, at: at?.toISOString() ?? null, detail });
-  const committedAt = own[0]?.committed_at ?? first.committed_at;
-  const trained = stage('train');
-  const builtBy = containing.find(({ run_number }) => run_number === runNumber) ?? dataset;
-  return {
+/** What became of a commit. `tenantId` null: the operator, who sees every tenant's part of it. */
+export async function receiptOf({ pool, statusOf }: ReceiptSources, gtid: string, tenantId: string | null): Promise<Receipt> {
+  const [{ own, sensed }, sensing] = await Promise.all([commitRows(pool, gtid, tenantId), sensingRows(pool, gtid)]);
+  const operator = tenantId === null;
+  // Details name connectors and tables, which are nobody's business but the operator's.
+  const wrong = sensing.conditions.map(({ code, detail }) => (operator ? `${code}: ${detail}` : code)).join('; ');
+  const keys = new Map(
+    [...own, ...sensed].map((row) => [
+      `${row.tenant_id}/${row.customization_id}`,
+      { tenantId: row.tenant_id, customizationId: row.customization_id },
+    ]),
+  );
+  if (keys.size === 0) {
+    if (operator && sensing.executed) return unattributed(gtid, wrong);
+    // The same words whether it is another tenant's, not sensed yet, or not there at all.
+    throw new Problem(
+      'not_found',
+      `no commit ${gtid} of yours is known; one made by another program is known when it was sensed${wrong === '' ? '' : `, which waits: ${wrong}`}`,
+    );
+  }
+  const statuses = new Map<string, TenantStatus | null>();
+  const parts: ReceiptPart[] = [];
+  for (const key of keys.values()) {
+    const mine = (row: { tenant_id: string; customization_id: string }): boolean =>
+      row.tenant_id === key.tenantId && row.customization_id === key.customizationId;
+    const seen = sensed.find(mine) ?? null;
+    const noted = own.find(mine) ?? null;
+    const rows = await customizationRows(pool, key);
+    const silentMs = noted ? nowMs() - noted.committed_at.getTime() : 0;
+    const input = { gtid: (seen ?? noted)?.gtid ?? gtid, key, own: noted, seen, rows, unsensed: unsensed(silentMs, wrong), nowMs: nowMs() };
+    const first = receiptPart({ ...input, status: null });
+    // The workflow is asked only about what waits: it knows why.
+    const waits = seen !== null && first.version === null && (first.run === null || first.reason !== null);
+    if (waits && !statuses.has(key.tenantId)) statuses.set(key.tenantId, await statusOf(key.tenantId));
+    const status: CustomizationStatus | undefined = waits
+      ? statuses.get(key.tenantId)?.customizations.find(({ customizationId }) => customizationId === key.customizationId)
+      : undefined;
+    parts.push(status ? receiptPart({ ...input, status }) : first);
+  }
+  return whole(gtid, parts);
+}
+
+const unsensed = (silentMs: number, wrong: string): string | null => {
+  if (silentMs < lateMs && wrong === '') return null;
+  const since = `not sensed since ${Math.round(silentMs / 1_000)} s`;
+  return wrong === '' ? `${since}: see \`mw status\` for the connector and the change consumer` : `${since}: ${wrong}`;
+};
+
+/** A commit of this server that touches no customization, as far as is known. */
+const unattributed = (gtid: string, wrong: string): Receipt => ({
+  commit: gtid,
+  committedAt: null,
+  tables: [],
+  customizations: [],
+  stations: stationNames.map((name) => ({
+    name,
+    at: null,
+    detail:
+      name === 'committed'
+        ? 'executed by this server'
+        : name === 'sensed'
+          ? wrong === ''
+            ? 'not sensed: it changes no captured row, or the change consumer is behind'
+            : `not sensed: ${wrong}`
+          : null,
+  })),
+  version: null,
+  run: null,
+  reason: null,
+  parts: [],
+});
+
+/** The parts as one: what everyone has reached, and when the last one did. */
+function whole(gtid: string, parts: readonly ReceiptPart[]): Receipt {
+  const [only, ...others] = parts;
+  const common = {
     commit: gtid,
-    committedAt: committedAt.toISOString(),
-    tables: ['modelwright.examples'],
-    customizations: [...new Set([...own, ...sensed].map((row) => row.customization_id))],
-    stations: [
-      station('committed', committedAt, gtid),
-      station('sensed', seen?.sensed_at ?? null, seen ? changes(seen) : null),
-      station(
-        'due',
-        run?.created_at ?? decision?.decided_at ?? null,
-        run ? `run ${run.number} (${run.trigger_kind})` : (decision?.reason ?? null),
-      ),
-      station(
-        'dataset',
-        builtBy?.built_at ?? null,
-        builtBy ? `dataset ${builtBy.number}: ${Number(builtBy.row_count).toLocaleString('en-US')} rows` : null,
-      ),
-      station('training', trained, run ? training(run, trained !== null) : null),
-      station('gate', stage('gate'), run?.verdict ? `${run.verdict.verdict}: ${run.verdict.explanation}` : null),
-      station(
-        'published',
-        published?.published_at ?? null,
-        published ? `v${published.version}, ${Number(published.stored_bytes).toLocaleString('en-US')} new bytes` : null,
-      ),
-      station('serving', served?.promoted_at ?? null, served ? `v${served.version} answers` : null),
-    ],
-    version: served?.version ?? published?.version ?? null,
-    run: runNumber,
-    reason: served
-      ? null
-      : run
-        ? endedRunStates.includes(run.state)
-          ? `run ${run.number} ${run.state}: ${run.reason ?? 'no reason was recorded'}`
-          : null
-        : (decision?.reason ?? null),
+    tables: [...new Set(parts.flatMap(({ tables }) => tables))],
+    customizations: [...new Set(parts.map(({ customizationId }) => customizationId))],
+    parts,
+  };
+  if (only && others.length === 0) {
+    const { stations, version, run, reason } = only;
+    return { ...common, committedAt: stations[0]?.at ?? null, stations, version, run, reason };
+  }
+  const stations = stationNames.map((name, i): Station => {
+    const reached = parts.map((part) => part.stations[i]);
+    const times = reached.map((station) => station?.at ?? null);
+    const at = times.every((time) => time !== null) ? (times.toSorted().at(-1) ?? null) : null;
+    const details = parts.map((part) => [part.customizationId, part.stations[i]?.detail] as const).filter(([, detail]) => detail);
+    return { name, at, detail: name === 'committed' ? gtid : details.map(([c, detail]) => `${c}: ${detail}`).join('; ') || null };
+  });
+  const reasons = parts.filter(({ reason }) => reason !== null).map(({ customizationId, reason }) => `${customizationId}: ${reason}`);
+  return {
+    ...common,
+    committedAt: stations[0]?.at ?? null,
+    stations,
+    version: null,
+    run: null,
+    reason: reasons.length > 0 && parts.every(partEnded) ? reasons.join('; ') : null,
   };
 }
+
+const partEnded = ({ reason, stations }: ReceiptPart): boolean => reason !== null || stations.at(-1)?.at !== null;
 
 /** Whether nothing more will happen by itself. */
-export const isEnded = ({ reason, stations }: Receipt): boolean => reason !== null || stations.at(-1)?.at !== null;
-
-function changes({ inserted, updated, deleted, configured }: SensedRow): string {
-  const parts = [
-    [Number(inserted), 'inserted'],
-    [Number(updated), 'updated'],
-    [Number(deleted), 'deleted'],
-  ] as const;
-  const named = parts.filter(([n]) => n > 0).map(([n, what]) => `${n.toLocaleString('en-US')} ${what}`);
-  return [...named, ...(configured ? ['settings changed'] : [])].join(', ') || 'no change of a row';
-}
-
-function training({ metrics, progress, training_ms }: RunRow, ended: boolean): string | null {
-  if (ended && metrics) return `accuracy ${(metrics.accuracy * 100).toFixed(1)} % in ${(Number(training_ms ?? 0) / 1_000).toFixed(1)} s`;
-  return progress ? `step ${progress.step} of ${progress.steps}` : null;
-}
+export const isEnded = ({ parts }: Receipt): boolean => parts.length > 0 && parts.every(partEnded);

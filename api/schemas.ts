@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { cronProblem } from '../core/cron.ts';
 import { exampleIdPattern, idPattern } from '../core/ids.ts';
+import { schemaActions } from '../core/schema-change.ts';
 
 /** Shapes of requests: the single source of the OpenAPI file. */
 const id = z.string().regex(idPattern, 'use 1 to 64 of a-z, 0-9 and -, not at the ends');
@@ -45,7 +46,22 @@ export const policy = z.strictObject({
   maxRunsPerDay: z.number().int().min(0).nullable(),
   budgetTrainingSeconds: z.number().min(0).nullable(),
   deletionDeadlineMs: ms,
+  servingSloMs: ms.min(1).nullable(),
 });
+
+const maxName = 64;
+const sqlName = z.string().min(1).max(maxName);
+const sourceFilter = z.strictObject({ column: sqlName, equals: z.string().max(255) });
+/** Where examples come from: a table that was granted, which column is which field, and which rows. */
+export const sourceMapping = z.strictObject({
+  database: sqlName,
+  table: sqlName,
+  columns: z.record(z.string(), sqlName),
+  filter: sourceFilter.nullable().optional(),
+});
+export const grantSource = z.strictObject({ database: sqlName, table: sqlName, filter: sourceFilter.optional() });
+export const grantParams = tenantParams.extend({ database: z.string(), table: z.string() });
+
 const schemaPolicy = z.enum(['hold', 'adopt', 'adopt_and_retrain', 'ignore']);
 
 export const createCustomization = z.strictObject({
@@ -55,6 +71,7 @@ export const createCustomization = z.strictObject({
   options: z.record(z.string(), z.unknown()).default({}),
   policy: z.record(z.string(), z.unknown()).default({}),
   schemaPolicy: schemaPolicy.default('hold'),
+  source: sourceMapping.optional(),
 });
 export const patchCustomization = z.strictObject({
   name: z.string().min(1).max(200).optional(),
@@ -62,6 +79,7 @@ export const patchCustomization = z.strictObject({
   policy: z.record(z.string(), z.unknown()).optional(),
   schemaPolicy: schemaPolicy.optional(),
   state: z.enum(['active', 'paused']).optional(),
+  source: sourceMapping.optional(),
 });
 
 export const exampleId = z.string().regex(exampleIdPattern, 'use 1 to 128 printable characters without white space and slash');
@@ -74,6 +92,19 @@ export const putExample = z.looseObject({});
 const reason = z.string().max(500).optional();
 export const retrainBody = z.strictObject({ reason, force: z.boolean().optional() }).default({});
 export const promoteBody = z.strictObject({ reason, force: z.boolean().optional() }).default({});
+const mysqlName = z.string().min(1).max(130);
+export const approveSchemaBody = z
+  .strictObject({
+    action: z.enum(schemaActions),
+    changeId: z.string().max(255).optional(),
+    columns: z.record(z.string().min(1), mysqlName).optional(),
+    table: mysqlName.optional(),
+    reason,
+  })
+  .refine(({ action, columns, table }) => (action === 'remap') === (columns !== undefined || table !== undefined), {
+    message: 'columns or table go with action remap, and with no other',
+    path: ['action'],
+  });
 export const reasonBody = z.strictObject({ reason }).default({});
 
 const maxInputs = 1_000;

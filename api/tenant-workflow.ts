@@ -1,9 +1,9 @@
-import { ApplicationFailure, WithStartWorkflowOperation, WorkflowUpdateFailedError } from '@temporalio/client';
+import { ApplicationFailure, type Client, WithStartWorkflowOperation, WorkflowUpdateFailedError } from '@temporalio/client';
 import { tenantWorkflowType } from '../core/task-queues.ts';
 import { tenantWorkflowId } from '../core/ids.ts';
 import { type RetrainRequest, type TenantStatus, messageNames } from '../core/tenant-messages.ts';
 import { tenantStart } from '../core/tenant-start.ts';
-import { nowMs } from '../platform/clock.ts';
+import { nowMs, sleep } from '../platform/clock.ts';
 import type { ApiContext } from './context.ts';
 import { Problem } from './problems.ts';
 
@@ -64,5 +64,17 @@ export async function tenantStatus({ temporal }: ApiContext, tenantId: string): 
     );
   } catch {
     return null;
+  }
+}
+
+/** Null when the answer is not there within the deadline; whatever is waited for is given up then. */
+export async function withinDeadline<T>(temporal: Client, deadlineMs: number, ask: () => Promise<T>): Promise<T | null> {
+  const controller = new AbortController();
+  const answer = temporal.withAbortSignal(controller.signal, ask);
+  try {
+    return await Promise.race([answer, sleep(deadlineMs, null, { signal: controller.signal })]);
+  } finally {
+    controller.abort();
+    answer.catch(() => undefined);
   }
 }

@@ -1,4 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { sleep } from '../platform/clock.ts';
 import { sha256Hex } from '../platform/hash.ts';
 import { type PoolConnection, type RowDataPacket, commitGtid, isContention } from '../platform/mysql.ts';
 import type { ApiContext } from './context.ts';
@@ -14,7 +15,9 @@ type IdempotencyRow = RowDataPacket & {
   commit_gtid: string | null;
 };
 
-const contentionAttempts = 5;
+/** Of many that wait for one key some are chosen as the victims of a deadlock, and again: each takes its turn after a pause that grows. */
+const contentionAttempts = 20;
+const contentionPauseMs = 5;
 const maxKeyLength = 255;
 
 export function idempotencyKeyOf(request: FastifyRequest): string | null {
@@ -62,6 +65,7 @@ export async function write(
     } catch (error) {
       connection.destroy();
       if (!isContention(error) || attempt >= contentionAttempts) throw error;
+      await sleep(contentionPauseMs * attempt);
     }
   }
 }
@@ -98,11 +102,12 @@ export async function noteCommit(
 ): Promise<void> {
   try {
     if (customizationId !== undefined)
-      await pool.query('INSERT IGNORE INTO modelwright_control.commits (gtid, tenant_id, customization_id) VALUES (?, ?, ?)', [
-        commit,
-        tenantId,
-        customizationId,
-      ]);
+      await pool.query(
+        // The GTID with the epoch of the log, as core/gtid.ts writes it.
+        `INSERT IGNORE INTO modelwright_control.commits (gtid, tenant_id, customization_id)
+         SELECT IF(MAX(epoch) IS NULL, ?, CONCAT(?, '@', MAX(epoch))), ?, ? FROM modelwright_control.log_epochs`,
+        [commit, commit, tenantId, customizationId],
+      );
     if (key !== null)
       await pool.query('UPDATE modelwright_control.idempotency_keys SET commit_gtid = ? WHERE tenant_id = ? AND idempotency_key = ?', [
         commit,

@@ -19,6 +19,16 @@ export type Receipt = {
   readonly version?: number | null;
   readonly run?: number | null;
   readonly reason?: string | null;
+  readonly tables?: readonly string[];
+  readonly customizations?: readonly string[];
+  readonly parts?: readonly {
+    readonly tenantId: string;
+    readonly customizationId: string;
+    readonly version: number | null;
+    readonly run: number | null;
+    readonly reason: string | null;
+    readonly stations: Receipt['stations'];
+  }[];
 };
 
 export type Run = {

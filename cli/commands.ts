@@ -11,15 +11,20 @@ import {
   registerSubmit,
   registerTenant,
 } from './customize.ts';
+import { registerDeadLetters } from './dead-letters.ts';
 import { registerDemo } from './demo/command.ts';
 import { registerDoctor } from './doctor.ts';
 import { registerDown } from './down.ts';
+import { registerLineage } from './lineage.ts';
 import { registerLogs } from './logs.ts';
 import { registerPull } from './pull.ts';
 import { registerReset } from './reset.ts';
+import { registerSchema } from './schema.ts';
+import { registerSource } from './source.ts';
 import { registerStatus } from './status.ts';
 import { registerTest } from './test.ts';
 import { registerUp } from './up.ts';
+import { registerVerify } from './verify.ts';
 
 /** Every command, in the order of `mw --help`. */
 export const commands: readonly RegisterCommand[] = [
@@ -29,17 +34,22 @@ export const commands: readonly RegisterCommand[] = [
   registerStatus,
   registerLogs,
   registerDoctor,
+  registerDeadLetters,
   registerReset,
   registerConfig,
   registerTenant,
+  registerSource,
   registerCreate,
   registerSubmit,
   registerReceipt,
+  registerVerify,
+  registerLineage,
   registerRuns,
   registerModels,
   registerPredict,
   registerRetrain,
   registerPromote,
+  registerSchema,
   registerPull,
   registerTest,
 ];

@@ -4,6 +4,7 @@ import { CommandError, type RegisterCommand, printJson } from './command.ts';
 import { apiUrl, operatorClient, storeKey, tenantClient } from './credentials.ts';
 import { followReceipt, stationLine } from './follow-receipt.ts';
 import { Screen } from './screen.ts';
+import { filterOf, tableName } from './source.ts';
 import { printReport, submitFile } from './submit-file.ts';
 import { bytes, count, duration, percent, table } from './wording.ts';
 
@@ -46,6 +47,29 @@ export const registerTenant: RegisterCommand = (program) => {
     });
 };
 
+type CreateOptions = Json & {
+  readonly model: string;
+  readonly option?: string[];
+  readonly policy?: string[];
+  readonly source?: string;
+  readonly column?: string[];
+  readonly filter?: string;
+};
+
+/** Columns keep their names as text; the id's column is `id` where none is named. */
+function sourceOf({ source, column = [], filter }: CreateOptions): object {
+  if (source === undefined) {
+    if (column.length > 0 || filter !== undefined) throw new CommandError('--column and --filter belong to --source DATABASE.TABLE');
+    return {};
+  }
+  const columns = column.map((item) => {
+    const at = item.indexOf('=');
+    if (at < 1) throw new CommandError(`"${item}" is not FIELD=COLUMN`);
+    return [item.slice(0, at), item.slice(at + 1)];
+  });
+  return { source: { ...tableName(source), columns: { id: 'id', ...Object.fromEntries(columns) }, ...filterOf(filter) } };
+}
+
 export const registerCreate: RegisterCommand = (program) => {
   program
     .command('create')
@@ -54,16 +78,22 @@ export const registerCreate: RegisterCommand = (program) => {
     .option('--model <businessModel>', 'business model', 'text-classification')
     .option('--option <name=value...>', 'option of the business model')
     .option('--policy <name=value...>', 'knob of the policy, such as quietPeriodMs=3000')
+    .option('--source <database.table>', 'a table that was granted: its rows are the examples')
+    .option('--column <field=column...>', 'column of the table for a field of the example: id, text, label, ...')
+    .option('--filter <column=value>', 'only rows whose column has this value')
     .option(...jsonFlag)
-    .action(async (name: string, options: Json & { model: string; option?: string[]; policy?: string[] }) => {
+    .action(async (name: string, options: CreateOptions) => {
       const made = await tenantClient().call<{ id: string }>('POST', '/v1/customizations', {
         id: name,
         name,
         businessModel: options.model,
         options: pairs(options.option),
         policy: pairs(options.policy),
+        ...sourceOf(options),
       });
       if (options.json) printJson(made);
+      else if (options.source !== undefined)
+        console.log(`customization ${made.id}: learns from ${options.source}, see \`./mw runs ${made.id}\``);
       else console.log(`customization ${made.id}: give it examples with \`./mw submit ${made.id} FILE\``);
     });
 };
@@ -83,7 +113,7 @@ export const registerSubmit: RegisterCommand = (program) => {
       if (options.json) printJson(report);
       else printReport(screen, report);
       const last = report.commits.at(-1);
-      if (options.watch && last) await followReceipt(api, customization, last, screen, new AbortController().signal);
+      if (options.watch && last) await followReceipt(api, last, screen, new AbortController().signal);
       if (report.rejected > 0) process.exitCode = 1;
     });
 };
@@ -91,21 +121,24 @@ export const registerSubmit: RegisterCommand = (program) => {
 export const registerReceipt: RegisterCommand = (program) => {
   program
     .command('receipt')
-    .description('what became of a commit')
+    .description('what became of a commit; with --watch status 0 when a version serves it, 1 with the reason why none will')
     .argument('<gtid>')
     .option('--watch', 'follow it until a version has learned it')
     .option(...jsonFlag)
     .action(async (gtid: string, options: Json & { watch?: boolean }) => {
       const api = tenantClient();
-      const receipt = await api.call<Receipt & { customizations?: readonly string[] }>('GET', `/v1/receipts/${gtid}`);
-      const customization = receipt.customizations?.[0];
-      if (options.json) return printJson(receipt);
-      if (options.watch && customization !== undefined) {
-        const { receipt: end } = await followReceipt(api, customization, gtid, screen, new AbortController().signal);
-        if (end.reason) screen.line(`  ${end.reason}`);
+      if (options.watch) {
+        const quiet = options.json ? new Screen(false, () => undefined) : screen;
+        const { receipt: end } = await followReceipt(api, gtid, quiet, new AbortController().signal);
+        if (options.json) printJson(end);
+        else if (end.reason) screen.line(`  ${end.reason}`);
+        if (!end.stations.at(-1)?.at) process.exitCode = 1;
         return;
       }
-      for (const station of receipt.stations) if (station.at !== null) console.log(stationLine(station, receipt.committedAt));
+      const receipt = await api.call<Receipt>('GET', `/v1/receipts/${gtid}`);
+      if (options.json) return printJson(receipt);
+      for (const station of receipt.stations)
+        if (station.at !== null || station.detail !== null) console.log(stationLine(station, receipt.committedAt));
       if (receipt.reason) console.log(`  ${receipt.reason}`);
     });
 };

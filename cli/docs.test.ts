@@ -20,8 +20,9 @@ describe('the documentation', () => {
     for (const register of commands) register(program);
     const known = new Map(program.commands.map((command) => [command.name(), command] as const));
     const wrong = pages.flatMap((page) =>
-      [...read(page).matchAll(/\.\/mw ([a-z]+)([^`\n]*)/g)].flatMap(([call, name = '', rest = '']) => {
-        const command = known.get(name);
+      [...read(page).matchAll(/\.\/mw ([a-z][a-z-]*)([^`\n]*)/g)].flatMap(([call, name = '', rest = '']) => {
+        const group = known.get(name);
+        const command = group?.commands.find((one) => rest.trim().split(' ')[0] === one.name()) ?? group;
         if (!command) return [`${page}: ${call}`];
         const options = [...rest.matchAll(/--[a-z-]+/g)].map(([option]) => option);
         return options

@@ -11,6 +11,7 @@ import { type Config, loadConfig, parseSettings, type Settings } from '../platfo
 import { createPool, type RowDataPacket } from '../platform/mysql.ts';
 import { type Paths, resolvePaths } from '../platform/paths.ts';
 import { printJson, type RegisterCommand } from './command.ts';
+import { readSensing, sensingProblems } from './sensing-table.ts';
 
 const neededFreeBytes = 6 * 1024 ** 3;
 
@@ -131,7 +132,7 @@ async function runningProblems(config: Config): Promise<Problem[]> {
   } catch {
     problems.push({ problem: 'Kafka Connect does not answer', remedy: 'see `./mw logs connect`' });
   }
-  return problems;
+  return [...problems, ...sensingProblems(await readSensing(config))];
 }
 
 const enginePorts: readonly (keyof Settings)[] = [

@@ -18,14 +18,11 @@ export function stationLine(station: Receipt['stations'][number], committedAt: s
   return `  ${station.name.padEnd(labelWidth)} ${(station.name === 'committed' ? (station.at ?? '') : after).padEnd(26)} ${station.detail ?? ''}`.trimEnd();
 }
 
-/** Shows a commit on its way through the stations until a version serves it or a reason ends it. */
-export async function followReceipt(
-  api: ApiClient,
-  customization: string,
-  commit: string,
-  screen: Screen,
-  signal: AbortSignal,
-): Promise<Followed> {
+/**
+ * Shows a commit on its way through the stations until a version serves it or a reason ends it. One that another program made is not known before
+ * it is sensed: it is waited for.
+ */
+export async function followReceipt(api: ApiClient, commit: string, screen: Screen, signal: AbortSignal): Promise<Followed> {
   const shown = new Set<string>();
   let lostSince: number | null = null;
   for (;;) {
@@ -40,15 +37,24 @@ export async function followReceipt(
       }
       if (shown.has('serving')) return { receipt, servedBy: receipt.version ?? null };
       if (receipt.reason) return { receipt, servedBy: null };
-      if (receipt.run) await showRun(api, customization, receipt.run, screen);
-      else screen.changing('waiting', '  waiting for the quiet period to pass');
+      const active = receipt.parts?.find(({ run, reason, stations }) => run !== null && reason === null && !stations.at(-1)?.at);
+      if (active?.run) await showRun(api, active.customizationId, active.run, screen);
+      else screen.changing('waiting', `  ${waitingFor(receipt)}`);
     } catch (error) {
       if (!(error instanceof ApiProblem) || (error.status !== 0 && error.status < 500 && error.status !== 404)) throw error;
       lostSince ??= nowMs();
+      if (error.status === 404) screen.changing('unknown', `  ${error.message}`);
       if (nowMs() - lostSince > patienceMs) throw error;
     }
     await sleep(pollMs, undefined, { signal });
   }
+}
+
+/** What the first station that is not reached says, or what the next one usually waits for. */
+function waitingFor({ stations }: Receipt): string {
+  const next = stations.find(({ at }) => at === null);
+  if (next?.detail) return `${next.name}: ${next.detail}`;
+  return next?.name === 'sensed' ? 'waiting to be sensed' : 'waiting for the quiet period to pass';
 }
 
 async function showRun(api: ApiClient, customization: string, number: number, screen: Screen): Promise<void> {

@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { StartProblems } from '../infra/local/stack.ts';
 import { ConfigError } from '../platform/config.ts';
+import { ApiProblem } from './api-client.ts';
 import { CommandError } from './command.ts';
 import { commands } from './commands.ts';
 
@@ -11,7 +12,8 @@ try {
   await program.parseAsync(process.argv);
 } catch (error) {
   if (error instanceof StartProblems) for (const problem of error.problems) console.error(`mw: ${problem}`);
-  else if (error instanceof CommandError || error instanceof ConfigError) console.error(`mw: ${error.message}`);
+  else if (error instanceof CommandError || error instanceof ConfigError || error instanceof ApiProblem)
+    console.error(`mw: ${error.message}`);
   else console.error(error);
   process.exitCode = 1;
 }

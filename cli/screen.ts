@@ -9,8 +9,11 @@ export class Screen {
   #changing = false;
   #lastPlain = { key: '', text: '', atMs: 0 };
 
-  constructor(live: boolean) {
+  readonly #write: (text: string) => void;
+
+  constructor(live: boolean, write: (text: string) => void = (text) => void process.stdout.write(text)) {
     this.#live = live;
+    this.#write = write;
   }
 
   get live(): boolean {
@@ -19,25 +22,25 @@ export class Screen {
 
   line(text = ''): void {
     this.#clear();
-    process.stdout.write(`${text}\n`);
+    this.#write(`${text}\n`);
   }
 
   /** `key` names what changes: a new key is always shown. */
   changing(key: string, text: string): void {
     if (this.#live) {
       this.#clear();
-      process.stdout.write(text.slice(0, (process.stdout.columns || 100) - 1));
+      this.#write(text.slice(0, (process.stdout.columns || 100) - 1));
       this.#changing = true;
       return;
     }
     const { atMs, text: before } = this.#lastPlain;
     if (before === text || (this.#lastPlain.key === key && nowMs() - atMs < plainEveryMs)) return;
     this.#lastPlain = { key, text, atMs: nowMs() };
-    process.stdout.write(`${text}\n`);
+    this.#write(`${text}\n`);
   }
 
   #clear(): void {
-    if (this.#changing) process.stdout.write('\r\u001B[2K');
+    if (this.#changing) this.#write('\r\u001B[2K');
     this.#changing = false;
   }
 }

@@ -2,7 +2,7 @@ import type { DirtyBuckets } from './dirty-buckets.ts';
 
 /** Where an event stands in the source's log; `row` counts the rows of one binlog event. */
 export type LogPosition = {
-  /** `uuid:number`, or '' where the source has no GTID. */
+  /** `uuid:number`, with `@epoch` after a reset of the log (core/gtid.ts), or '' where the source has no GTID. */
   readonly gtid: string;
   readonly file: string;
   readonly pos: number;

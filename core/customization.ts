@@ -1,6 +1,7 @@
 import type { Json } from './json.ts';
 import type { Policy } from './policy.ts';
 import type { RunState } from './run.ts';
+import type { HeldSchema } from './schema-change.ts';
 
 export type CustomizationState = 'active' | 'paused';
 
@@ -19,6 +20,8 @@ export type CustomizationSnapshot = {
   /** Options of the last training that ended well; null or absent: none did. */
   readonly trainedOptionsDigest?: string | null;
   readonly production: number | null;
+  /** A change of structure that waits for a person; null or absent: none. */
+  readonly heldSchema?: HeldSchema | null;
   /** Runs started, and training time spent, in the last 24 hours: for maxRunsPerDay and the budget after a lost workflow. */
   readonly recentRuns: readonly { readonly startedAtMs: number; readonly trainingMs: number }[];
 };

@@ -1,5 +1,6 @@
 import type { ObjectRef } from './object-ref.ts';
 import type { Json } from './json.ts';
+import type { TableColumns } from './table-structure.ts';
 
 export type Split = 'train' | 'evaluation';
 
@@ -16,14 +17,21 @@ export type DatasetBucket = {
   readonly labels: Readonly<Record<string, { readonly train: number; readonly evaluation: number }>>;
 };
 
+/** The structure that a dataset was read with: the columns that its mapping uses. */
+export type DatasetSchema = { readonly version: number; readonly digest: string; readonly columns: TableColumns };
+
 export type DatasetManifest = {
   readonly format: 'modelwright-dataset/1';
   readonly tenantId: string;
   readonly customizationId: string;
   readonly businessModel: { readonly id: string; readonly version: string };
+  /** The mapped table (`database.table`), the digest of the mapping, and one of each finest bucket; absent: examples that are kept here. */
+  readonly source?: { readonly name: string; readonly digest: string; readonly fingerprints: readonly string[] };
+  /** Absent in datasets from before structures were pinned. */
+  readonly schema?: DatasetSchema;
   readonly number: number;
   readonly parent: number | null;
-  /** GTID set of the consistent snapshot: the dataset equals the table at exactly this set. */
+  /** GTID set of the consistent snapshot (core/gtid.ts): the dataset equals the table at exactly this set. */
   readonly cut: string;
   readonly bucketCount: number;
   readonly buckets: readonly DatasetBucket[];

@@ -23,7 +23,17 @@ export function unionBuckets(a: DirtyBuckets, b: DirtyBuckets): DirtyBuckets {
   return setOf(bytesOf(a).map((byte, i) => byte | (other[i] ?? 0)));
 }
 
+/** Buckets of `a` that are not in `b`. */
+export function withoutBuckets(a: DirtyBuckets, b: DirtyBuckets): DirtyBuckets {
+  const other = bytesOf(b);
+  return setOf(bytesOf(a).map((byte, i) => byte & ~(other[i] ?? 0)));
+}
+
 /** Fine bucket numbers in the set, ascending. */
 export function listBuckets(set: DirtyBuckets): number[] {
   return bytesOf(set).flatMap((byte, i) => [0, 1, 2, 3, 4, 5, 6, 7].filter((bit) => (byte & (1 << bit)) !== 0).map((bit) => i * 8 + bit));
 }
+
+/** Buckets whose digests differ; one list may be shorter. */
+export const differingBuckets = (before: readonly string[], now: readonly string[]): DirtyBuckets =>
+  now.reduce((set, print, bucket) => (before[bucket] === print ? set : withBucket(set, bucket)), noBuckets);

@@ -7,6 +7,7 @@ export const failureClasses = [
   'hang',
   'diverged',
   'storage',
+  'schema_held',
   'error',
 ] as const;
 export type FailureClass = (typeof failureClasses)[number];
@@ -22,6 +23,8 @@ export const failureTypes = {
   InvalidData: { retryable: false },
   /** An option or a resource request that can never work. */
   BadOptions: { retryable: false },
+  /** The table's structure is not the one that was approved: a person decides (`approveSchema`). */
+  SchemaHeld: { retryable: false },
   OutOfMemory: { retryable: true },
   Diverged: { retryable: false },
   /** The trainer stopped with an unknown error. */

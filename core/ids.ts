@@ -9,3 +9,11 @@ export type RunKey = CustomizationKey & { readonly run: number };
 export const tenantWorkflowId = (tenantId: string): string => `tenant/${tenantId}`;
 export const runWorkflowId = ({ tenantId, customizationId, run }: RunKey): string => `tenant/${tenantId}/${customizationId}/run/${run}`;
 export const versionName = (version: number): string => `v${version}`;
+
+/**
+ * Customization id of log markers: a row that is written and removed in one transaction, so that a comparison can see when everything before it
+ * was sensed. No customization can have it.
+ */
+export const markerCustomizationId = '';
+export const verificationWorkflowId = ({ tenantId, customizationId }: CustomizationKey): string =>
+  `tenant/${tenantId}/${customizationId}/verify`;

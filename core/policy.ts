@@ -16,6 +16,8 @@ export type Policy = {
   readonly budgetTrainingSeconds: number | null;
   /** A deleted example must be out of the production model within this time, whatever the other knobs say. */
   readonly deletionDeadlineMs: number;
+  /** Objective: so long after its commit a change is served, for 99 of 100 commits. Null: none. It starts nothing by itself; it is watched. */
+  readonly servingSloMs: number | null;
 };
 
 export const defaultPolicy: Policy = {
@@ -28,4 +30,5 @@ export const defaultPolicy: Policy = {
   maxRunsPerDay: null,
   budgetTrainingSeconds: null,
   deletionDeadlineMs: 86_400_000,
+  servingSloMs: null,
 };

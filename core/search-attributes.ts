@@ -8,4 +8,6 @@ export const searchAttributes = {
   MwFailureClass: 'Keyword',
   MwModelVersion: 'Keyword',
   MwLagSeconds: 'Double',
+  MwSchema: 'Keyword',
+  MwHeldReason: 'Text',
 } as const;

@@ -8,3 +8,5 @@ export const taskQueues = {
 } as const;
 export const tenantWorkflowType = 'tenantWorkflow';
 export const trainingRunType = 'trainingRun';
+export const verificationType = 'verification';
+export const verifyAllType = 'verifyAll';

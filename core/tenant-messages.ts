@@ -1,9 +1,13 @@
+import type { LogPosition } from './change-digest.ts';
+import type { DirtyBuckets } from './dirty-buckets.ts';
 import type { FailureClass } from './failure-types.ts';
 import type { Policy } from './policy.ts';
+import type { HeldSchema } from './schema-change.ts';
 
 /** Names of signals, updates and queries: past tense for signals save the operators' own, imperative for updates. */
 export const messageNames = {
   changesSensed: 'changesSensed',
+  changesMissed: 'changesMissed',
   schemaChanged: 'schemaChanged',
   runFinished: 'runFinished',
   retrain: 'retrain',
@@ -12,9 +16,22 @@ export const messageNames = {
   cancelRun: 'cancelRun',
   promoteModel: 'promoteModel',
   rollbackModel: 'rollbackModel',
+  approveSchema: 'approveSchema',
   getStatus: 'getStatus',
+  getPending: 'getPending',
   explainWhy: 'explainWhy',
 } as const;
+
+/**
+ * The log had a gap, or a comparison found rows that no digest told of: what it hid is unknown, so the tables are compared as a whole.
+ * `customizationIds` null: every customization of the tenant. Told twice, it costs a second comparison and nothing else.
+ */
+export type ChangesMissed = {
+  readonly customizationIds: readonly string[] | null;
+  /** Customizations whose settings may have changed in the gap, or that may be gone: they are read again. */
+  readonly settingsIds?: readonly string[];
+  readonly reason: string;
+};
 
 /** Plain JSON that a person can type into the Web UI. */
 export type RetrainRequest = {
@@ -61,6 +78,27 @@ export type CustomizationStatus = {
   /** Age of the oldest commit that no dataset contains yet. */
   readonly lagMs: number;
   readonly policy: Policy;
+  /** The change of structure that freezes training; null or absent: none does. */
+  readonly heldSchema?: HeldSchema | null;
+  /** False while its settings are being read: nothing else can be said then. */
+  readonly loaded?: boolean;
 };
 
 export type TenantStatus = { readonly tenantId: string; readonly customizations: readonly CustomizationStatus[] };
+
+/** What a comparison of table and dataset asks: which buckets the workflow knows to differ, and how far it has counted the log. */
+export type TenantPending = {
+  /** By `topic/partition`, then by the GTID's source: the last position that was counted. */
+  readonly watermarks: Readonly<Record<string, Readonly<Record<string, LogPosition>>>>;
+  readonly customizations: Readonly<
+    Record<
+      string,
+      {
+        readonly phase: CustomizationPhase;
+        readonly why: string;
+        /** Buckets of changes that wait or are being learned; null: all of them. */
+        readonly buckets: DirtyBuckets | null;
+      }
+    >
+  >;
+};

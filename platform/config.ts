@@ -29,12 +29,19 @@ export const settingsSchema = z.object({
   MW_MYSQL_HOST: z.string().default('127.0.0.1').describe('host of MySQL'),
   MW_MYSQL_USER: z.string().default('mw_app').describe('MySQL user of the API and the workers'),
   MW_MYSQL_PASSWORD: z.string().optional().describe('its password (default: from secrets.json)'),
+  MW_MYSQL_DEBEZIUM_PASSWORD: z
+    .string()
+    .optional()
+    .describe(
+      'password of the MySQL user debezium, for connectors of mapped tables (default: from secrets.json; without it none can be mapped)',
+    ),
   MW_KAFKA_BROKERS: z.string().optional().describe('Kafka brokers, host:port separated by commas (default: the embedded one)'),
   MW_KAFKA_TOPIC_PREFIX: z
     .string()
     .regex(/^[a-z0-9-]+$/)
     .default('mw')
     .describe('prefix of all change topics'),
+  MW_CHANGE_FEED: z.enum(['kafkajs', 'platformatic']).default('kafkajs').describe('Kafka client that the change consumer reads with'),
   MW_CONNECT_URL: z.url().optional().describe('Kafka Connect REST address (default: the embedded one)'),
   MW_TEMPORAL_ADDRESS: z.string().optional().describe('Temporal frontend host:port (default: the embedded one)'),
   MW_TEMPORAL_NAMESPACE: z.string().default('default').describe('Temporal namespace'),
@@ -60,6 +67,13 @@ export const settingsSchema = z.object({
     .min(1)
     .default(100_000)
     .describe('longest accepted text of an example, in Unicode code points'),
+  MW_VERIFY_EVERY_MINUTES: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(10_080)
+    .default(60)
+    .describe('minutes between two comparisons of every table with its last dataset (0: only on demand)'),
   MW_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('log level'),
 });
 
@@ -81,6 +95,8 @@ export type Config = {
   readonly paths: Paths;
   readonly settings: Settings;
   readonly mysql: { readonly host: string; readonly port: number; readonly user: string; readonly password: string };
+  /** The change capture's user; null: no table can be mapped. */
+  readonly connectorUser: { readonly user: string; readonly password: string } | null;
   readonly kafka: { readonly brokers: readonly string[]; readonly topicPrefix: string };
   readonly connectUrl: string;
   readonly temporal: { readonly address: string; readonly namespace: string };
@@ -122,9 +138,11 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
       throw new ConfigError(`${variable} is not set and ${paths.secretsFile} does not exist: run \`./mw up\`, or set it`);
     return value;
   };
+  const connectorPassword = settings.MW_MYSQL_DEBEZIUM_PASSWORD ?? secrets.mysqlDebeziumPassword;
   return {
     paths,
     settings,
+    connectorUser: connectorPassword === undefined ? null : { user: 'debezium', password: connectorPassword },
     mysql: {
       host: settings.MW_MYSQL_HOST,
       port: settings.MW_MYSQL_PORT,

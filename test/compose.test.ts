@@ -38,7 +38,7 @@ describe('docker-compose.yml', () => {
     for (const mount of mounts) expect(existsSync(join(projectDir, mount.split(':')[0] ?? ''))).toBe(true);
     for (const name of ['topics', 'prepare']) expect(services[name]?.command?.[1]).toBe('infra/compose/prepare.ts');
     const prepare = readFileSync(join(projectDir, 'infra/compose/prepare.ts'), 'utf8');
-    for (const step of ['createTopics', 'userStatements', 'migrate', 'ensureBucket', 'prepareNamespace', 'putConnector'])
+    for (const step of ['createTopics', 'userStatements', 'migrate', 'ensureBucket', 'prepareNamespace', 'registerConnector'])
       expect(prepare).toContain(step);
   });
 

@@ -1,12 +1,17 @@
+import { changedBucketsSince } from '../activities/dataset/changed-buckets.ts';
 import { createDatasetActivities } from '../activities/dataset/dataset-activities.ts';
+import { createTenantWorkflows } from '../activities/adapters/tenant-workflows.ts';
 import { failure } from '../activities/failure.ts';
+import { createVerificationActivities } from '../activities/verify/verification-activities.ts';
 import { loadCatalog } from '../catalog/catalog.ts';
 import { taskQueues } from '../core/task-queues.ts';
 import { createPool } from '../platform/mysql.ts';
 import { VersionNotServable, createPredictorClient } from '../platform/predictor-client.ts';
 import { createS3Client } from '../platform/s3.ts';
+import { createTemporalClient } from '../platform/temporal.ts';
 import { createS3ObjectStore } from '../store/s3-object-store.ts';
 import { beatOfActivity, runWorker } from './activity-worker.ts';
+import { verificationMetrics } from './verification-metrics.ts';
 
 /** Each reads one bucket at a time: so many buckets are in memory at most. */
 const concurrentActivities = 4;
@@ -14,35 +19,47 @@ const concurrentActivities = 4;
 await runWorker(
   'dataset',
   ({ settings }) => settings.MW_DATASET_PORT,
-  async (config) => {
+  async (config, registry) => {
     const pool = createPool(config);
+    const temporal = createTemporalClient(config);
+    const store = createS3ObjectStore(createS3Client(config), config.s3.bucket);
+    const common = { pool, store, catalog: loadCatalog(), maxTextChars: config.settings.MW_MAX_TEXT_CHARS, beat: beatOfActivity };
+    const tenants = createTenantWorkflows(temporal.client);
     const predictor = createPredictorClient(config);
     return {
       workers: [
         {
           taskQueue: taskQueues.dataset,
           maxConcurrentActivityTaskExecutions: concurrentActivities,
-          activities: createDatasetActivities({
-            pool,
-            store: createS3ObjectStore(createS3Client(config), config.s3.bucket),
-            catalog: loadCatalog(),
-            maxTextChars: config.settings.MW_MAX_TEXT_CHARS,
-            predict: async ({ tenantId, customizationId }, version, texts) => {
-              try {
-                return (await predictor.predict({ tenantId, customizationId, version, inputs: texts.map((text) => ({ text })) })).outputs;
-              } catch (error) {
-                if (error instanceof VersionNotServable) throw failure('Corrupt', `v${version} cannot be loaded: ${error.message}`, error);
-                throw failure('Unavailable', 'the predictor does not answer: see `mw status`', error);
-              }
-            },
-            beat: beatOfActivity,
-          }),
+          activities: {
+            ...createDatasetActivities({
+              ...common,
+              changedBuckets: changedBucketsSince({ ...common, tenants }),
+              predict: async ({ tenantId, customizationId }, version, texts) => {
+                try {
+                  return (await predictor.predict({ tenantId, customizationId, version, inputs: texts.map((text) => ({ text })) })).outputs;
+                } catch (error) {
+                  if (error instanceof VersionNotServable)
+                    throw failure('Corrupt', `v${version} cannot be loaded: ${error.message}`, error);
+                  throw failure('Unavailable', 'the predictor does not answer: see `mw status`', error);
+                }
+              },
+            }),
+            ...createVerificationActivities({
+              ...common,
+              tenants,
+              metrics: verificationMetrics(registry),
+            }),
+          },
           // An interrupted build costs a repeat of its scan; what it stored is found again.
           shutdownGraceTime: '5 seconds',
         },
       ],
       checks: [{ name: 'mysql', check: async () => void (await pool.query('SELECT 1')) }],
-      close: () => pool.end(),
+      close: async () => {
+        await temporal.close();
+        await pool.end();
+      },
     };
   },
 );

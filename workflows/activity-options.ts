@@ -38,6 +38,13 @@ export const planOptions = (tenantId: string): ActivityOptions => ({
   priority: fairly(tenantId),
 });
 
+/** A person may wait for it, and the next one comes by the schedule: it is given up after a while. */
+export const verifyOptions = (tenantId: string): ActivityOptions => ({
+  ...planOptions(tenantId),
+  startToCloseTimeout: '2 hours',
+  scheduleToCloseTimeout: '3 hours',
+});
+
 export const buildOptions = (tenantId: string): ActivityOptions => ({
   ...planOptions(tenantId),
   startToCloseTimeout: '6 hours',

@@ -1,3 +1,4 @@
 /** What the orchestrator's bundle exports: the workflow types by name. */
 export { tenantWorkflow } from './tenant.ts';
 export { trainingRun } from './training-run.ts';
+export { verification, verifyAll } from './verification.ts';

@@ -80,7 +80,8 @@ export function mergePending(earlier: PendingChanges | null, later: PendingChang
  * order, so the last one stands for all. Changes of a bucket that was reused stay, although the cut contains them.
  */
 export function withoutCut(pending: PendingChanges | null, cut: string, read: DirtyBuckets | null): PendingChanges | null {
-  if (!pending || !gtidSetContains(cut, pending.lastGtid)) return pending;
+  // What a gap hid may lie after the cut, whatever was sensed last before the gap.
+  if (!pending || pending.changedRows === null || !gtidSetContains(cut, pending.lastGtid)) return pending;
   if (read === null) return null;
   return pending.dirtyBuckets !== null && unionBuckets(pending.dirtyBuckets, read) === read ? null : pending;
 }

@@ -57,7 +57,9 @@ function holdAfter(outcome: RunOutcome, failures: number, nowMs: number): Hold |
   switch (outcome.state) {
     case 'failed': {
       // A store or a network that was away says nothing about the data: the platform tries again by itself.
-      const retryAtMs = outcome.failureClass === 'storage' ? nowMs + retryDelayMs(failures) : null;
+      // A structure that was not approved is met again by the next comparison, which holds everything until a person has answered.
+      const passing = outcome.failureClass === 'storage' || outcome.failureClass === 'schema_held';
+      const retryAtMs = passing ? nowMs + (outcome.failureClass === 'storage' ? retryDelayMs(failures) : 0) : null;
       return { kind: 'failed', reason: `run ${outcome.run} failed (${outcome.failureClass ?? 'lost'})${because}`, retryAtMs };
     }
     case 'cancelled':

@@ -1,5 +1,6 @@
 import {
   ActivityFailure,
+  ApplicationFailure,
   ChildWorkflowCancellationType,
   ParentClosePolicy,
   getExternalWorkflowHandle,
@@ -11,6 +12,7 @@ import {
 import type { ControlActivities, DatasetActivities, TrainingActivities } from '../activities/ports.ts';
 import { runWorkflowId } from '../core/ids.ts';
 import type { RunOutcome } from '../core/run.ts';
+import type { SchemaChange } from '../core/schema-change.ts';
 import { taskQueues, trainingRunType } from '../core/task-queues.ts';
 import { controlOptions, discardOptions, fairly, planOptions } from './activity-options.ts';
 import { runAsked } from './messages.ts';
@@ -101,9 +103,11 @@ export function tenantCommands(tenantId: string, enqueue: (event: TenantEvent) =
           enqueue({ type: 'planned', customizationId, plan });
         } catch (error) {
           if (isCancellation(error)) throw error;
+          const held = heldBy(error);
           enqueue({
             type: 'planFailed',
             customizationId,
+            ...(held ? { held } : {}),
             reason: `the table could not be compared with the last dataset: ${causeOf(error)}`,
           });
         }
@@ -133,3 +137,9 @@ export function tenantCommands(tenantId: string, enqueue: (event: TenantEvent) =
 
 const causeOf = (error: unknown): string =>
   error instanceof ActivityFailure && error.cause ? error.cause.message : error instanceof Error ? error.message : String(error);
+
+/** The change of structure that an activity refused to read over. */
+const heldBy = (error: unknown): SchemaChange | null =>
+  error instanceof ActivityFailure && error.cause instanceof ApplicationFailure && error.cause.type === 'SchemaHeld'
+    ? ((error.cause.details?.[0] as SchemaChange | undefined) ?? null)
+    : null;

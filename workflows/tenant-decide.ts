@@ -1,6 +1,6 @@
 import type { RunTrigger } from '../core/run.ts';
 import { type Due, allowedAtMs, deletionDueMs, dueTime } from './due-time.ts';
-import { type Command, type Entry, type Step, type TenantState, readSet, withEntry } from './tenant-state.ts';
+import { type Command, type Entry, type Step, type TenantState, readSet, schemaOf, withEntry } from './tenant-state.ts';
 
 /** What to do now, and when to look again if nothing happens before. */
 export type Decision = Step & { readonly wakeAtMs: number | null };
@@ -11,6 +11,9 @@ export function nextDue(entry: Entry, nowMs: number): Due & { readonly trigger: 
   const idle = (because: string): Due & { trigger: RunTrigger } => ({ atMs: null, because, trigger: 'changes' });
   if (!settings) return idle('its settings are being read');
   if (settings.state === 'paused') return idle('it is paused: resumeCustomization goes on');
+  // Before a person's word too: over a structure that nobody approved there is nothing to train, forced or not.
+  const { held } = schemaOf(entry);
+  if (held) return idle(`${held.reason} (approveSchema)${request ? '; the run that was asked for waits for that' : ''}`);
   if (request) {
     // A person's word overrides quiet period, thresholds, window and mode; limits on cost only with force.
     const allowed = request.force ? { atMs: nowMs, because: null } : allowedAtMs(settings.policy, entry.recentRuns, nowMs);

@@ -1,11 +1,14 @@
 import type { DatasetPlan } from '../activities/ports.ts';
 import type { ChangeDigest } from '../core/change-digest.ts';
 import type { CustomizationSnapshot, CustomizationState } from '../core/customization.ts';
+import { markerCustomizationId } from '../core/ids.ts';
 import type { RunOutcome } from '../core/run.ts';
-import type { RetrainRequest } from '../core/tenant-messages.ts';
-import { mergePending, pendingFrom } from './pending-changes.ts';
+import type { SchemaChange, SchemaDecided } from '../core/schema-change.ts';
+import type { ChangesMissed, RetrainRequest } from '../core/tenant-messages.ts';
+import { mergePending, pendingFrom, unknownChanges } from './pending-changes.ts';
 import { afterPlan, afterPlanFailed } from './plan-verdict.ts';
 import { afterRun } from './run-outcome.ts';
+import { putBack, schemaChanged, schemaDecided } from './schema-state.ts';
 import {
   type Command,
   type Entry,
@@ -14,6 +17,7 @@ import {
   entryFromRows,
   newEntry,
   runCheckMs,
+  schemaOf,
   withEntry,
   withSettings,
   withoutEntry,
@@ -24,13 +28,17 @@ import { advanceWatermarks } from './watermarks.ts';
 export type TenantEvent =
   | { readonly type: 'tenantLoaded'; readonly customizations: readonly CustomizationSnapshot[] }
   | { readonly type: 'changesSensed'; readonly digest: ChangeDigest }
+  | { readonly type: 'changesMissed'; readonly missed: ChangesMissed }
+  | { readonly type: 'schemaChanged'; readonly change: SchemaChange }
+  | { readonly type: 'schemaDecided'; readonly customizationId: string; readonly decided: SchemaDecided }
   | { readonly type: 'retrain'; readonly request: RetrainRequest }
   | { readonly type: 'runFinished'; readonly outcome: RunOutcome }
   | { readonly type: 'customizationLoaded'; readonly customizationId: string; readonly snapshot: CustomizationSnapshot | null }
   | { readonly type: 'stateSet'; readonly customizationId: string; readonly state: CustomizationState }
   | { readonly type: 'productionSet'; readonly customizationId: string; readonly production: number | null }
   | { readonly type: 'planned'; readonly customizationId: string; readonly plan: DatasetPlan }
-  | { readonly type: 'planFailed'; readonly customizationId: string; readonly reason: string }
+  /** `held`: the comparison met a structure that nobody approved. */
+  | { readonly type: 'planFailed'; readonly customizationId: string; readonly reason: string; readonly held?: SchemaChange }
   /** `adopted`: the run existed before, so that it may have ended already. */
   | { readonly type: 'runStarted'; readonly customizationId: string; readonly run: number; readonly adopted: boolean }
   /** The run's workflow ended without a word. */
@@ -57,6 +65,15 @@ export function applyEvent(state: TenantState, event: TenantEvent, nowMs: number
       );
     case 'changesSensed':
       return only(sensed(state, event.digest, nowMs));
+    case 'changesMissed':
+      return only(missed(state, event.missed, nowMs));
+    case 'schemaChanged': {
+      const { customizationId } = event.change;
+      const entry = state.customizations[customizationId] ?? newEntry;
+      return only(withEntry(state, customizationId, schemaChanged(entry, event.change, nowMs)));
+    }
+    case 'schemaDecided':
+      return change(event.customizationId, (entry) => schemaDecided(entry, event.decided, nowMs));
     case 'retrain': {
       const { customizationId, reason = null, force = false, actor = null } = event.request;
       const entry = state.customizations[customizationId] ?? newEntry;
@@ -74,9 +91,18 @@ export function applyEvent(state: TenantState, event: TenantEvent, nowMs: number
       );
     case 'productionSet':
       return change(event.customizationId, (entry) => ({ ...entry, production: event.production }));
-    case 'planned':
+    case 'planned': {
+      const entry = state.customizations[event.customizationId];
+      // Held while the comparison was on its way: its verdict is about rows that nobody may learn now.
+      if (entry && schemaOf(entry).held) return change(event.customizationId, putBack);
       return afterPlan(state, event.customizationId, event.plan, nowMs);
+    }
     case 'planFailed':
+      if (event.held) {
+        const { held } = event;
+        return change(event.customizationId, (entry) => schemaChanged(putBack(entry), held, nowMs));
+      }
+      return afterPlanFailed(state, event.customizationId, event.reason, nowMs);
     case 'startFailed':
       return afterPlanFailed(state, event.customizationId, event.reason, nowMs);
     case 'runStarted': {
@@ -124,6 +150,8 @@ function sensed(state: TenantState, digest: ChangeDigest, nowMs: number): Tenant
   if (!fresh) return state;
   let next: TenantState = { ...state, watermarks: marks };
   for (const [customizationId, changes] of Object.entries(digest.customizations)) {
+    // A marker moves the watermark and is no change of anything.
+    if (customizationId === markerCustomizationId) continue;
     const entry = next.customizations[customizationId] ?? newEntry;
     const added = pendingFrom(changes, nowMs);
     next = withEntry(next, customizationId, {
@@ -135,6 +163,19 @@ function sensed(state: TenantState, digest: ChangeDigest, nowMs: number): Tenant
     });
   }
   return next;
+}
+
+/** Nobody knows what the gap hid: everything of the customizations is compared, deletions included. */
+function missed(state: TenantState, { customizationIds, settingsIds = [] }: ChangesMissed, nowMs: number): TenantState {
+  const reread = settingsIds.reduce(
+    (next, customizationId) => withEntry(next, customizationId, { ...(next.customizations[customizationId] ?? newEntry), load: 'needed' }),
+    state,
+  );
+  return (customizationIds ?? Object.keys(state.customizations)).reduce((next, customizationId) => {
+    const entry = next.customizations[customizationId] ?? newEntry;
+    const pending = mergePending(entry.pending, unknownChanges(nowMs));
+    return withEntry(next, customizationId, { ...entry, pending, hold: null, proposal: null });
+  }, reread);
 }
 
 function loaded(state: TenantState, snapshot: CustomizationSnapshot, nowMs: number): Step {
@@ -149,6 +190,7 @@ function loaded(state: TenantState, snapshot: CustomizationSnapshot, nowMs: numb
         // The workflow has run since the customization was created, or has compared everything when it started: nothing was missed.
         pending: entry.pending,
         request: entry.request,
+        ...(entry.schema ? { schema: entry.schema } : {}),
       };
   return { state: withEntry(state, snapshot.customizationId, next), commands: [] };
 }

@@ -8,7 +8,7 @@ import type { RunOutcome } from '../core/run.ts';
 import { decide } from './tenant-decide.ts';
 import { type TenantEvent, applyEvent } from './tenant-events.ts';
 import { type Command, type Entry, type TenantState, newTenantState } from './tenant-state.ts';
-import { customizationStatus, tenantDetails } from './tenant-status.ts';
+import { customizationStatus, tenantDetails, tenantPending } from './tenant-status.ts';
 
 const uuid = '3e11fa47-71ca-11e1-9e33-c80aa9429562';
 /** Noon, so that times in sentences are easy to read. */
@@ -523,5 +523,92 @@ describe('people', () => {
   it('read one line a customization in the Web UI', () => {
     const tenant = Tenant.policy({ mode: 'manual' }).sense(6, { inserted: 2, deleted: 1 });
     expect(tenantDetails(tenant.state, tenant.nowMs)).toMatch(/\| c \| waiting \| \+2 ~0 -1 \| .* \| v3 \|/);
+  });
+});
+
+describe('a gap in the log', () => {
+  it('makes the whole table of the named customization compared, once, after the quiet period', () => {
+    const tenant = Tenant.policy({ quietPeriodMs: 5 * second });
+    tenant.send({ type: 'changesMissed', missed: { customizationIds: ['c'], reason: 'the binary log was purged' } });
+    expect(tenant.types(4 * second)).toEqual([]);
+    expect(tenant.after(1 * second)).toEqual([{ type: 'plan', customizationId: 'c', dirtyBuckets: null }]);
+    expect(tenant.send({ type: 'planned', customizationId: 'c', plan: plan({ netChange: false, changedRows: 0 }) }).types(day)).toEqual([
+      'recordDecision',
+    ]);
+  });
+  it('of the whole tenant concerns every customization, and what was pending stays pending', () => {
+    const tenant = Tenant.policy({ quietPeriodMs: 5 * second }).sense(6, { deleted: 1 });
+    tenant.send({ type: 'changesMissed', missed: { customizationIds: null, reason: 'topics were recreated' } });
+    expect(tenant.entry.pending).toMatchObject({ deleted: 1, dirtyBuckets: null, changedRows: null });
+  });
+  it('is compared even if a dataset contains everything that was sensed before it', () => {
+    const tenant = Tenant.with().sense(6);
+    tenant.nowMs += 30 * second;
+    tenant.run();
+    // Sensed before the cut, the gap after it: nobody knows which commits it hid.
+    tenant.sense(7).send({ type: 'changesMissed', missed: { customizationIds: ['c'], reason: 'the binary log was purged' } });
+    tenant.send({ type: 'runFinished', outcome: outcome() });
+    expect(tenant.entry.pending).toMatchObject({ dirtyBuckets: null, changedRows: null });
+  });
+  it('in which settings changed makes them read again, and a customization that is gone forgotten', () => {
+    const tenant = Tenant.with();
+    tenant.send({ type: 'changesMissed', missed: { customizationIds: [], settingsIds: ['c', 'gone'], reason: 'the topic was recreated' } });
+    expect(tenant.types()).toEqual(['loadCustomization', 'loadCustomization']);
+    tenant.send({ type: 'customizationLoaded', customizationId: 'gone', snapshot: null });
+    expect(Object.keys(tenant.state.customizations)).toEqual(['c']);
+    expect(tenant.entry.pending).toBeNull();
+  });
+});
+
+describe('a log that was reset', () => {
+  it('counts from 1 again, and nothing of its new epoch is taken for a redelivery of the old one', () => {
+    const tenant = Tenant.with().sense(300);
+    tenant.send({ type: 'changesSensed', digest: digest(5, { inserted: 1 }, { gtid: `${uuid}:5` }) });
+    expect(tenant.entry.pending).toMatchObject({ inserted: 1 });
+    const reset = digest(5, { inserted: 2, lastGtid: `${uuid}:5@1` }, { gtid: `${uuid}:5@1`, file: 'binlog.000001', pos: 500 });
+    tenant.send({ type: 'changesSensed', digest: reset });
+    expect(tenant.entry.pending).toMatchObject({ inserted: 3 });
+    tenant.send({ type: 'changesSensed', digest: reset });
+    expect(tenant.entry.pending).toMatchObject({ inserted: 3 });
+    tenant.send({ type: 'changesSensed', digest: digest(301) });
+    expect(tenant.entry.pending).toMatchObject({ inserted: 3 });
+  });
+  it('leaves changes pending that an older cut seems to contain by their number', () => {
+    const tenant = Tenant.with().sense(6);
+    tenant.nowMs += 30 * second;
+    tenant.run();
+    tenant.send({ type: 'changesSensed', digest: digest(7, { inserted: 1, lastGtid: `${uuid}:5@1` }, { gtid: `${uuid}:5@1` }) });
+    tenant.send({ type: 'runFinished', outcome: outcome() });
+    expect(tenant.entry.pending).toMatchObject({ inserted: 1 });
+  });
+});
+
+describe('a comparison that asks', () => {
+  const bucketsOf = (tenant: Tenant) => tenantPending(tenant.state, tenant.nowMs).customizations['c']?.buckets;
+
+  it('hears of the buckets of what waits and of what is being learned, and of nothing when all is learned', () => {
+    const tenant = Tenant.with();
+    expect(bucketsOf(tenant)).toBe(noBuckets);
+    tenant.sense(6, { inserted: 1, dirtyBuckets: withBucket(noBuckets, 1) });
+    expect(bucketsOf(tenant)).toBe(withBucket(noBuckets, 1));
+    tenant.nowMs += 30 * second;
+    tenant.run().sense(11, { inserted: 1, dirtyBuckets: withBucket(noBuckets, 9) });
+    expect(bucketsOf(tenant)).toBe([1, 9].reduce(withBucket, noBuckets));
+    tenant.send({ type: 'runFinished', outcome: outcome() });
+    expect(bucketsOf(tenant)).toBe(withBucket(noBuckets, 9));
+    tenant.send({ type: 'changesMissed', missed: { customizationIds: ['c'], reason: 'a gap' } });
+    expect(bucketsOf(tenant)).toBeNull();
+  });
+
+  it('sees by a marker how far the log is counted, and the marker is no change of anything', () => {
+    const tenant = Tenant.with();
+    const marker = digest(40);
+    tenant.send({
+      type: 'changesSensed',
+      digest: { ...marker, customizations: { '': changes({ inserted: 1, deleted: 1, lastGtid: `${uuid}:40` }) } },
+    });
+    expect(tenantPending(tenant.state, tenant.nowMs).watermarks['mw.modelwright.examples/0']?.[uuid]?.gtid).toBe(`${uuid}:40`);
+    expect(Object.keys(tenant.state.customizations)).toEqual(['c']);
+    expect(tenant.types(day)).toEqual([]);
   });
 });

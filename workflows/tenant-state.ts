@@ -3,6 +3,7 @@ import type { DirtyBuckets } from '../core/dirty-buckets.ts';
 import type { FailureClass } from '../core/failure-types.ts';
 import type { Policy } from '../core/policy.ts';
 import { endedRunStates, type RunTrigger } from '../core/run.ts';
+import type { HeldSchema } from '../core/schema-change.ts';
 import type { RecentRun } from './due-time.ts';
 import { type PendingChanges, bucketsToRead, unknownChanges } from './pending-changes.ts';
 import type { Watermarks } from './watermarks.ts';
@@ -78,7 +79,21 @@ export type Entry = {
   /** The last answer to «why no run?». */
   readonly lastDecision: string | null;
   readonly production: number | null;
+  /** Absent in states that were carried over from before there was one: nothing is held. */
+  readonly schema?: SchemaState;
 };
+
+/** What is known of the structure of the table that a customization reads. */
+export type SchemaState = {
+  /** Nothing is trained while this waits for a person; serving goes on. */
+  readonly held: HeldSchema | null;
+  /** Version that was told last; 0: none. */
+  readonly version: number;
+  /** Changes that were told or decided, newest last: told twice, they count once. */
+  readonly told: readonly string[];
+};
+
+export const schemaOf = (entry: Entry): SchemaState => entry.schema ?? { held: null, version: 0, told: [] };
 
 /** What the shell must do. Each is done once; its result comes back as an event. */
 export type Command =
@@ -201,5 +216,8 @@ export function entryFromRows(snapshot: CustomizationSnapshot, nowMs: number): E
     optionsChangedAtMs: !running && trainedOptions !== null && trainedOptions !== snapshot.optionsDigest ? nowMs : null,
     recentRuns: snapshot.recentRuns,
     production: snapshot.production,
+    ...(snapshot.heldSchema
+      ? { schema: { held: snapshot.heldSchema, version: snapshot.heldSchema.schemaVersion, told: [snapshot.heldSchema.changeId] } }
+      : {}),
   };
 }

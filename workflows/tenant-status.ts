@@ -1,8 +1,8 @@
 import { defaultPolicy } from '../core/policy.ts';
-import type { CustomizationPhase, CustomizationStatus, TenantStatus } from '../core/tenant-messages.ts';
-import { countEvents, mergePending } from './pending-changes.ts';
+import type { CustomizationPhase, CustomizationStatus, TenantPending, TenantStatus } from '../core/tenant-messages.ts';
+import { bucketsToRead, countEvents, mergePending } from './pending-changes.ts';
 import { nextDue } from './tenant-decide.ts';
-import type { Entry, TenantState } from './tenant-state.ts';
+import { type Entry, type TenantState, schemaOf } from './tenant-state.ts';
 import { clockTime, counted, duration } from './wording.ts';
 
 /** A comparison of dirty buckets takes seconds. */
@@ -11,6 +11,7 @@ const slowPlanMs = 60_000;
 export function phaseOf(entry: Entry): CustomizationPhase {
   if (entry.activity?.kind === 'running' || entry.activity?.kind === 'starting') return 'training';
   if (entry.activity?.kind === 'planning') return 'planning';
+  if (schemaOf(entry).held) return 'held';
   if (entry.settings?.state === 'paused') return 'paused';
   if (entry.hold && entry.hold.kind !== 'not_ready') return 'held';
   if (entry.proposal) return 'proposed';
@@ -29,13 +30,14 @@ export function whyOf(entry: Entry, nowMs: number): string {
     return `the changed buckets are being compared with the last dataset${late}`;
   }
   const due = nextDue(entry, nowMs);
-  if (!pending && !entry.request && entry.optionsChangedAtMs === null && !entry.hold && entry.settings?.state !== 'paused')
+  const { held } = schemaOf(entry);
+  if (!pending && !entry.request && entry.optionsChangedAtMs === null && !entry.hold && !held && entry.settings?.state !== 'paused')
     return entry.lastDecision ?? (entry.lastDataset ? `every change is in dataset ${entry.lastDataset.number}` : 'no examples yet');
   const what =
     pending && countEvents(pending) > 0 ? `${counted(countEvents(pending), 'change')} since ${clockTime(pending.firstSeenMs)}: ` : '';
   const when = due.atMs === null ? '' : due.atMs <= nowMs ? ', due now' : `, due in ${duration(due.atMs - nowMs)}`;
   const decision =
-    entry.lastDecision && !entry.hold && !entry.proposal && due.atMs === null && due.because !== entry.lastDecision
+    entry.lastDecision && !entry.hold && !held && !entry.proposal && due.atMs === null && due.because !== entry.lastDecision
       ? ` (${entry.lastDecision})`
       : '';
   return `${what}${due.because}${when}${decision}`;
@@ -60,12 +62,25 @@ export function customizationStatus(customizationId: string, entry: Entry, nowMs
     production: entry.production,
     lagMs: unlearned && countEvents(unlearned) > 0 ? Math.max(0, nowMs - unlearned.firstCommitMs) : 0,
     policy: entry.settings?.policy ?? defaultPolicy,
+    heldSchema: schemaOf(entry).held,
+    loaded: entry.settings !== null,
   };
 }
 
 export const tenantStatus = (state: TenantState, nowMs: number): TenantStatus => ({
   tenantId: state.tenantId,
   customizations: Object.entries(state.customizations).map(([id, entry]) => customizationStatus(id, entry, nowMs)),
+});
+
+/** What the workflow knows to differ between tables and datasets, and how far it has counted the log. */
+export const tenantPending = (state: TenantState, nowMs: number): TenantPending => ({
+  watermarks: state.watermarks,
+  customizations: Object.fromEntries(
+    Object.entries(state.customizations).map(([id, entry]) => [
+      id,
+      { phase: phaseOf(entry), why: whyOf(entry, nowMs), buckets: bucketsToRead(mergePending(entry.batch, entry.pending)) },
+    ]),
+  ),
 });
 
 /** Customizations in the Web UI's table; a tenant may have hundreds, the page must stay readable. */
@@ -92,3 +107,9 @@ export function tenantPhase(state: TenantState): CustomizationPhase {
   const order: readonly CustomizationPhase[] = ['training', 'held', 'planning', 'proposed', 'waiting', 'paused', 'idle'];
   return order.find((phase) => phases.includes(phase)) ?? 'idle';
 }
+
+/** For operators who look for held tenants: the first reason; null: no structure waits for a person. */
+export const heldReason = (state: TenantState): string | null =>
+  Object.values(state.customizations)
+    .map((entry) => schemaOf(entry).held?.reason)
+    .find((reason) => reason !== undefined) ?? null;

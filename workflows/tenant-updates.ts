@@ -9,9 +9,10 @@ import {
 import type { ControlActivities } from '../activities/ports.ts';
 import type { CustomizationState } from '../core/customization.ts';
 import { runWorkflowId } from '../core/ids.ts';
+import { type ApproveSchemaRequest, schemaActions } from '../core/schema-change.ts';
 import type { CustomizationRequest } from '../core/tenant-messages.ts';
 import { controlForPersonOptions } from './activity-options.ts';
-import { cancelRun, pauseCustomization, promoteModel, resumeCustomization, rollbackModel } from './messages.ts';
+import { approveSchema, cancelRun, pauseCustomization, promoteModel, resumeCustomization, rollbackModel } from './messages.ts';
 import type { TenantEvent } from './tenant-events.ts';
 import type { TenantState } from './tenant-state.ts';
 
@@ -33,6 +34,13 @@ export function handleUpdates(
       throw ApplicationFailure.nonRetryable(`tenant ${tenantId} has no customization ${customizationId}`, 'CustomizationGone');
   };
   const validator = (request: CustomizationRequest): void => refuseUnknown(request?.customizationId);
+  const validAnswer = (request: ApproveSchemaRequest): void => {
+    refuseUnknown(request?.customizationId);
+    if (!schemaActions.includes(request.action))
+      throw ApplicationFailure.nonRetryable(`action is missing: send one of ${schemaActions.join(', ')}`, 'BadOptions');
+    if ((request.action === 'remap') !== (request.columns !== undefined || request.table !== undefined))
+      throw ApplicationFailure.nonRetryable('columns or table go with action remap, and with no other', 'BadOptions');
+  };
   const whenReady = async (customizationId: string): Promise<void> => {
     await condition(tenant.ready);
     refuseUnknown(customizationId);
@@ -76,6 +84,27 @@ export function handleUpdates(
       return aliases;
     },
     { validator },
+  );
+
+  setHandler(
+    approveSchema,
+    async ({ customizationId, changeId = null, action, columns = null, table = null, reason = null, actor = unnamedActor }) => {
+      await whenReady(customizationId);
+      const decided = await control.decideSchema({
+        tenantId,
+        customizationId,
+        requestKey: requestKey(),
+        changeId,
+        action,
+        columns,
+        table,
+        actor,
+        reason,
+      });
+      tenant.enqueue({ type: 'schemaDecided', customizationId, decided });
+      return decided;
+    },
+    { validator: validAnswer },
   );
 
   setHandler(

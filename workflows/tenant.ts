@@ -13,12 +13,12 @@ import {
 import type { ControlActivities } from '../activities/ports.ts';
 import type { CustomizationPhase } from '../core/tenant-messages.ts';
 import { controlOptions } from './activity-options.ts';
-import { changesSensed, explainWhy, getStatus, retrain, runFinished } from './messages.ts';
+import { changesMissed, changesSensed, explainWhy, getPending, getStatus, retrain, runFinished, schemaChanged } from './messages.ts';
 import { tenantCommands } from './tenant-commands.ts';
 import { decide } from './tenant-decide.ts';
 import { type TenantEvent, applyEvent } from './tenant-events.ts';
 import { type Command, type TenantState, newTenantState } from './tenant-state.ts';
-import { tenantDetails, tenantPhase, tenantStatus } from './tenant-status.ts';
+import { heldReason, tenantDetails, tenantPending, tenantPhase, tenantStatus } from './tenant-status.ts';
 import { handleUpdates } from './tenant-updates.ts';
 import { showTo } from './visibility.ts';
 import { clockTime } from './wording.ts';
@@ -41,6 +41,7 @@ export async function tenantWorkflow(input: TenantInput): Promise<never> {
   let signals = 0;
   let inFlight = 0;
   let shownPhase: CustomizationPhase | null = null;
+  let shownHeld: string | null = null;
 
   const enqueue = (event: TenantEvent): void => void queue.push(event);
   const signalled = (event: TenantEvent): void => {
@@ -48,9 +49,12 @@ export async function tenantWorkflow(input: TenantInput): Promise<never> {
     enqueue(event);
   };
   setHandler(changesSensed, (digest) => signalled({ type: 'changesSensed', digest }));
+  setHandler(changesMissed, (missed) => signalled({ type: 'changesMissed', missed }));
+  setHandler(schemaChanged, (change) => signalled({ type: 'schemaChanged', change }));
   setHandler(runFinished, (outcome) => signalled({ type: 'runFinished', outcome }));
   setHandler(retrain, (request) => signalled({ type: 'retrain', request }));
   setHandler(getStatus, () => tenantStatus(state, Date.now()));
+  setHandler(getPending, () => tenantPending(state, Date.now()));
   setHandler(explainWhy, (customizationId) =>
     tenantStatus(state, Date.now())
       .customizations.filter((status) => customizationId === undefined || status.customizationId === customizationId)
@@ -104,6 +108,11 @@ export async function tenantWorkflow(input: TenantInput): Promise<never> {
       shownPhase = phase;
       const lagMs = Math.max(0, ...tenantStatus(state, Date.now()).customizations.map((status) => status.lagMs));
       showTo({ phase, lagSeconds: Math.round(lagMs / 1_000) });
+    }
+    const held = heldReason(state);
+    if (held !== shownHeld) {
+      shownHeld = held;
+      showTo({ heldReason: held });
     }
     const mayLeave = (): boolean => full && inFlight === 0 && allHandlersFinished();
     if (mayLeave()) return await continueAsNew<typeof tenantWorkflow>({ tenantId, carried: { state, queue } });

@@ -28,6 +28,7 @@ const classes: Readonly<Record<FailureType, FailureClass>> = {
   CustomizationGone: 'error',
   InvalidData: 'invalid_data',
   BadOptions: 'bad_options',
+  SchemaHeld: 'schema_held',
   OutOfMemory: 'out_of_memory',
   Diverged: 'diverged',
   TrainingFailed: 'error',

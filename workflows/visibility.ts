@@ -12,7 +12,12 @@ const key = {
   failureClass: { name: 'MwFailureClass', type: 'KEYWORD' },
   modelVersion: { name: 'MwModelVersion', type: 'KEYWORD' },
   lagSeconds: { name: 'MwLagSeconds', type: 'DOUBLE' },
+  schema: { name: 'MwSchema', type: 'KEYWORD' },
+  heldReason: { name: 'MwHeldReason', type: 'TEXT' },
 } as const;
+
+/** What a text attribute of every visibility store takes. */
+const maxReasonChars = 500;
 
 /** What operators filter by in the Temporal Web UI; absent fields are left as they are. */
 export type Visible = {
@@ -24,6 +29,8 @@ export type Visible = {
   readonly failureClass?: FailureClass;
   readonly modelVersion?: string;
   readonly lagSeconds?: number;
+  /** Why training is held for a change of structure; null: it is not held any more. */
+  readonly heldReason?: string | null;
 };
 
 /** One history event a call: call it when something changed, not in every turn. */
@@ -36,6 +43,12 @@ export function showTo(visible: Visible): void {
     ...(visible.trigger === undefined ? [] : [{ key: key.trigger, value: visible.trigger }]),
     ...(visible.failureClass === undefined ? [] : [{ key: key.failureClass, value: visible.failureClass }]),
     ...(visible.modelVersion === undefined ? [] : [{ key: key.modelVersion, value: visible.modelVersion }]),
+    ...(visible.heldReason === undefined
+      ? []
+      : [
+          { key: key.schema, value: visible.heldReason === null ? null : 'held' },
+          { key: key.heldReason, value: visible.heldReason?.slice(0, maxReasonChars) ?? null },
+        ]),
     ...(visible.lagSeconds === undefined ? [] : [{ key: key.lagSeconds, value: visible.lagSeconds }]),
   ]);
 }

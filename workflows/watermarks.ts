@@ -11,12 +11,15 @@ export type Watermarks = Readonly<Record<string, Readonly<Record<string, LogPosi
 /** Failovers leave one source each; older ones than this cannot come back by a redelivery any more. */
 const maxSourcesPerPartition = 8;
 
+const noGtid = { epoch: 0, sequence: 0 };
 const sourceOf = (position: LogPosition): string => parseGtid(position.gtid)?.source ?? '';
 
 /** Whether `a` is later than `b` in one source's log. File names of one server sort by their number; `row` counts within an event. */
 function isLater(a: LogPosition, b: LogPosition): boolean {
-  const sequenceA = parseGtid(a.gtid)?.sequence ?? 0;
-  const sequenceB = parseGtid(b.gtid)?.sequence ?? 0;
+  const { epoch: epochA, sequence: sequenceA } = parseGtid(a.gtid) ?? noGtid;
+  const { epoch: epochB, sequence: sequenceB } = parseGtid(b.gtid) ?? noGtid;
+  // A log that was reset counts from 1 again.
+  if (epochA !== epochB) return epochA > epochB;
   if (sequenceA !== sequenceB) return sequenceA > sequenceB;
   if (a.file !== b.file) return a.file.length === b.file.length ? a.file > b.file : a.file.length > b.file.length;
   return a.pos === b.pos ? a.row > b.row : a.pos > b.pos;

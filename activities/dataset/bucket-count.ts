@@ -1,4 +1,4 @@
-import { type DirtyBuckets, fineBuckets, listBuckets } from '../../core/dirty-buckets.ts';
+import { type DirtyBuckets, fineBuckets, listBuckets, noBuckets, withBucket } from '../../core/dirty-buckets.ts';
 
 /** A bucket of this many rows is re-read and re-written in milliseconds. */
 const rowsPerBucket = 1_000;
@@ -30,4 +30,13 @@ export function bucketsToRead(dirty: DirtyBuckets | null, bucketCount: number): 
   if (dirty === null) return Array.from({ length: bucketCount }, (_, i) => i);
   const width = fineBuckets / bucketCount;
   return [...new Set(listBuckets(dirty).map((fine) => Math.floor(fine / width)))];
+}
+
+/** Finest buckets of these buckets; null if they are all there are. */
+export function fineBucketsOf(indexes: readonly number[], bucketCount: number): DirtyBuckets | null {
+  if (indexes.length === bucketCount) return null;
+  let set = noBuckets;
+  for (const index of indexes)
+    for (let { first, last } = fineRange(index, bucketCount); first <= last; first++) set = withBucket(set, first);
+  return set;
 }

@@ -10,10 +10,14 @@ import type { ScannedBucket } from './scan-bucket.ts';
 const compress = promisify(zstdCompress);
 const decompress = promisify(zstdDecompress);
 
+/** The file of a bucket. */
+export const bucketBytes = ({ rows }: Pick<ScannedBucket, 'rows'>): Promise<Buffer> =>
+  compress(Buffer.from(rows.map(({ line }) => `${line}\n`).join(''), 'utf8'));
+
 /** Stores a bucket under the digest of its bytes: equal rows are stored once. */
 export async function writeBucket(store: ObjectStore, key: CustomizationKey, scanned: ScannedBucket): Promise<DatasetBucket> {
   const { index, rows, digest, labels } = scanned;
-  const bytes = await compress(Buffer.from(rows.map(({ line }) => `${line}\n`).join(''), 'utf8'));
+  const bytes = await bucketBytes(scanned);
   const sha256 = sha256Hex(bytes);
   const { ref } = await store.putContent(datasetBucketKey(key, sha256), bytes, sha256);
   return { index, ref, rows: rows.length, digest, labels };

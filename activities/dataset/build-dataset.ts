@@ -1,22 +1,37 @@
 import type { DatasetBucket, DatasetManifest, DatasetRef } from '../../core/dataset.ts';
+import { type DirtyBuckets, differingBuckets, unionBuckets } from '../../core/dirty-buckets.ts';
+import type { CustomizationKey } from '../../core/ids.ts';
 import { canonicalJson } from '../../core/json.ts';
 import { sha256Hex } from '../../platform/hash.ts';
-import type { RowDataPacket } from '../../platform/mysql.ts';
 import { datasetManifestKey } from '../../store/keys.ts';
 import type { DatasetActivities } from '../ports.ts';
+import { approveStructure } from '../registry/approved-structure.ts';
 import { loadTrainingSettings } from '../registry/training-settings.ts';
-import { bucketCountFor, bucketsToRead } from './bucket-count.ts';
+import { bucketCountFor, bucketsToRead, fineBucketsOf } from './bucket-count.ts';
 import { readBucket, writeBucket } from './bucket-file.ts';
 import { atSnapshot } from './consistent-snapshot.ts';
 import type { DatasetDependencies } from './dataset-activities.ts';
-import { datasetOfRun, latestDataset, readManifest, registerDataset } from './dataset-registry.ts';
+import { datasetOfRun, isOfSchema, isOfSource, latestDataset, readManifest, registerDataset } from './dataset-registry.ts';
 import { rowShaper } from './dataset-row.ts';
 import { Exclusions } from './exclusions.ts';
 import { sumLabels } from './label-counts.ts';
 import { merkleRoot } from './merkle.ts';
-import { scanBucket } from './scan-bucket.ts';
+import { pinStructure } from './pin-structure.ts';
+import { rowSourceOf } from './row-source.ts';
+import { scanBuckets } from './scan-bucket.ts';
 import { normalisedText } from './split.ts';
 import { TextGroups } from './text-groups.ts';
+
+/** Buckets that the run was started for, and those that were changed since, up to the snapshot: what the cut says is what the dataset holds. */
+async function withLater(
+  { changedBuckets }: DatasetDependencies,
+  key: CustomizationKey,
+  asked: DirtyBuckets,
+  parent: { readonly number: number; readonly cut: string },
+): Promise<DirtyBuckets | null> {
+  const later = changedBuckets ? await changedBuckets(key, parent) : asked;
+  return later === null ? null : unionBuckets(asked, later);
+}
 
 /** Builds and registers the dataset of a run. Key: run. Everything before the registry row is content-addressed, so a repeated build stores nothing new. */
 export async function buildDataset(
@@ -32,16 +47,31 @@ export async function buildDataset(
   const parent = parentRef && (await readManifest(store, parentRef.manifest));
   const shape = rowShaper(settings.model, settings.splitSalt, maxTextChars);
   const { tenantId, customizationId } = input;
+  const source = rowSourceOf(dependencies, input, settings);
 
-  const built = await atSnapshot(pool, async (connection, cut) => {
-    const [counted] = await connection.query<(RowDataPacket & { total: string })[]>(
-      'SELECT COUNT(*) AS total FROM modelwright.examples WHERE tenant_id = ? AND customization_id = ?',
-      [tenantId, customizationId],
-    );
-    const bucketCount = bucketCountFor(Number(counted[0]?.total ?? 0), parent?.bucketCount ?? null);
-    // Buckets of another width, or of another version of the business model, are no use: everything is read.
-    const reusable = parent?.bucketCount === bucketCount && parent.businessModel.version === settings.model.version ? parent : null;
-    const toRead = new Set(bucketsToRead(reusable ? input.dirtyBuckets : null, bucketCount));
+  const built = await atSnapshot(pool, source.table, async (connection, cut) => {
+    const { schema, approved } = await pinStructure(pool, connection, input, settings.source);
+    const reader = await source.open(connection);
+    const bucketCount = bucketCountFor(await reader.count(), parent?.bucketCount ?? null);
+    // Buckets of another width, another source or structure, or another version of the business model are no use: everything is read.
+    const reusable =
+      parent?.bucketCount === bucketCount &&
+      parent.businessModel.version === settings.model.version &&
+      isOfSource(parent, settings) &&
+      isOfSchema(parent, schema)
+        ? parent
+        : null;
+    const fingerprints = await reader.fingerprints();
+    const asked = reusable
+      ? fingerprints
+        ? differingBuckets(reusable.source?.fingerprints ?? [], fingerprints)
+        : input.dirtyBuckets
+      : null;
+    // Where everything is read anyway, or is known already, nobody needs to be asked.
+    const partly = !fingerprints && asked !== null && bucketsToRead(asked, bucketCount).length < bucketCount;
+    const dirty = partly && parentRef ? await withLater(dependencies, input, asked, parentRef) : asked;
+    const toRead = new Set(bucketsToRead(dirty, bucketCount));
+    const scanning = scanBuckets(reader, [...toRead], bucketCount, shape, beat);
     const groups = new TextGroups();
     const exclusions = new Exclusions();
     const buckets: DatasetBucket[] = [];
@@ -56,7 +86,8 @@ export async function buildDataset(
         }
         continue;
       }
-      const scanned = await scanBucket(connection, input, { index, bucketCount }, shape, beat);
+      const { value: scanned, done } = await scanning.next();
+      if (done) throw new Error(`bucket ${index} of ${bucketCount} was not read`);
       for (const { id, key, label } of scanned.texts) groups.add(id, key, label);
       exclusions.replace(index, scanned.excluded);
       buckets.push(await writeBucket(store, input, scanned));
@@ -68,6 +99,10 @@ export async function buildDataset(
       tenantId,
       customizationId,
       businessModel: { id: settings.model.id, version: settings.model.version },
+      ...(settings.sourceDigest === null
+        ? {}
+        : { source: { name: source.name, digest: settings.sourceDigest, fingerprints: fingerprints ?? [] } }),
+      schema,
       number: (parentRef?.number ?? 0) + 1,
       parent: parentRef?.number ?? null,
       cut,
@@ -81,13 +116,14 @@ export async function buildDataset(
       duplicates: groups.duplicates,
       digest: merkleRoot(buckets.map(({ digest }) => Buffer.from(digest, 'hex'))).toString('hex'),
     };
-    return { manifest, bucketsRead: toRead.size };
+    return { manifest, bucketsRead: toRead.size, readBuckets: fineBucketsOf([...toRead], bucketCount), approved };
   });
 
   const bytes = Buffer.from(canonicalJson(JSON.parse(JSON.stringify(built.manifest))), 'utf8');
   const sha256 = sha256Hex(bytes);
   const { ref } = await store.putContent(datasetManifestKey(input, sha256), bytes, sha256);
-  await registerDataset(pool, input, built.manifest, ref);
+  await registerDataset(pool, input, built.manifest, ref, built.readBuckets);
+  await approveStructure(pool, input, built.approved);
   // Of two builders of one run, the first that registered counts.
   const registered = await datasetOfRun(pool, store, input);
   const { manifest, bucketsRead } = built;

@@ -6,6 +6,7 @@ import { evaluateGate } from '../gate/evaluate-gate.ts';
 import type { PredictVersion } from '../gate/predict-version.ts';
 import type { DatasetActivities } from '../ports.ts';
 import { buildDataset } from './build-dataset.ts';
+import type { ChangedBuckets } from './changed-buckets.ts';
 import { planDataset } from './plan-dataset.ts';
 
 export type DatasetDependencies = {
@@ -14,6 +15,8 @@ export type DatasetDependencies = {
   readonly catalog: Catalog;
   readonly maxTextChars: number;
   readonly predict: PredictVersion;
+  /** Absent where nothing senses: then a build reads what its run was started for, and no more. */
+  readonly changedBuckets?: ChangedBuckets;
   /** Says that the activity lives; throws when it is cancelled. */
   readonly beat: () => void;
 };

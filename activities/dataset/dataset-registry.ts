@@ -1,4 +1,5 @@
-import type { DatasetManifest, DatasetRef } from '../../core/dataset.ts';
+import type { DatasetManifest, DatasetRef, DatasetSchema } from '../../core/dataset.ts';
+import type { DirtyBuckets } from '../../core/dirty-buckets.ts';
 import type { CustomizationKey, RunKey } from '../../core/ids.ts';
 import type { ObjectRef } from '../../core/object-ref.ts';
 import type { Pool, RowDataPacket } from '../../platform/mysql.ts';
@@ -51,11 +52,25 @@ export async function readManifest(store: ObjectStore, manifest: ObjectRef): Pro
   return JSON.parse(Buffer.from(await store.read(manifest)).toString('utf8')) as DatasetManifest;
 }
 
+/** Whether the dataset was read from where the customization's rows are now: buckets of another table, filter or columns are no use. */
+export const isOfSource = (manifest: DatasetManifest, { sourceDigest }: { readonly sourceDigest: string | null }): boolean =>
+  (manifest.source?.digest ?? null) === sourceDigest;
+
+/** Whether the dataset was read with this structure of the mapped columns: what another structure gave cannot be reused. */
+export const isOfSchema = (manifest: DatasetManifest, schema: DatasetSchema): boolean =>
+  manifest.schema === undefined || manifest.schema.digest === schema.digest;
+
 /**
  * Registers a run's dataset under the number that its manifest carries. Key: run. A second builder of the same run finds the first one's row;
  * a number that another run took meanwhile is a reason to build again.
  */
-export const registerDataset = (pool: Pool, key: RunKey, manifest: DatasetManifest, ref: ObjectRef): Promise<void> =>
+export const registerDataset = (
+  pool: Pool,
+  key: RunKey,
+  manifest: DatasetManifest,
+  ref: ObjectRef,
+  readBuckets: DirtyBuckets | null,
+): Promise<void> =>
   inTransaction(pool, async (connection) => {
     const customization = [key.tenantId, key.customizationId];
     const [found] = await connection.query<RowDataPacket[]>(
@@ -83,5 +98,6 @@ export const registerDataset = (pool: Pool, key: RunKey, manifest: DatasetManife
       manifest_sha256: ref.sha256,
       manifest_bytes: ref.bytes,
       row_count: manifest.rows,
+      read_buckets: readBuckets,
     });
   });

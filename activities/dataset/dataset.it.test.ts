@@ -17,6 +17,8 @@ let stack: TestStack;
 let pool: Pool;
 let store: ObjectStore;
 let datasets: DatasetActivities;
+/** What is said to have changed between a run's plan and its build. */
+let changedLater: string | null = noBuckets;
 let customizations = 0;
 
 /** A customization of its own for each test. */
@@ -58,6 +60,7 @@ beforeAll(async () => {
     catalog: loadCatalog(),
     maxTextChars: 1_000,
     predict: () => Promise.reject(new Error('no version is asked here')),
+    changedBuckets: () => Promise.resolve(changedLater),
     beat: () => undefined,
   });
 });
@@ -88,8 +91,7 @@ describe('a dataset', () => {
     const all = await Promise.all([1, 2, 3, 4].map(() => datasets.buildDataset({ ...key, run, dirtyBuckets: null })));
     await insert(key, 60, 70);
     all.push(await datasets.buildDataset({ ...key, run, dirtyBuckets: null }));
-    expect(all.map(({ number, rows }) => [number, rows])).toEqual(Array(5).fill([1, 60]));
-    expect(new Set(all.map(({ digest }) => digest)).size).toBe(1);
+    expect(new Set(all.map(({ number, rows, digest }) => `${number} ${rows} ${digest}`))).toEqual(new Set([`1 60 ${all[0]?.digest}`]));
   });
 
   it('re-reads dirty buckets only, and comes to the very dataset that a full build gives', async () => {
@@ -120,6 +122,26 @@ describe('a dataset', () => {
     expect(rows.get('e17')?.label).toBe('label-x');
     expect(rows.has('e18')).toBe(false);
     expect(rows.has('e5000')).toBe(true);
+  });
+
+  it('also holds what was committed between the plan and the build, in buckets that the run was not started for', async () => {
+    const key = await customize();
+    await insert(key, 0, 5_000);
+    await build(key);
+    await insert(key, 5_000, 5_001);
+    await insert(key, 6_000, 6_002);
+    const dirty = withBucket(noBuckets, bucketOf('e5000'));
+    changedLater = ['e6000', 'e6001'].reduce((set, id) => withBucket(set, bucketOf(id)), noBuckets);
+    const exact = await build(key, dirty);
+    changedLater = null;
+    await insert(key, 7_000, 7_001);
+    const whole = await build(key, dirty);
+    changedLater = noBuckets;
+    const rows = await rowsOf(exact);
+    expect(['e5000', 'e6000', 'e6001'].every((id) => rows.has(id))).toBe(true);
+    expect(exact.bucketsReused).toBeGreaterThan(0);
+    expect((await rowsOf(whole)).has('e7000')).toBe(true);
+    expect(whole.bucketsReused).toBe(0);
   });
 
   it('keeps every row on its side of the split from one dataset to the next', async () => {

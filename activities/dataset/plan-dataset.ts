@@ -6,32 +6,39 @@ import { bucketsToRead } from './bucket-count.ts';
 import { readBucket } from './bucket-file.ts';
 import { atSnapshot } from './consistent-snapshot.ts';
 import type { DatasetDependencies } from './dataset-activities.ts';
-import { latestDataset, readManifest } from './dataset-registry.ts';
+import { isOfSchema, isOfSource, latestDataset, readManifest } from './dataset-registry.ts';
 import { rowShaper } from './dataset-row.ts';
 import { missingData, sumLabels } from './label-counts.ts';
 import { leafDigest } from './merkle.ts';
-import { type ScannedBucket, scanBucket } from './scan-bucket.ts';
+import { pinStructure } from './pin-structure.ts';
+import { rowSourceOf } from './row-source.ts';
+import { type ScannedBucket, scanBuckets } from './scan-bucket.ts';
 
 /** Compares the table with the last dataset. Reads dirty buckets only, and of the last dataset only buckets that differ. */
 export async function planDataset(
-  { pool, store, catalog, maxTextChars, beat }: DatasetDependencies,
+  dependencies: DatasetDependencies,
   input: Parameters<DatasetActivities['planDataset']>[0],
 ): Promise<DatasetPlan> {
+  const { pool, store, catalog, maxTextChars, beat } = dependencies;
   const settings = await loadTrainingSettings(pool, catalog, input);
   const parentRef = await latestDataset(pool, store, input);
   const parent = parentRef && (await readManifest(store, parentRef.manifest));
   const shape = rowShaper(settings.model, settings.splitSalt, maxTextChars);
   const bucketCount = parent?.bucketCount ?? 1;
   const before = new Map((parent?.buckets ?? []).map((bucket) => [bucket.index, bucket] as const));
-  const toRead = bucketsToRead(parent ? input.dirtyBuckets : null, bucketCount);
+  const source = rowSourceOf(dependencies, input, settings);
 
-  return await atSnapshot(pool, async (connection, cut) => {
+  return await atSnapshot(pool, source.table, async (connection, cut) => {
+    const { schema } = await pinStructure(pool, connection, input, settings.source);
+    const reader = await source.open(connection);
+    const reusable = parent && isOfSource(parent, settings) && isOfSchema(parent, schema);
+    const toRead = bucketsToRead(reusable ? input.dirtyBuckets : null, bucketCount);
     const after = new Map([...before].map(([index, { rows, labels }]) => [index, { rows, labels }] as const));
     let changedRows = 0;
     let excluded = 0;
-    for (const index of toRead) {
+    for await (const scanned of scanBuckets(reader, toRead, bucketCount, shape, beat)) {
       beat();
-      const scanned = await scanBucket(connection, input, { index, bucketCount }, shape, beat);
+      const { index } = scanned;
       excluded += scanned.excluded.length;
       const known = before.get(index);
       after.set(index, { rows: scanned.rows.length, labels: scanned.labels });

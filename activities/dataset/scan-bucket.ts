@@ -1,11 +1,8 @@
-import type { CustomizationKey } from '../../core/ids.ts';
-import { type PoolConnection, type RowDataPacket, streamRows } from '../../platform/mysql.ts';
 import { fineRange } from './bucket-count.ts';
 import type { RowShaper } from './dataset-row.ts';
-import { leafDigest, merkleRoot } from './merkle.ts';
 import type { LabelCounts } from './label-counts.ts';
-
-type ExampleRow = RowDataPacket & { example_id: string; bucket: number; content: unknown };
+import { leafDigest, merkleRoot } from './merkle.ts';
+import type { RowReader, SourceRow } from './row-source.ts';
 
 export type ScannedRow = { readonly id: string; readonly line: string; readonly digest: Buffer };
 export type ScannedBucket = {
@@ -21,41 +18,74 @@ export type ScannedBucket = {
 /** Rows between two signs of life. */
 const beatEveryRows = 5_000;
 
-/** One bucket of the table, read under the snapshot of the connection. */
-export async function scanBucket(
-  connection: PoolConnection,
-  key: CustomizationKey,
-  bucket: { readonly index: number; readonly bucketCount: number },
+/** Buckets of the source, in the order of `indexes` (ascending), one at a time in memory: the source is read once, under its snapshot. */
+export async function* scanBuckets(
+  reader: RowReader,
+  indexes: readonly number[],
+  bucketCount: number,
   shape: RowShaper,
   beat: () => void,
-): Promise<ScannedBucket> {
-  const { first, last } = fineRange(bucket.index, bucket.bucketCount);
-  const leaves: Buffer[][] = Array.from({ length: last - first + 1 }, () => []);
-  const rows: ScannedRow[] = [];
-  const labels: Record<string, { train: number; evaluation: number }> = {};
-  const texts: { id: string; key: string; label: string | null }[] = [];
-  const excluded: { id: string; reason: string }[] = [];
-  const found = streamRows<ExampleRow>(
-    connection,
-    `SELECT example_id, bucket, content FROM modelwright.examples
-     WHERE tenant_id = ? AND customization_id = ? AND bucket BETWEEN ? AND ? ORDER BY bucket, example_id`,
-    [key.tenantId, key.customizationId, first, last],
-  );
+): AsyncGenerator<ScannedBucket> {
+  const ranges = indexes.map((index) => fineRange(index, bucketCount));
+  const found = reader.rows(ranges)[Symbol.asyncIterator]();
   let seen = 0;
-  for await (const { example_id: id, bucket: fine, content } of found) {
+  const next = async (): Promise<SourceRow | null> => {
     if (++seen % beatEveryRows === 0) beat();
-    const shaped = shape(id, content);
+    const { done, value } = await found.next();
+    return done ? null : value;
+  };
+  try {
+    let row = indexes.length > 0 ? await next() : null;
+    for (const [i, index] of indexes.entries()) {
+      const { first, last } = ranges[i] ?? fineRange(index, bucketCount);
+      const filling = new FillingBucket(index, first, last);
+      for (; row && row.fine <= last; row = await next()) filling.add(row, shape);
+      yield filling.scanned();
+    }
+  } finally {
+    // A reader that stops early must not leave rows on the connection.
+    await found.return?.();
+  }
+}
+
+class FillingBucket {
+  readonly #index: number;
+  readonly #first: number;
+  readonly #leaves: Buffer[][];
+  readonly #rows: ScannedRow[] = [];
+  readonly #labels: Record<string, { train: number; evaluation: number }> = {};
+  readonly #texts: { id: string; key: string; label: string | null }[] = [];
+  readonly #excluded: { id: string; reason: string }[] = [];
+
+  constructor(index: number, first: number, last: number) {
+    this.#index = index;
+    this.#first = first;
+    this.#leaves = Array.from({ length: last - first + 1 }, () => []);
+  }
+
+  add({ id, fine, content, problem }: SourceRow, shape: RowShaper): void {
+    const shaped = problem === null ? shape(id, content) : { used: false as const, reason: problem };
     if (!shaped.used) {
-      excluded.push({ id, reason: shaped.reason });
-      continue;
+      this.#excluded.push({ id, reason: shaped.reason });
+      return;
     }
     const line = JSON.stringify(shaped.row);
     const digest = leafDigest(line);
-    leaves[fine - first]?.push(digest);
-    rows.push({ id, line, digest });
-    texts.push({ id, key: shaped.textKey, label: shaped.label });
-    const counts = (labels[shaped.label ?? ''] ??= { train: 0, evaluation: 0 });
+    this.#leaves[fine - this.#first]?.push(digest);
+    this.#rows.push({ id, line, digest });
+    this.#texts.push({ id, key: shaped.textKey, label: shaped.label });
+    const counts = (this.#labels[shaped.label ?? ''] ??= { train: 0, evaluation: 0 });
     counts[shaped.row.split] += 1;
   }
-  return { index: bucket.index, rows, digest: merkleRoot(leaves.map(merkleRoot)).toString('hex'), labels, texts, excluded };
+
+  scanned(): ScannedBucket {
+    return {
+      index: this.#index,
+      rows: this.#rows,
+      digest: merkleRoot(this.#leaves.map(merkleRoot)).toString('hex'),
+      labels: this.#labels,
+      texts: this.#texts,
+      excluded: this.#excluded,
+    };
+  }
 }

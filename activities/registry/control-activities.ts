@@ -1,3 +1,4 @@
+import type { Catalog } from '../../catalog/catalog.ts';
 import type { CustomizationState } from '../../core/customization.ts';
 import type { CustomizationKey } from '../../core/ids.ts';
 import type { Pool, RowDataPacket } from '../../platform/mysql.ts';
@@ -5,12 +6,13 @@ import { failure } from '../failure.ts';
 import type { ControlActivities } from '../ports.ts';
 import { audit } from './audit.ts';
 import { inTransaction, withDatabase } from './database.ts';
+import { decideSchema } from './decide-schema.ts';
 import { loadCustomizations } from './load-customizations.ts';
 import { promoteModel, rollbackModel } from './promotions.ts';
 import { loadRun, openRun, raiseAttempt, recordRun } from './runs.ts';
 
 /** Activities of the task queue `orchestrator`: short statements against MySQL. */
-export const createControlActivities = ({ pool }: { readonly pool: Pool }): ControlActivities => ({
+export const createControlActivities = ({ pool, catalog }: { readonly pool: Pool; readonly catalog: Catalog }): ControlActivities => ({
   loadTenant: async ({ tenantId }) => ({ customizations: await loadCustomizations(pool, tenantId, null) }),
   loadCustomization: async ({ tenantId, customizationId }) => (await loadCustomizations(pool, tenantId, customizationId))[0] ?? null,
   loadRun: (input) => loadRun(pool, input),
@@ -20,6 +22,7 @@ export const createControlActivities = ({ pool }: { readonly pool: Pool }): Cont
   recordRun: (input) => recordRun(pool, input),
   raiseAttempt: (input) => raiseAttempt(pool, input),
   promoteModel: (input) => promoteModel(pool, input),
+  decideSchema: (input) => decideSchema(pool, catalog, input),
   rollbackModel: (input) => rollbackModel(pool, input),
 });
 

@@ -2,6 +2,7 @@ import type { CustomizationSnapshot, CustomizationState } from '../../core/custo
 import type { Json } from '../../core/json.ts';
 import { type Policy, defaultPolicy } from '../../core/policy.ts';
 import type { RunState } from '../../core/run.ts';
+import type { SchemaChangeKind } from '../../core/schema-change.ts';
 import { nowMs } from '../../platform/clock.ts';
 import { optionsDigest } from '../../platform/hash.ts';
 import type { Pool, RowDataPacket } from '../../platform/mysql.ts';
@@ -21,6 +22,15 @@ type CustomizationRow = RowDataPacket & {
 type DatasetRow = RowDataPacket & { customization_id: string; number: number; digest: string; row_count: string; cut: string };
 type RunRow = RowDataPacket & { customization_id: string; number: number; state: RunState; training_ms: string | null; created_at: Date };
 type TrainedRow = RowDataPacket & { customization_id: string; options_digest: string };
+type HeldRow = RowDataPacket & {
+  customization_id: string;
+  change_id: string;
+  kind: SchemaChangeKind;
+  table_name: string;
+  reason: string;
+  schema_version: number;
+  happened_at: Date;
+};
 type AliasRow = RowDataPacket & { customization_id: string; version: number };
 
 /** Customizations as the tenant workflow needs them: one of the tenant, or all where `customizationId` is null. */
@@ -38,7 +48,7 @@ export const loadCustomizations = (pool: Pool, tenantId: string, customizationId
         SELECT t.*, ROW_NUMBER() OVER (PARTITION BY customization_id ORDER BY ${order} DESC) AS newest
         FROM modelwright_control.${table} t WHERE ${scope} ${where}
       ) ranked WHERE newest = 1`;
-    const [[datasets], [lastRuns], [recent], [trained], [production]] = await Promise.all([
+    const [[datasets], [lastRuns], [recent], [trained], [production], [held]] = await Promise.all([
       pool.query<DatasetRow[]>(latest('datasets', 'customization_id, number, digest, row_count, cut', 'number'), key),
       pool.query<RunRow[]>(latest('runs', 'customization_id, number, state, training_ms, created_at', 'number'), key),
       pool.query<RunRow[]>(
@@ -54,6 +64,11 @@ export const loadCustomizations = (pool: Pool, tenantId: string, customizationId
         `SELECT customization_id, version FROM modelwright_control.aliases WHERE ${scope} AND alias = 'production'`,
         key,
       ),
+      pool.query<HeldRow[]>(
+        `SELECT customization_id, change_id, kind, table_name, reason, schema_version, happened_at FROM modelwright_control.schema_changes
+         WHERE ${scope} AND effect = 'held' AND decision IS NULL ORDER BY happened_at DESC`,
+        key,
+      ),
     ]);
     return customizations.map((row) => {
       const id = row.customization_id;
@@ -61,6 +76,7 @@ export const loadCustomizations = (pool: Pool, tenantId: string, customizationId
         rows.find(({ customization_id }) => customization_id === id);
       const dataset = of(datasets);
       const run = of(lastRuns);
+      const change = of(held);
       return {
         customizationId: id,
         name: row.name,
@@ -73,6 +89,16 @@ export const loadCustomizations = (pool: Pool, tenantId: string, customizationId
         lastRun: run ? { number: run.number, state: run.state } : null,
         trainedOptionsDigest: of(trained)?.options_digest ?? null,
         production: of(production)?.version ?? null,
+        heldSchema: change
+          ? {
+              changeId: change.change_id,
+              kind: change.kind,
+              table: change.table_name,
+              reason: change.reason,
+              schemaVersion: change.schema_version,
+              atMs: change.happened_at.getTime(),
+            }
+          : null,
         recentRuns: recent
           .filter(({ customization_id }) => customization_id === id)
           .map(({ created_at, training_ms }) => ({ startedAtMs: created_at.getTime(), trainingMs: Number(training_ms ?? 0) })),

@@ -1,11 +1,17 @@
 import type { BusinessModel, Catalog } from '../../catalog/catalog.ts';
 import type { CustomizationKey } from '../../core/ids.ts';
 import type { Json } from '../../core/json.ts';
-import { optionsDigest } from '../../platform/hash.ts';
+import type { SourceMapping } from '../../core/source-mapping.ts';
+import { optionsDigest, sourceDigest } from '../../platform/hash.ts';
 import type { Pool, RowDataPacket } from '../../platform/mysql.ts';
 import { failure } from '../failure.ts';
 
-type SettingsRow = RowDataPacket & { business_model: string; options: { readonly [name: string]: Json }; split_salt: string };
+type SettingsRow = RowDataPacket & {
+  business_model: string;
+  options: { readonly [name: string]: Json };
+  split_salt: string;
+  source: SourceMapping | null;
+};
 
 /** What a run needs to know of its customization. */
 export type TrainingSettings = {
@@ -13,11 +19,14 @@ export type TrainingSettings = {
   readonly options: { readonly [name: string]: Json };
   readonly optionsDigest: string;
   readonly splitSalt: string;
+  /** Null: the examples are kept in our own table. */
+  readonly source: SourceMapping | null;
+  readonly sourceDigest: string | null;
 };
 
 export async function loadTrainingSettings(pool: Pool, catalog: Catalog, key: CustomizationKey): Promise<TrainingSettings> {
   const [rows] = await pool.query<SettingsRow[]>(
-    'SELECT business_model, options, split_salt FROM modelwright.customizations WHERE tenant_id = ? AND customization_id = ?',
+    'SELECT business_model, options, split_salt, source FROM modelwright.customizations WHERE tenant_id = ? AND customization_id = ?',
     [key.tenantId, key.customizationId],
   );
   const row = rows[0];
@@ -28,5 +37,13 @@ export async function loadTrainingSettings(pool: Pool, catalog: Catalog, key: Cu
       'BadOptions',
       `business model ${row.business_model} is not in this worker's catalogue: ${[...catalog.keys()].join(', ')}`,
     );
-  return { model, options: row.options, optionsDigest: optionsDigest(row.options), splitSalt: row.split_salt };
+  const { options, source } = row;
+  return {
+    model,
+    options,
+    optionsDigest: optionsDigest(options),
+    splitSalt: row.split_salt,
+    source,
+    sourceDigest: source && sourceDigest(source),
+  };
 }

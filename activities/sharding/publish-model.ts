@@ -2,6 +2,7 @@ import type { Pool, RowDataPacket } from '../../platform/mysql.ts';
 import { failure } from '../failure.ts';
 import type { ShardingActivities } from '../ports.ts';
 import { inTransaction } from '../registry/database.ts';
+import { refuseCutOver } from '../registry/held-changes.ts';
 
 type RunRow = RowDataPacket & { attempt: number; state: string };
 type VersionRow = RowDataPacket & { version: number; run_number: number };
@@ -29,6 +30,7 @@ export const publishModel = (pool: Pool, input: Parameters<ShardingActivities['p
     if (own) return { version: own.version };
     if (versions.length > 0)
       throw failure('Fenced', `run ${versions[0]?.run_number} has published v${sharded.version}: run ${run} must not`);
+    await refuseCutOver(connection, input, dataset.cut);
     await connection.query('INSERT INTO modelwright_control.model_versions SET ?', {
       tenant_id: tenantId,
       customization_id: customizationId,

@@ -2,12 +2,14 @@ import type { FastifyInstance } from 'fastify';
 import { defaultPolicy } from '../../core/policy.ts';
 import { type BusinessModel, validatorOf } from '../../catalog/catalog.ts';
 import { randomBytes } from '../../platform/clock.ts';
+import type { PoolConnection } from '../../platform/mysql.ts';
 import { tenantOf } from '../auth.ts';
 import type { ApiContext } from '../context.ts';
-import { type CustomizationRow, fieldErrors, findCustomization, modelOf } from '../example-content.ts';
+import { type CustomizationRow, fieldErrors, findCustomization, hasExamples, modelOf } from '../example-content.ts';
 import { page, partsOf } from '../paging.ts';
 import { Problem } from '../problems.ts';
 import { createCustomization, customizationParams, pageQuery, patchCustomization, policy as policySchema } from '../schemas.ts';
+import { captureOf, checkedSource } from '../source-mapping.ts';
 import { write } from '../write.ts';
 
 const tags = ['customizations'];
@@ -22,6 +24,7 @@ const shown = (row: CustomizationRow) => ({
   policy: { ...defaultPolicy, ...row.policy },
   schemaPolicy: row.schema_policy,
   state: row.state,
+  source: row.source,
   createdAt: row.created_at.toISOString(),
   updatedAt: row.updated_at.toISOString(),
 });
@@ -67,6 +70,10 @@ function slug(name: string): string {
 
 export function customizationRoutes(app: FastifyInstance, context: ApiContext): void {
   const { pool, catalog } = context;
+  const one = async (tenantId: string, c: string) => {
+    const row = await findCustomization(pool, tenantId, c);
+    return { ...shown(row), capture: row.source && (await captureOf(pool, tenantId, c, row.source)) };
+  };
 
   app.post(
     '/v1/customizations',
@@ -79,9 +86,11 @@ export function customizationRoutes(app: FastifyInstance, context: ApiContext): 
       const policy = checkedPolicy(body.policy);
       const id = body.id ?? slug(body.name);
       return await write(context, request, reply, tenantId, async (connection) => {
+        const source = body.source ? await checkedSource(connection, tenantId, model, body.source) : null;
         const [made] = await connection.query(
           `INSERT IGNORE INTO modelwright.customizations
-           (tenant_id, customization_id, name, business_model, options, policy, schema_policy, split_salt) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+           (tenant_id, customization_id, name, business_model, options, policy, schema_policy, split_salt, source)
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
           [
             tenantId,
             id,
@@ -91,6 +100,7 @@ export function customizationRoutes(app: FastifyInstance, context: ApiContext): 
             JSON.stringify(policy),
             body.schemaPolicy,
             randomBytes(saltBytes).toString('hex'),
+            source && JSON.stringify(source),
           ],
         );
         if ((made as { affectedRows: number }).affectedRows === 0) throw new Problem('exists', `there is a customization ${id} already`);
@@ -109,7 +119,7 @@ export function customizationRoutes(app: FastifyInstance, context: ApiContext): 
   });
 
   app.get('/v1/customizations/:c', { schema: { tags, summary: 'One customization', params: customizationParams } }, async (request) =>
-    shown(await findCustomization(pool, tenantOf(request.caller), customizationParams.parse(request.params).c)),
+    one(tenantOf(request.caller), customizationParams.parse(request.params).c),
   );
 
   app.patch(
@@ -126,8 +136,9 @@ export function customizationRoutes(app: FastifyInstance, context: ApiContext): 
           ? checkedOptions(modelOf(catalog, row.business_model), { ...row.options, ...change.options })
           : row.options;
         const policy = change.policy ? checkedPolicy({ ...row.policy, ...change.policy }) : row.policy;
+        const source = change.source ? await changedSource(connection, tenantId, row, change.source) : row.source;
         await connection.query(
-          `UPDATE modelwright.customizations SET name = ?, options = ?, policy = ?, schema_policy = ?, state = ?, updated_at = UTC_TIMESTAMP(6)
+          `UPDATE modelwright.customizations SET name = ?, options = ?, policy = ?, schema_policy = ?, state = ?, source = ?, updated_at = UTC_TIMESTAMP(6)
          WHERE tenant_id = ? AND customization_id = ?`,
           [
             change.name ?? row.name,
@@ -135,6 +146,7 @@ export function customizationRoutes(app: FastifyInstance, context: ApiContext): 
             JSON.stringify(policy),
             change.schemaPolicy ?? row.schema_policy,
             change.state ?? row.state,
+            source && JSON.stringify(source),
             tenantId,
             c,
           ],
@@ -143,6 +155,19 @@ export function customizationRoutes(app: FastifyInstance, context: ApiContext): 
       });
     },
   );
+
+  /** A customization with examples of its own is not silently turned away from them. */
+  const changedSource = async (
+    connection: PoolConnection,
+    tenantId: string,
+    row: CustomizationRow,
+    wanted: Parameters<typeof checkedSource>[3],
+  ) => {
+    const c = row.customization_id;
+    if (!row.source && (await hasExamples(connection, tenantId, c)))
+      throw new Problem('refused', `${c} has examples of its own: delete them first, or make another customization for the table`);
+    return await checkedSource(connection, tenantId, modelOf(catalog, row.business_model), wanted);
+  };
 
   app.delete(
     '/v1/customizations/:c',
@@ -160,6 +185,9 @@ export function customizationRoutes(app: FastifyInstance, context: ApiContext): 
       return await write(context, request, reply, tenantId, async (connection) => {
         await connection.query(`DELETE FROM modelwright.customizations WHERE ${scope}`, [tenantId, c]);
         await connection.query(`DELETE FROM modelwright.examples WHERE ${scope}`, [tenantId, c]);
+        // Another customization with this id must not be held for what happened to this one.
+        for (const table of ['schema_changes', 'approved_structures'])
+          await connection.query(`DELETE FROM modelwright_control.${table} WHERE ${scope}`, [tenantId, c]);
         return { status: 200, body: { id: c, deleted: true }, customizationId: c };
       });
     },

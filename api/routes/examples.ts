@@ -4,7 +4,8 @@ import { bucketOf, sha256Hex } from '../../platform/hash.ts';
 import { type PoolConnection, type RowDataPacket, streamRows } from '../../platform/mysql.ts';
 import { tenantOf } from '../auth.ts';
 import type { ApiContext } from '../context.ts';
-import { exampleChecker, findCustomization, modelOf, storeExamples } from '../example-content.ts';
+import { exampleChecker, findCustomization, findManaged, modelOf, storeExamples } from '../example-content.ts';
+import { mappedExample, mappedPage, openMapped } from '../mapped-examples.ts';
 import { page, partsOf } from '../paging.ts';
 import { type FieldError, Problem } from '../problems.ts';
 import { createExamples, customizationParams, exampleParams, pageQuery, putExample } from '../schemas.ts';
@@ -54,7 +55,7 @@ function checkIfMatch(request: FastifyRequest, row: ExampleRow | null): void {
 export function exampleRoutes(app: FastifyInstance, context: ApiContext): void {
   const { pool, catalog, config } = context;
   const checkerOf = async (connection: ApiContext['pool'] | PoolConnection, tenantId: string, c: string, lock = '') => {
-    const { business_model: model } = await findCustomization(connection, tenantId, c, lock);
+    const { business_model: model } = await findManaged(connection, tenantId, c, lock);
     return exampleChecker(modelOf(catalog, model), config.settings.MW_MAX_TEXT_CHARS);
   };
 
@@ -96,7 +97,8 @@ export function exampleRoutes(app: FastifyInstance, context: ApiContext): void {
       const tenantId = tenantOf(request.caller);
       const { c } = customizationParams.parse(request.params);
       const { limit, cursor } = pageQuery.parse(request.query);
-      await findCustomization(pool, tenantId, c);
+      const customization = await findCustomization(pool, tenantId, c);
+      if (customization.source) return await mappedPage(context, customization, customization.source, limit, cursor);
       const after = partsOf(cursor, 2) ?? [-1, ''];
       const [rows] = await pool.query<ExampleRow[]>(
         `SELECT ${columns} FROM modelwright.examples
@@ -111,8 +113,14 @@ export function exampleRoutes(app: FastifyInstance, context: ApiContext): void {
     '/v1/customizations/:c/examples/:exampleId',
     { schema: { tags, summary: 'One example, with its ETag', params: exampleParams } },
     async (request, reply) => {
+      const tenantId = tenantOf(request.caller);
       const { c, exampleId } = exampleParams.parse(request.params);
-      const row = await findExample(pool, [tenantOf(request.caller), c, exampleId]);
+      const customization = await findCustomization(pool, tenantId, c);
+      if (customization.source) {
+        const { etag, body } = await mappedExample(context, customization, customization.source, exampleId);
+        return await reply.header('etag', etag).send(body);
+      }
+      const row = await findExample(pool, [tenantId, c, exampleId]);
       if (!row) throw new Problem('not_found', `there is no example ${exampleId} in ${c}`);
       return await reply.header('etag', etagOf(row)).send(shown(row));
     },
@@ -170,7 +178,7 @@ export function exampleRoutes(app: FastifyInstance, context: ApiContext): void {
       const tenantId = tenantOf(request.caller);
       const { c, exampleId } = exampleParams.parse(request.params);
       return await write(context, request, reply, tenantId, async (connection) => {
-        await findCustomization(connection, tenantId, c, 'FOR SHARE');
+        await findManaged(connection, tenantId, c, 'FOR SHARE');
         const row = await findExample(connection, [tenantId, c, exampleId], 'FOR UPDATE');
         if (!row) throw new Problem('not_found', `there is no example ${exampleId} in ${c}`);
         checkIfMatch(request, row);
@@ -186,17 +194,20 @@ export function exampleRoutes(app: FastifyInstance, context: ApiContext): void {
     async (request, reply) => {
       const tenantId = tenantOf(request.caller);
       const { c } = customizationParams.parse(request.params);
-      await findCustomization(pool, tenantId, c);
+      const customization = await findCustomization(pool, tenantId, c);
+      const mapped = customization.source && (await openMapped(context, customization, customization.source));
       const connection = await pool.getConnection();
       const lines = async function* (): AsyncGenerator<string> {
         let done = false;
         try {
-          const rows = streamRows<ExampleRow>(
-            connection,
-            'SELECT example_id, content FROM modelwright.examples WHERE tenant_id = ? AND customization_id = ? ORDER BY bucket, example_id',
-            [tenantId, c],
-          );
-          for await (const { example_id: id, content } of rows) yield `${JSON.stringify({ id, ...content })}\n`;
+          if (mapped) for await (const row of mapped.all(connection)) yield `${JSON.stringify({ id: row.id, ...row.content })}\n`;
+          else
+            for await (const { example_id: id, content } of streamRows<ExampleRow>(
+              connection,
+              'SELECT example_id, content FROM modelwright.examples WHERE tenant_id = ? AND customization_id = ? ORDER BY bucket, example_id',
+              [tenantId, c],
+            ))
+              yield `${JSON.stringify({ id, ...content })}\n`;
           done = true;
         } finally {
           // A client that went away leaves rows on the connection.

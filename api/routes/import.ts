@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import { commitGtid, isContention } from '../../platform/mysql.ts';
 import { tenantOf } from '../auth.ts';
 import type { ApiContext } from '../context.ts';
-import { exampleChecker, findCustomization, modelOf, storeExamples } from '../example-content.ts';
+import { exampleChecker, findManaged, modelOf, storeExamples } from '../example-content.ts';
 import { type ImportRecord, csvRecords, ndjsonRecords } from '../import/records.ts';
 import { Problem } from '../problems.ts';
 import { customizationParams, importQuery } from '../schemas.ts';
@@ -42,7 +42,7 @@ export function importRoutes(app: FastifyInstance, context: ApiContext): void {
       const tenantId = tenantOf(request.caller);
       const { c } = customizationParams.parse(request.params);
       const dryRun = ['1', 'true'].includes(importQuery.parse(request.query).dryRun ?? '0');
-      const model = modelOf(catalog, (await findCustomization(pool, tenantId, c)).business_model);
+      const model = modelOf(catalog, (await findManaged(pool, tenantId, c)).business_model);
       const check = exampleChecker(model, config.settings.MW_MAX_TEXT_CHARS);
       const csv = (request.headers['content-type'] ?? '').startsWith('text/csv');
       const numeric = new Set(
@@ -143,7 +143,7 @@ async function storeBatch(
     const connection = await context.pool.getConnection();
     try {
       await connection.beginTransaction();
-      await findCustomization(connection, tenantId, c, 'FOR SHARE');
+      await findManaged(connection, tenantId, c, 'FOR SHARE');
       const counts = await storeExamples(connection, tenantId, c, batch);
       const [header] = await connection.query('COMMIT');
       connection.release();

@@ -5,7 +5,10 @@ import type { RowDataPacket } from '../../platform/mysql.ts';
 import { tenantOf } from '../auth.ts';
 import type { ApiContext } from '../context.ts';
 import { findCustomization, modelOf } from '../example-content.ts';
+import { lagOf } from '../lag.ts';
 import { Problem } from '../problems.ts';
+import { mappedReadiness } from '../mapped-examples.ts';
+import { readinessOf } from '../readiness.ts';
 import { customizationParams, predictBody } from '../schemas.ts';
 import { tenantStatus } from '../tenant-workflow.ts';
 
@@ -54,7 +57,9 @@ export function servingRoutes(app: FastifyInstance, context: ApiContext): void {
     async (request) => {
       const tenantId = tenantOf(request.caller);
       const { c } = customizationParams.parse(request.params);
-      const { minimumData } = modelOf(catalog, (await findCustomization(pool, tenantId, c)).business_model);
+      const customization = await findCustomization(pool, tenantId, c);
+      const { minimumData } = modelOf(catalog, customization.business_model);
+      if (customization.source) return await mappedReadiness(context, customization, customization.source, minimumData);
       const scope = 'tenant_id = ? AND customization_id = ?';
       const [[labels], [texts]] = await Promise.all([
         pool.query<LabelRow[]>(
@@ -67,20 +72,11 @@ export function servingRoutes(app: FastifyInstance, context: ApiContext): void {
           [tenantId, c],
         ),
       ]);
-      const counted = labels.map(({ label, examples }) => ({
-        label: label ?? '',
-        examples: Number(examples),
-        minimum: minimumData.examplesPerLabel,
-      }));
-      const enough = counted.filter(({ examples, minimum }) => examples >= minimum).length;
-      const reasons =
-        enough >= minimumData.labels
-          ? []
-          : [`at least ${minimumData.labels} labels with ${minimumData.examplesPerLabel} examples each are needed, ${enough} so far`];
       return {
-        ready: reasons.length === 0,
-        reasons,
-        labels: counted,
+        ...readinessOf(
+          labels.map(({ label, examples }) => ({ label: label ?? '', examples: Number(examples) })),
+          minimumData,
+        ),
         duplicates: texts.reduce((sum, { copies }) => sum + Number(copies) - 1, 0),
         conflicts: texts.filter(({ labels: different }) => Number(different) > 1).length,
       };
@@ -94,7 +90,11 @@ export function servingRoutes(app: FastifyInstance, context: ApiContext): void {
       const tenantId = tenantOf(request.caller);
       const { c } = customizationParams.parse(request.params);
       const row = await findCustomization(pool, tenantId, c);
-      const [status, production] = await Promise.all([tenantStatus(context, tenantId), productionOf(tenantId, c)]);
+      const [status, production, lag] = await Promise.all([
+        tenantStatus(context, tenantId),
+        productionOf(tenantId, c),
+        lagOf(pool, tenantId, c),
+      ]);
       const known = status?.customizations.find(({ customizationId }) => customizationId === c);
       if (!known) {
         const away = status === null;
@@ -107,10 +107,10 @@ export function servingRoutes(app: FastifyInstance, context: ApiContext): void {
           activeRun: null,
           production,
           held: null,
-          lag: null,
+          lag,
         };
       }
-      const { phase, why, pending, activeRun, lagMs, lastFailure } = known;
+      const { phase, why, pending, activeRun, lagMs, lastFailure, heldSchema } = known;
       return {
         phase,
         why,
@@ -123,9 +123,15 @@ export function servingRoutes(app: FastifyInstance, context: ApiContext): void {
         },
         activeRun,
         production,
-        held: phase === 'held' ? { reason: why } : null,
+        // A run that was started before goes on: the hold shows beside it.
+        held: heldSchema
+          ? { reason: heldSchema.reason, changeId: heldSchema.changeId, kind: heldSchema.kind, since: iso(heldSchema.atMs) }
+          : phase === 'held'
+            ? { reason: why }
+            : null,
         lastFailure,
-        lag: { ms: lagMs, at: iso(nowMs()) },
+        // The workflow knows at once, the measurement comes every few seconds.
+        lag: { ...lag, ms: lagMs, at: iso(nowMs()) },
       };
     },
   );

@@ -110,6 +110,9 @@ export function tenantRoutes(app: FastifyInstance, context: ApiContext): void {
       return await write(context, request, reply, operatorScope, async (connection) => {
         await connection.query('DELETE FROM modelwright.examples WHERE tenant_id = ?', [tenant]);
         await connection.query('DELETE FROM modelwright.customizations WHERE tenant_id = ?', [tenant]);
+        await connection.query('DELETE FROM modelwright_control.source_grants WHERE tenant_id = ?', [tenant]);
+        for (const table of ['schema_changes', 'approved_structures'])
+          await connection.query(`DELETE FROM modelwright_control.${table} WHERE tenant_id = ?`, [tenant]);
         await connection.query('DELETE FROM modelwright_control.api_keys WHERE tenant_id = ?', [tenant]);
         await connection.query('DELETE FROM modelwright_control.tenants WHERE tenant_id = ?', [tenant]);
         return { status: 200, body: { id: tenant, deleted: true } };

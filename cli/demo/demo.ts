@@ -129,7 +129,7 @@ async function learn(
   if (report.rejected > 0) throw new StepFailed(`${report.rejected} rows were rejected, the first: ${report.errors[0]?.message ?? ''}`);
   const commit = report.commits.at(-1);
   if (!commit) throw new StepFailed('the import named no commit');
-  const { receipt, servedBy } = await followReceipt(api, customization, commit, screen, signal);
+  const { receipt, servedBy } = await followReceipt(api, commit, screen, signal);
   if (servedBy === null) throw new StepFailed(`no version serves the commit: ${receipt.reason ?? 'no reason was given'}`);
   const serving = receipt.stations.find(({ name }) => name === 'serving')?.at;
   const run = await api.call<Run>('GET', `/v1/customizations/${customization}/runs/${receipt.run ?? 0}`);

@@ -1,6 +1,6 @@
 import mysql from 'mysql2/promise';
 import { type Config, loadConfig } from '../../platform/config.ts';
-import { connectorConfig, putConnector, waitForConnector } from '../debezium/connector.ts';
+import { connectorConfig, registerConnector } from '../debezium/connector.ts';
 import { createTopics } from '../debezium/topics.ts';
 import { migrate } from '../mysql/migrate.ts';
 import { userStatements } from '../mysql/users.ts';
@@ -30,6 +30,5 @@ else {
   await migrate(config);
   await ensureBucket(config);
   await prepareNamespace(config);
-  await putConnector(config.connectUrl, connectorConfig(config, debeziumPassword));
-  await waitForConnector(config.connectUrl, new AbortController().signal);
+  await registerConnector(config.connectUrl, connectorConfig(config, debeziumPassword), new AbortController().signal);
 }

@@ -1,13 +1,16 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { canonicalJson } from '../../core/json.ts';
 import { sleep } from '../../platform/clock.ts';
 import type { Config } from '../../platform/config.ts';
 import { fillTemplate } from './topics.ts';
 
 export const connectorName = 'modelwright';
-const requestTimeoutMs = 10_000;
+/** A configuration is checked against MySQL and Kafka before it is taken: on a busy machine that is not done in a moment. */
+const requestTimeoutMs = 30_000;
 const pollMs = 300;
+const badRequest = 400;
 const readyDeadlineMs = 120_000;
 
 const statusSchema = z.looseObject({
@@ -37,14 +40,44 @@ export function connectorConfig(config: Config, debeziumPassword: string): Recor
   return z.record(z.string(), z.string()).parse(JSON.parse(filled));
 }
 
-/** Creates or updates the connector. Repeating it changes nothing. */
-export async function putConnector(connectUrl: string, config: Record<string, string>): Promise<void> {
-  const response = await request(`${connectUrl}/connectors/${connectorName}/config`, {
+/**
+ * Creates or updates the connector and tells whether it is new. Repeating it changes nothing. Transforms that are there stay: after a reset of
+ * the log every event is marked by one.
+ */
+async function putConnector(connectUrl: string, wanted: Record<string, string>): Promise<boolean> {
+  const url = `${connectUrl}/connectors/${connectorName}/config`;
+  const found = await request(url);
+  const { name: _, ...before } = found.ok ? z.record(z.string(), z.string()).parse(await found.json()) : {};
+  const kept = Object.fromEntries(Object.entries(before).filter(([key]) => key.startsWith('transforms')));
+  const config = { ...wanted, ...kept };
+  if (canonicalJson(before) === canonicalJson(config)) return false;
+  const response = await request(url, {
     method: 'PUT',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify(config),
   });
-  if (!response.ok) throw new Error(`Kafka Connect refused the connector with status ${response.status}: see the log of \`connect\``);
+  if (response.ok) return !found.ok;
+  const refusal = `Kafka Connect refused the connector with status ${response.status}: see the log of \`connect\``;
+  throw response.status === badRequest ? new ConnectorRefused(refusal) : new Error(refusal);
+}
+
+/** The configuration is wrong: asking again changes nothing. */
+class ConnectorRefused extends Error {
+  override name = 'ConnectorRefused';
+}
+
+/** Registers the connector at a Kafka Connect that has just started: it answers before it can do everything. A new one has begun to read then. */
+export async function registerConnector(connectUrl: string, wanted: Record<string, string>, signal: AbortSignal): Promise<void> {
+  const deadline = AbortSignal.any([signal, AbortSignal.timeout(readyDeadlineMs)]);
+  for (;;) {
+    try {
+      if (await putConnector(connectUrl, wanted)) await waitForConnector(connectUrl, signal);
+      return;
+    } catch (error) {
+      if (error instanceof ConnectorRefused || deadline.aborted) throw error;
+    }
+    await sleep(pollMs, undefined, { signal: deadline }).catch(() => undefined);
+  }
 }
 
 export async function connectorState(connectUrl: string): Promise<ConnectorState> {
@@ -66,7 +99,7 @@ export async function restartFailedTasks(connectUrl: string): Promise<void> {
 }
 
 /** Waits until the connector runs and its first snapshot is complete: from then on it reads the binlog. */
-export async function waitForConnector(connectUrl: string, signal: AbortSignal): Promise<void> {
+async function waitForConnector(connectUrl: string, signal: AbortSignal): Promise<void> {
   const deadline = AbortSignal.any([signal, AbortSignal.timeout(readyDeadlineMs)]);
   let last = 'no answer';
   for (;;) {

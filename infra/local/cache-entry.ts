@@ -1,13 +1,15 @@
 import { existsSync } from 'node:fs';
-import { mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { sleep } from '../../platform/clock.ts';
+import { nowMs, sleep } from '../../platform/clock.ts';
 import { isAlive, startTicksOf } from '../../platform/process-identity.ts';
 import type { ProvisionContext } from './provision-context.ts';
 
 /** Written last: a folder without it is an interrupted build. */
 const stampName = '.complete';
 const lockPollMs = 500;
+/** Between making a lock and writing its owner into it lie microseconds: an empty one that is older was left by a process that died there. */
+const emptyLockMs = 10_000;
 
 export const isComplete = (folder: string): boolean => existsSync(join(folder, stampName));
 
@@ -51,7 +53,8 @@ async function takeLock(lock: string, context: ProvisionContext): Promise<void> 
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     }
     const [pid = '0', ticks = ''] = (await readFile(lock, 'utf8').catch(() => '')).split(' ');
-    if (ticks !== '' && !isAlive(Number(pid), ticks)) {
+    const madeMs = (await stat(lock).catch(() => null))?.mtimeMs ?? nowMs();
+    if (ticks === '' ? nowMs() - madeMs > emptyLockMs : !isAlive(Number(pid), ticks)) {
       await rm(lock, { force: true });
       continue;
     }

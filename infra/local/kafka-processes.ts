@@ -3,7 +3,7 @@ import { mkdir, writeFile, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config, Secrets } from '../../platform/config.ts';
 import { projectDir } from '../../platform/paths.ts';
-import { connectorConfig, putConnector, waitForConnector } from '../debezium/connector.ts';
+import { connectorConfig, registerConnector } from '../debezium/connector.ts';
 import { createTopics } from '../debezium/topics.ts';
 import { javaClassPath } from './java-classpath.ts';
 import { probeHttp, probePort } from './probes.ts';
@@ -114,8 +114,8 @@ export async function connectProcess(config: Config, secrets: Secrets): Promise<
     ],
     probe: () => probeHttp(`${config.connectUrl}/connectors`),
     onReady: async (signal) => {
-      await putConnector(config.connectUrl, connectorConfig(config, secrets.mysqlDebeziumPassword));
-      await waitForConnector(config.connectUrl, signal);
+      // One that was there before may be ill, which the change consumer sees and heals: only a new one must have begun.
+      await registerConnector(config.connectUrl, connectorConfig(config, secrets.mysqlDebeziumPassword), signal);
     },
     readyDeadlineMs: 120_000,
     stopDeadlineMs: 30_000,

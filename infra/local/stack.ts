@@ -1,9 +1,7 @@
 import { stopLocalJobs } from '../../activities/adapters/stop-jobs.ts';
 import { type EngineName, engineNames, type ProcessName, type ServiceName, serviceNames } from '../../core/process-names.ts';
-import { sleep } from '../../platform/clock.ts';
 import { type Config, loadConfig } from '../../platform/config.ts';
 import { resolvePaths } from '../../platform/paths.ts';
-import { type ConnectorState, connectorConfig, connectorState, putConnector, restartFailedTasks } from '../debezium/connector.ts';
 import { connectProcess, kafkaProcess } from './kafka-processes.ts';
 import { mysqlProcess } from './mysql-process.ts';
 import { portProblems } from './ports.ts';
@@ -13,8 +11,6 @@ import { ensureSecrets } from './secrets.ts';
 import { serviceProcess } from './service-process.ts';
 import { type ProcessStatus, SupervisedProcess } from './supervised-process.ts';
 import { temporalProcess } from './temporal-process.ts';
-
-const connectorPollMs = 1_000;
 
 /** What is wrong before anything was started: all of it, each with its remedy. */
 export class StartProblems extends Error {
@@ -28,7 +24,7 @@ export class StartProblems extends Error {
 
 export type Stack = {
   readonly config: Config;
-  status(): { readonly processes: readonly ProcessStatus[]; readonly connector: ConnectorState | null };
+  status(): { readonly processes: readonly ProcessStatus[] };
   kill(name: ProcessName, signal: NodeJS.Signals): void;
   /** Stops one process and keeps it stopped until `resume`. */
   pause(name: ProcessName): Promise<void>;
@@ -68,35 +64,15 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   const problems = await portProblems(specs);
   if (problems.length > 0) throw new StartProblems(problems);
 
-  const stopping = new AbortController();
-  let connector: ConnectorState | null = null;
-  const status: Stack['status'] = () => ({ processes: [...processes.values()].map((process) => process.status), connector });
+  const status: Stack['status'] = () => ({ processes: [...processes.values()].map((process) => process.status) });
   options.onStatus?.(status);
   const stop = async (): Promise<void> => {
-    stopping.abort();
-    await watching.catch(() => undefined);
     for (const spec of [...specs].reverse()) {
       await processes.get(spec.name)?.stop();
       // Jobs outlive a worker that is killed; they do not outlive the stack.
       if (spec.name === 'training') await stopLocalJobs(config.paths.jobsDir);
     }
   };
-  const watchConnector = async (): Promise<void> => {
-    while (!stopping.signal.aborted) {
-      try {
-        connector = await connectorState(config.connectUrl);
-        if (connector.state === 'failed') {
-          onEvent(`connector: ${connector.detail}; restarting its failed tasks`);
-          await restartFailedTasks(config.connectUrl);
-        } else if (connector.state === 'missing')
-          await putConnector(config.connectUrl, connectorConfig(config, secrets.mysqlDebeziumPassword));
-      } catch (error) {
-        connector = { state: 'starting', detail: error instanceof Error ? error.message : String(error) };
-      }
-      await sleep(connectorPollMs, undefined, { signal: stopping.signal }).catch(() => undefined);
-    }
-  };
-  let watching: Promise<void> = Promise.resolve();
 
   const ready = new Map<ProcessName, Promise<void>>();
   for (const spec of specs) {
@@ -111,7 +87,6 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     await stop();
     throw failure.reason;
   }
-  if (engines.includes('connect')) watching = watchConnector();
 
   const find = (name: ProcessName): SupervisedProcess => {
     const found = processes.get(name);

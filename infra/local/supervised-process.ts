@@ -75,9 +75,9 @@ export class SupervisedProcess {
     this.#enter('stopped', 'stopped');
   }
 
-  /** Sends a signal to the process itself, as a fault test does. */
+  /** Sends a signal to the process itself, as a fault test does; nothing happens while it waits for its next start. */
   kill(signal: NodeJS.Signals): void {
-    if (this.#pid !== null) process.kill(this.#pid, signal);
+    if (this.#pid !== null && (this.#state === 'running' || this.#state === 'starting')) process.kill(this.#pid, signal);
   }
 
   get #pidFile(): string {

@@ -18,11 +18,11 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
 }
 const base = { pid: process.pid, startTicks: startTicksOf(process.pid), problems: [] as readonly string[] };
 const write = async (state: Partial<SupervisorState> & Pick<SupervisorState, 'phase'>): Promise<void> =>
-  await writeState(paths, { ...base, processes: [], connector: null, ...state });
+  await writeState(paths, { ...base, processes: [], ...state });
 
 await write({ phase: 'starting' });
 let phase: SupervisorState['phase'] = 'starting';
-let status: Stack['status'] = () => ({ processes: [], connector: null });
+let status: Stack['status'] = () => ({ processes: [] });
 const told = new AbortController();
 const telling = (async () => {
   while (!told.signal.aborted) {

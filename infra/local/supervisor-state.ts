@@ -2,7 +2,6 @@ import { existsSync, readFileSync } from 'node:fs';
 import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Paths } from '../../platform/paths.ts';
-import type { ConnectorState } from '../debezium/connector.ts';
 import { isAlive } from '../../platform/process-identity.ts';
 import type { ProcessStatus } from './supervised-process.ts';
 
@@ -14,7 +13,6 @@ export type SupervisorState = {
   /** Why it failed: one line each. */
   readonly problems: readonly string[];
   readonly processes: readonly ProcessStatus[];
-  readonly connector: ConnectorState | null;
 };
 
 const fileOf = (paths: Paths): string => join(paths.home, 'supervisor.json');

@@ -3,6 +3,7 @@ import { msToTs } from '@temporalio/common/lib/time.js';
 import { searchAttributes } from '../../core/search-attributes.ts';
 import { sleep } from '../../platform/clock.ts';
 import type { Config } from '../../platform/config.ts';
+import { prepareSchedules } from './schedules.ts';
 
 /** How long ended workflows can be looked at in the Web UI. */
 const retention = '30 days';
@@ -10,10 +11,10 @@ const attempts = 60;
 const retryMs = 250;
 
 /** Numbers of the protocol's IndexedValueType. */
-const attributeTypes = { Keyword: 2, Double: 4 } as const;
+const attributeTypes = { Text: 1, Keyword: 2, Double: 4 } as const;
 
-/** Sets the namespace's retention and adds the search attributes that are missing. Repeating it changes nothing. */
-export async function prepareNamespace(config: Pick<Config, 'temporal'>): Promise<void> {
+/** Sets the namespace's retention, adds the search attributes that are missing, and makes the schedules. Repeating it changes nothing. */
+export async function prepareNamespace(config: Pick<Config, 'temporal' | 'settings'>): Promise<void> {
   const { address, namespace } = config.temporal;
   for (let attempt = 1; ; attempt += 1) {
     try {
@@ -31,6 +32,7 @@ export async function prepareNamespace(config: Pick<Config, 'temporal'>): Promis
             searchAttributes: Object.fromEntries(missing.map(([name, type]) => [name, attributeTypes[type]])),
           });
         }
+        await prepareSchedules(connection, config);
         return;
       } finally {
         await connection.close();

@@ -7,7 +7,7 @@ import type { EngineName, ServiceName } from '../../core/process-names.ts';
 import { settingsSchema } from '../../platform/config.ts';
 
 /** Ports that nobody listens on now, all different. */
-async function freePorts(count: number): Promise<number[]> {
+export async function freePorts(count: number): Promise<number[]> {
   const servers = await Promise.all(
     Array.from({ length: count }, async () => {
       const server = createServer();

@@ -9,6 +9,7 @@ import type { CustomizationKey, RunKey } from '../../core/ids.ts';
 import type { GateVerdict, TrainingMetrics } from '../../core/model.ts';
 import { type Policy, defaultPolicy } from '../../core/policy.ts';
 import { type RunOutcome, endedRunStates } from '../../core/run.ts';
+import { decideFakeSchema, fakeHeld, newFakeSchema, refuseHeld } from './fake-schema.ts';
 import type { FakeCustomization, FakeRun } from './fake-tables.ts';
 import { bucketOf, optionsDigest, sha256Hex } from '../../platform/hash.ts';
 
@@ -38,6 +39,7 @@ export class FakePlatform {
       state: 'active',
       options: { method: 'head' },
       table: new Map(),
+      schema: newFakeSchema(),
       datasets: [],
       runs: [],
       trainings: [],
@@ -105,12 +107,14 @@ export class FakePlatform {
       lastRun: run ? { number: run.number, state: run.state } : null,
       trainedOptionsDigest: c.trainedOptions,
       production: c.production,
+      heldSchema: fakeHeld(c.schema),
       recentRuns: c.runs.map(({ startedAtMs }) => ({ startedAtMs, trainingMs: 1 })),
     };
   }
 
   /** What a real dataset does: reads the dirty buckets and reuses the parent's others. */
   #read(c: FakeCustomization, dirtyBuckets: DirtyBuckets | null): Map<string, string> {
+    refuseHeld(c.schema);
     const parent = c.datasets.at(-1);
     if (!parent || dirtyBuckets === null) return new Map(c.table);
     const dirty = new Set(listBuckets(dirtyBuckets));
@@ -185,6 +189,7 @@ export class FakePlatform {
       if (c.production !== input.version) [c.previous, c.production] = [c.production, input.version];
       return { production: c.production, previous: c.previous };
     },
+    decideSchema: async (input) => decideFakeSchema(this.#of(input).schema, input),
     rollbackModel: async (input) => {
       const c = this.#of(input);
       if (c.previous === null) throw failure('BadOptions', 'there is no previous version to roll back to');

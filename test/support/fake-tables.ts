@@ -1,6 +1,7 @@
 import type { TrainingOverrides } from '../../activities/ports.ts';
 import type { Policy } from '../../core/policy.ts';
 import type { RunOutcome, RunState } from '../../core/run.ts';
+import type { FakeSchema } from './fake-schema.ts';
 
 /** What the fake platform keeps of each customization. */
 export type Dataset = {
@@ -27,6 +28,7 @@ export type FakeCustomization = {
   state: 'active' | 'paused';
   options: { readonly [name: string]: string };
   readonly table: Map<string, string>;
+  readonly schema: FakeSchema;
   readonly datasets: Dataset[];
   readonly runs: FakeRun[];
   readonly trainings: { run: number; attempt: number; overrides: TrainingOverrides; rows: number }[];

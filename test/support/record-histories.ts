@@ -2,13 +2,15 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { WorkflowHandle } from '@temporalio/client';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
+import type { SchemaChange } from '../../core/schema-change.ts';
 import { messageNames } from '../../core/tenant-messages.ts';
 import { projectDir } from '../../platform/paths.ts';
 import { FakePlatform } from './fake-platform.ts';
 import { type TenantClient, WorkflowFixture, eventually } from './workflow-fixture.ts';
 
 /**
- * Records the histories in test/histories that the replay test gates changes with: `node test/support/record-histories.ts`.
+ * Records the histories in test/histories that the replay test gates changes with: `node test/support/record-histories.ts [NAME...]`; with
+ * names, only these are written.
  * Record anew only together with a change that is meant to break running workflows (and then keep the old ones and patch).
  */
 const folder = join(projectDir, 'test', 'histories');
@@ -91,14 +93,54 @@ const scenarios: readonly Scenario[] = [
     await phase(tenant, 'idle');
     return { 'run-failed': tenant.run('c', 1), 'run-on-hold': tenant.run('c', 2) };
   },
+  async (platform, tenant) => {
+    const { schema } = platform.create('c');
+    const change: SchemaChange = {
+      customizationId: 'c',
+      changeId: 'x:9/shop.reviews',
+      table: 'shop.reviews',
+      kind: 'column_renamed',
+      effect: 'held',
+      reason: 'shop.reviews: column body was renamed to text',
+      schemaVersion: 2,
+      gtid: 'x:9',
+      atMs: 1_700_000_000_000,
+    };
+    await tenant.sense(platform.commit(tenant.tenantId, 'c', { a: '1' }));
+    await phase(tenant, 'idle');
+    schema.undecided.push(change);
+    await tenant.handle.signal(messageNames.schemaChanged, change);
+    await phase(tenant, 'held');
+    await tenant.handle.signal(messageNames.retrain, { customizationId: 'c', force: true });
+    await tenant.update('approveSchema', { customizationId: 'c', action: 'remap', columns: { text: 'text' } });
+    await trainings(platform, 2);
+    await phase(tenant, 'idle');
+    schema.unreadable = { ...change, changeId: 'read/0/shop.reviews' };
+    await tenant.sense(platform.commit(tenant.tenantId, 'c', { b: '1' }));
+    await phase(tenant, 'held');
+    await tenant.update('approveSchema', { customizationId: 'c', action: 'approve' });
+    await trainings(platform, 3);
+    await phase(tenant, 'idle');
+    await tenant.handle.signal(messageNames.schemaChanged, { ...change, changeId: 'x:10/shop.reviews', effect: 'rebuild', retrain: true });
+    await trainings(platform, 4);
+    await phase(tenant, 'idle');
+    return { 'tenant-schema-held': tenant.handle };
+  },
+  async (platform, tenant) => {
+    for (const id of ['a', 'b', 'c']) platform.create(id);
+    return { verification: await tenant.compare('c'), 'verify-all': await tenant.compare() };
+  },
 ];
 
 /** Without what names the machine that recorded it. */
 const scrub = (json: string): string =>
   json
     .replaceAll(/(?:file:\/\/)?\/[^"\\ ()]*\/((?:node_modules|test|activities|core|workflows)\/)/g, '$1')
-    .replaceAll(/("(?:identity|workerId)":\s*)"[^"]*"/g, '$1"recorded"');
+    .replaceAll(/("(?:identity|workerId)":\s*)"[^"]*"/g, '$1"recorded"')
+    // Queues of a worker's own have its host in their name.
+    .replaceAll(/("name":\s*)"\d+@[^"]*"/g, '$1"recorded"');
 
+const only = process.argv.slice(2);
 const fixture = await WorkflowFixture.start();
 try {
   mkdirSync(folder, { recursive: true });
@@ -106,7 +148,7 @@ try {
     const platform = new FakePlatform();
     await fixture.work(platform);
     const handles = await scenario(platform, fixture.tenant());
-    for (const [name, handle] of Object.entries(handles))
+    for (const [name, handle] of Object.entries(handles).filter(([name]) => only.length === 0 || only.includes(name)))
       writeFileSync(join(folder, `${name}.json`), `${scrub(historyToJSON(await handle.fetchHistory()))}\n`);
     await fixture.stopWorkers();
   }

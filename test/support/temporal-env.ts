@@ -14,7 +14,7 @@ export function temporalExecutable(env: Readonly<Record<string, string | undefin
 }
 
 /** A real server with a database in memory and our search attributes. */
-export const startTemporal = (): Promise<TestWorkflowEnvironment> =>
+export const startTemporal = (extraArgs: readonly string[] = []): Promise<TestWorkflowEnvironment> =>
   TestWorkflowEnvironment.createLocal({
     server: {
       executable: { type: 'existing-path', path: temporalExecutable() },
@@ -24,6 +24,7 @@ export const startTemporal = (): Promise<TestWorkflowEnvironment> =>
         'journal_mode=wal',
         '--sqlite-pragma',
         'synchronous=1',
+        ...extraArgs,
       ],
     },
   });

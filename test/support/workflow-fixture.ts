@@ -3,11 +3,12 @@ import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import { NativeConnection, Runtime, Worker, type WorkflowBundle } from '@temporalio/worker';
 import type { ChangeDigest } from '../../core/change-digest.ts';
 import { tenantWorkflowId } from '../../core/ids.ts';
-import { taskQueues, tenantWorkflowType } from '../../core/task-queues.ts';
+import { taskQueues, tenantWorkflowType, verificationType, verifyAllType } from '../../core/task-queues.ts';
 import { type CustomizationStatus, type TenantStatus, messageNames } from '../../core/tenant-messages.ts';
 import { tenantStart } from '../../core/tenant-start.ts';
 import { bundleWorkflows } from '../../workers/workflow-bundle.ts';
 import type { FakePlatform } from './fake-platform.ts';
+import { fakeVerification } from './fake-verification.ts';
 import { startTemporal } from './temporal-env.ts';
 
 let bundle: Promise<WorkflowBundle> | null = null;
@@ -49,7 +50,7 @@ export class WorkflowFixture {
   ): Promise<void> {
     const activities = {
       orchestrator: platform.control,
-      dataset: platform.dataset,
+      dataset: { ...platform.dataset, ...fakeVerification(platform) },
       training: platform.training,
       trainingControl: platform.training,
       sharding: platform.sharding,
@@ -95,6 +96,19 @@ export class TenantClient {
   }
   run(customizationId: string, run: number): WorkflowHandle {
     return this.#fixture.env.client.workflow.getHandle(`tenant/${this.tenantId}/${customizationId}/run/${run}`);
+  }
+
+  /** Compares one of its customizations, or everything, and returns the workflow that did. */
+  async compare(customizationId: string | null = null): Promise<WorkflowHandle> {
+    const one = { tenantId: this.tenantId, customizationId };
+    const all = { after: null, totals: { verified: 0, ok: 0, violated: 0, stalled: 0, failed: 0 } };
+    const handle = await this.#fixture.env.client.workflow.start(customizationId === null ? verifyAllType : verificationType, {
+      workflowId: customizationId === null ? 'verify-all' : `${tenantWorkflowId(this.tenantId)}/${customizationId}/verify`,
+      taskQueue: taskQueues.orchestrator,
+      args: [customizationId === null ? all : one],
+    });
+    await handle.result();
+    return handle;
   }
 
   async sense(digest: ChangeDigest): Promise<void> {

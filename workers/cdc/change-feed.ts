@@ -1,7 +1,18 @@
 /** One partition of one change topic. */
 export type FeedPartition = { readonly topic: string; readonly partition: number };
 
-export type FeedRecord = { readonly offset: string; readonly key: Buffer | null; readonly value: Buffer | null };
+export type FeedRecord = {
+  readonly offset: string;
+  readonly key: Buffer | null;
+  readonly value: Buffer | null;
+  /** Debezium sets none but `epochHeader`; those of our own tools begin with `mw-` too. */
+  readonly headers?: { readonly [name: string]: unknown };
+};
+
+/** Set by the connector after a reset of the source's log (docs/adr/0005-log-epochs.md). */
+export const epochHeader = 'mw-epoch';
+export const epochOf = ({ headers }: FeedRecord): number =>
+  headers !== undefined && epochHeader in headers ? Number(String(headers[epochHeader])) : 0;
 
 export type FeedBatch = FeedPartition & { readonly records: readonly FeedRecord[] };
 
@@ -21,6 +32,11 @@ export type FeedHandler = {
 export type ChangeFeed = {
   /** Resolves when reading has begun; a later end that cannot be mended ends the process. */
   readonly start: (handler: FeedHandler) => Promise<void>;
+  /**
+   * Replaces the set of topics that are read; may be called while running. A topic that does not exist yet is waited for in the
+   * background without holding up the others; offsets of topics that stay are kept. Resolves when those that exist are read.
+   */
+  readonly setTopics: (topics: readonly string[]) => Promise<void>;
   /** `offset` is the next one to be delivered after a restart. Never throws for a partition that has moved elsewhere. */
   readonly commit: (offsets: readonly (FeedPartition & { readonly offset: string })[]) => Promise<void>;
   readonly stop: () => Promise<void>;

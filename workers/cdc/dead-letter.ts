@@ -7,6 +7,13 @@ export type DeadLetters = {
   readonly stop: () => Promise<void>;
 };
 
+/** Headers of a parked event: where it came from and why it is here. */
+export const parkedHeaders = { reason: 'mw-reason', topic: 'mw-topic', partition: 'mw-partition', offset: 'mw-offset' } as const;
+/** On an event that an operator sent again, and on the note in the dead-letter topic that says so: which parked event it was. */
+export const replayHeader = 'mw-replay-of';
+
+export const deadLetterTopic = (topicPrefix: string): string => `${topicPrefix}.dead-letter`;
+
 export function kafkaDeadLetters(kafka: Kafka, topic: string): DeadLetters {
   const producer = kafka.producer({ allowAutoTopicCreation: false, idempotent: true, maxInFlightRequests: 1 });
   let connected: Promise<void> | null = null;
@@ -17,7 +24,12 @@ export function kafkaDeadLetters(kafka: Kafka, topic: string): DeadLetters {
         throw error;
       });
       await connected;
-      const headers = { 'mw-reason': reason, 'mw-topic': from.topic, 'mw-partition': String(from.partition), 'mw-offset': offset };
+      const headers = {
+        [parkedHeaders.reason]: reason,
+        [parkedHeaders.topic]: from.topic,
+        [parkedHeaders.partition]: String(from.partition),
+        [parkedHeaders.offset]: offset,
+      };
       await producer.send({ topic, acks: -1, compression: kafkajs.CompressionTypes.LZ4, messages: [{ key, value, headers }] });
     },
     stop: () => producer.disconnect(),

@@ -1,6 +1,7 @@
 import type { LogPosition } from '../../core/change-digest.ts';
 import { bucketOf } from '../../platform/hash.ts';
 import type { FeedRecord } from './change-feed.ts';
+import { scanEvent } from './scan-event.ts';
 
 /** What one event does to one customization. `bucket` is null for a change of the customization itself. */
 export type ChangeEffect = {
@@ -12,8 +13,8 @@ export type ChangeEffect = {
 
 export type Decoded =
   | { readonly kind: 'change'; readonly effects: readonly ChangeEffect[]; readonly position: LogPosition; readonly commitMs: number }
-  /** Nothing that a digest counts: a tombstone, a heartbeat, a row of a snapshot. */
-  | { readonly kind: 'nothing'; readonly why: 'tombstone' | 'heartbeat' | 'snapshot' }
+  /** Nothing that a digest counts: a tombstone, a heartbeat, a row of a snapshot, a row of a mapped table that concerns no customization. */
+  | { readonly kind: 'nothing'; readonly why: 'tombstone' | 'heartbeat' | 'snapshot' | 'unmapped' }
   | { readonly kind: 'undecodable'; readonly reason: string };
 
 type Fields = { readonly [name: string]: unknown };
@@ -24,9 +25,14 @@ const undecodable = (reason: string): Decoded => ({ kind: 'undecodable', reason 
 /** Reads a Debezium event (JSON without schemas). Reasons name fields, never values: they go into headers and logs. */
 export function decodeChange(record: Pick<FeedRecord, 'value'>): Decoded {
   if (record.value === null || record.value.length === 0) return { kind: 'nothing', why: 'tombstone' };
+  return scanEvent(record.value) ?? parseChange(record.value);
+}
+
+/** The same by JSON.parse: it decides whatever the scanner does not know. */
+export function parseChange(value: Buffer): Decoded {
   let event: unknown;
   try {
-    event = JSON.parse(record.value.toString('utf8'));
+    event = JSON.parse(value.toString('utf8'));
   } catch {
     return undecodable('the value is not JSON');
   }

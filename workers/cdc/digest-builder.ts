@@ -12,10 +12,25 @@ export type SensedCommit = {
   readonly deleted: number;
   readonly configured: boolean;
   readonly commitMs: number;
+  /** Finest buckets that it touched, 32 bytes. */
+  readonly buckets: Uint8Array;
 };
 
 type Counts = { inserted: number; updated: number; deleted: number; configured: boolean };
-type Building = Counts & { buckets: Uint8Array; firstCommitMs: number; lastCommitMs: number; lastGtid: string };
+type Commit = Counts & {
+  readonly gtid: string;
+  readonly customizationId: string;
+  readonly commitMs: number;
+  readonly buckets: Uint8Array;
+};
+type Building = Counts & {
+  buckets: Uint8Array;
+  firstCommitMs: number;
+  lastCommitMs: number;
+  lastGtid: string;
+  /** The commit that is being counted: rows of one transaction follow each other, and a key of two ids costs more than the rest of a row. */
+  commit: Commit | null;
+};
 type Range = { firstOffset: number; lastOffset: number; last: LogPosition };
 
 const zero = (): Counts => ({ inserted: 0, updated: 0, deleted: 0, configured: false });
@@ -25,12 +40,16 @@ function count(counts: Counts, operation: ChangeEffect['operation']): void {
   else counts[operation] += 1;
 }
 
+function mark(buckets: Uint8Array, bucket: number | null): void {
+  if (bucket !== null) buckets[bucket >> 3] = (buckets[bucket >> 3] ?? 0) | (1 << (bucket & 7));
+}
+
 /** One tenant's digest under construction. Mutable: it is filled by every row that is read. */
 export class DigestBuilder {
   readonly tenantId: string;
   readonly ranges = new Map<string, Range>();
   readonly #customizations = new Map<string, Building>();
-  readonly #commits = new Map<string, Counts & { gtid: string; customizationId: string; commitMs: number }>();
+  readonly #commits = new Map<string, Commit>();
 
   /** `open`: counts of the transaction that the previous digest of the tenant ended in, by customization: it may go on in this one. */
   constructor(tenantId: string, open: readonly SensedCommit[] = []) {
@@ -43,11 +62,12 @@ export class DigestBuilder {
     const { customizationId, operation, bucket } = effect;
     let building = this.#customizations.get(customizationId);
     if (!building) {
-      building = { ...zero(), buckets: new Uint8Array(fineBuckets / 8), firstCommitMs: commitMs, lastCommitMs: commitMs, lastGtid: '' };
+      const buckets = new Uint8Array(fineBuckets / 8);
+      building = { ...zero(), buckets, firstCommitMs: commitMs, lastCommitMs: commitMs, lastGtid: '', commit: null };
       this.#customizations.set(customizationId, building);
     }
     count(building, operation);
-    if (bucket !== null) building.buckets[bucket >> 3] = (building.buckets[bucket >> 3] ?? 0) | (1 << (bucket & 7));
+    mark(building.buckets, bucket);
     building.firstCommitMs = Math.min(building.firstCommitMs, commitMs);
     building.lastCommitMs = Math.max(building.lastCommitMs, commitMs);
     building.lastGtid = position.gtid;
@@ -56,19 +76,24 @@ export class DigestBuilder {
       range.lastOffset = offset;
       range.last = position;
     } else this.ranges.set(partition, { firstOffset: offset, lastOffset: offset, last: position });
-    if (position.gtid !== '') this.#countCommit(position.gtid, customizationId, commitMs, operation);
+    if (position.gtid === '') return;
+    if (building.commit?.gtid !== position.gtid) building.commit = this.#commitOf(position.gtid, customizationId, commitMs);
+    count(building.commit, operation);
+    mark(building.commit.buckets, bucket);
   }
 
-  #countCommit(gtid: string, customizationId: string, commitMs: number, operation: ChangeEffect['operation']): void {
+  #commitOf(gtid: string, customizationId: string, commitMs: number): Commit {
     const key = `${gtid} ${customizationId}`;
     let commit = this.#commits.get(key);
     if (!commit) {
       const begun = this.#open.find((open) => open.gtid === gtid && open.customizationId === customizationId);
       const { inserted, updated, deleted, configured } = begun ?? zero();
-      commit = { gtid, customizationId, commitMs, inserted, updated, deleted, configured };
+      // A copy: the digest before holds the first part of the transaction.
+      const buckets = begun ? begun.buckets.slice() : new Uint8Array(fineBuckets / 8);
+      commit = { gtid, customizationId, commitMs, inserted, updated, deleted, configured, buckets };
       this.#commits.set(key, commit);
     }
-    count(commit, operation);
+    return commit;
   }
 
   get commitCount(): number {
@@ -99,6 +124,7 @@ export class DigestBuilder {
         ours.firstCommitMs = Math.min(ours.firstCommitMs, theirs.firstCommitMs);
         ours.lastCommitMs = Math.max(ours.lastCommitMs, theirs.lastCommitMs);
         ours.lastGtid = theirs.lastGtid === '' ? ours.lastGtid : theirs.lastGtid;
+        ours.commit = theirs.commit ?? ours.commit;
       }
     }
     for (const [partition, theirs] of later.ranges) {

@@ -3,30 +3,18 @@ import { describe, expect, it } from 'vitest';
 import type { ChangeDigest } from '../../core/change-digest.ts';
 import { createLogger } from '../../platform/logger.ts';
 import { debeziumValue, exampleRow, record } from '../../test/support/debezium-events.ts';
-import type { ChangeFeed, FeedHandler, FeedRecord } from './change-feed.ts';
+import { HandFeed } from '../../test/support/hand-feed.ts';
+import type { FeedRecord } from './change-feed.ts';
+import { replayHeader } from './dead-letter.ts';
 import { sensingMetrics } from './metrics.ts';
 import { createSensing } from './sensing.ts';
-
-/** A feed that a test drives by hand; it keeps what was committed. */
-class HandFeed implements ChangeFeed {
-  handler: FeedHandler | null = null;
-  readonly committed = new Map<string, string>();
-  start = async (handler: FeedHandler): Promise<void> => {
-    this.handler = handler;
-  };
-  commit: ChangeFeed['commit'] = async (offsets) => {
-    for (const { topic, partition, offset } of offsets) this.committed.set(`${topic}/${partition}`, offset);
-  };
-  stop = async (): Promise<void> => undefined;
-  deliver = (records: readonly FeedRecord[]): Promise<void> =>
-    this.handler?.take({ topic: 'examples', partition: 0, records }, () => Promise.resolve()) ?? Promise.resolve();
-}
 
 async function sensing(refuse: (digest: ChangeDigest) => Error | null = () => null) {
   const feed = new HandFeed();
   const signals: ChangeDigest[] = [];
   const order: string[] = [];
   const parked: string[] = [];
+  const truncated: string[] = [];
   const service = createSensing({
     feed,
     deadLetters: { park: async (_from, { offset }, reason) => void parked.push(`${offset}: ${reason}`) },
@@ -37,11 +25,13 @@ async function sensing(refuse: (digest: ChangeDigest) => Error | null = () => nu
       order.push('signalled');
       signals.push(digest);
     },
+    recordTruncate: async ({ database, table }) => void truncated.push(`${database}.${table}`),
+    missed: async (tenantId, { customizationIds }) => void order.push(`compared ${tenantId} ${customizationIds?.join()}`),
     metrics: sensingMetrics(new Registry()),
     logger: createLogger('test', 'error'),
   });
   await service.start();
-  return { feed, service, signals, order, parked };
+  return { feed, service, signals, order, parked, truncated };
 }
 
 const inserts = (from: number, count: number, tenantId = 't'): FeedRecord[] =>
@@ -84,6 +74,22 @@ describe('sensing', () => {
     expect(parked).toEqual([]);
     expect(feed.committed.get('examples/0')).toBe('5');
   });
+  it('reads no further while too much waits for an engine that refuses, and reads on afterwards', async () => {
+    let refusing = true;
+    const { feed, service, signals, parked } = await sensing(() => (refusing ? new Error('RESOURCE_EXHAUSTED') : null));
+    let taken = false;
+    // Each record is a transaction of its own: 50,000 of them fill what may wait.
+    const taking = feed.deliver(inserts(0, 50_001)).then(() => (taken = true));
+    await expect.poll(() => service.refusals()).toBeGreaterThan(0);
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    expect(taken).toBe(false);
+    refusing = false;
+    await taking;
+    await service.stop(5_000);
+    expect(signals.reduce((sum, { customizations }) => sum + (customizations['c']?.inserted ?? 0), 0)).toBe(50_001);
+    expect(parked).toEqual([]);
+    expect(feed.committed.get('examples/0')).toBe('50001');
+  }, 30_000);
   it('parks what nobody can read and goes on behind it', async () => {
     const { feed, service, signals, parked } = await sensing();
     await feed.deliver([record(0, Buffer.from('{')), record(1, null), ...inserts(2, 1)]);
@@ -91,6 +97,24 @@ describe('sensing', () => {
     expect(parked).toEqual(['0: the value is not JSON']);
     expect(signals).toHaveLength(1);
     expect(feed.committed.get('examples/0')).toBe('3');
+  });
+  it('puts a TRUNCATE on record before its offset is committed, and parks one of a table that is no source', async () => {
+    const { feed, service, truncated, parked, signals } = await sensing();
+    await feed.deliver([record(0, debeziumValue({ op: 't' })), record(1, debeziumValue({ op: 't', table: 'customizations' }))]);
+    await service.stop(500);
+    expect(truncated).toEqual(['modelwright.examples']);
+    expect(parked).toEqual(['1: TRUNCATE names no tenant: its examples were removed without row events']);
+    expect(signals).toEqual([]);
+    expect(feed.committed.get('examples/0')).toBe('2');
+  });
+  it('has an event that an operator sent again compared, and does not count it', async () => {
+    const { feed, service, signals, order } = await sensing();
+    const [first, again] = inserts(0, 2);
+    await feed.deliver([first as FeedRecord, { ...(again as FeedRecord), headers: { [replayHeader]: Buffer.from('examples:0:0') } }]);
+    await service.stop(2_000);
+    expect(order).toEqual(['compared t c', 'recorded 1', 'signalled']);
+    expect(signals.map(({ customizations }) => customizations['c']?.inserted)).toEqual([1]);
+    expect(feed.committed.get('examples/0')).toBe('2');
   });
   it('causes nothing by the rows of a snapshot', async () => {
     const { feed, service, signals } = await sensing();

@@ -1,12 +1,16 @@
-import type { ChangeDigest } from '../../core/change-digest.ts';
+import type { ChangeDigest, LogPosition } from '../../core/change-digest.ts';
+import { inEpoch } from '../../core/gtid.ts';
+import type { ChangesMissed } from '../../core/tenant-messages.ts';
 import { nowMs, sleep } from '../../platform/clock.ts';
 import type { Logger } from '../../platform/logger.ts';
-import { type ChangeFeed, type FeedBatch, parsePartitionKey, partitionKey } from './change-feed.ts';
-import type { DeadLetters } from './dead-letter.ts';
-import { decodeChange } from './decode.ts';
+import { type ChangeFeed, type FeedBatch, type FeedRecord, epochOf, parsePartitionKey, partitionKey } from './change-feed.ts';
+import { type DeadLetters, replayHeader } from './dead-letter.ts';
+import { type ChangeEffect, decodeChange } from './decode.ts';
+import { type TableEvent, decodeTruncate } from './schema/decode-schema-event.ts';
 import type { DigestBuilder, SensedCommit } from './digest-builder.ts';
 import type { SensingMetrics } from './metrics.ts';
 import { PendingDigests } from './pending-digests.ts';
+import type { Decode } from './sources/decoders.ts';
 
 /** Digests on their way at a time: the server takes 60-150 signals a second, and one that is slow must not hold the others up. */
 const concurrentSignals = 16;
@@ -23,12 +27,25 @@ const forgetAfterMs = 60_000;
 
 export type SensingDeps = {
   readonly feed: ChangeFeed;
+  /** How events of a topic are read, where there are others than our own tables'; may wait, and says then that we are alive. */
+  readonly decoderOf?: (topic: string, alive: () => Promise<void>) => Promise<Decode>;
   readonly deadLetters: Pick<DeadLetters, 'park'>;
   readonly recordCommits: (commits: readonly SensedCommit[], sensedAtMs: number) => Promise<void>;
   readonly signal: (digest: ChangeDigest) => Promise<void>;
+  /** A TRUNCATE comes among the rows, and nowhere else. */
+  readonly recordTruncate: (event: TableEvent) => Promise<unknown>;
+  readonly missed: (tenantId: string, missed: ChangesMissed) => Promise<void>;
   readonly metrics: SensingMetrics;
   readonly logger: Logger;
+  /** Sees every batch before it is counted. */
+  readonly onBatch?: (batch: FeedBatch) => void;
+  /** What is read next does not follow what was read last. */
+  readonly onRewound?: () => void;
+  readonly onSnapshotRow?: (topic: string) => void;
 };
+
+const atEpoch = (position: LogPosition, epoch: number): LogPosition =>
+  epoch === 0 ? position : { ...position, gtid: inEpoch(position.gtid, epoch) };
 
 /** Change events become one digest a tenant: read, count, record, signal, and only then commit the offsets. */
 export function createSensing(deps: SensingDeps) {
@@ -45,24 +62,41 @@ export function createSensing(deps: SensingDeps) {
 
   async function take(batch: FeedBatch, alive: () => Promise<void>): Promise<void> {
     const partition = partitionKey(batch);
+    deps.onBatch?.(batch);
+    const decode = (await deps.decoderOf?.(batch.topic, alive)) ?? decodeChange;
     let untilTurn = eventsPerTurn;
+    const kinds = new Map<string, number>();
+    const countKind = (kind: string): void => void kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
+    const tellKinds = (): void => {
+      for (const [kind, events] of kinds) metrics.events.inc({ kind }, events);
+      kinds.clear();
+    };
     for (const record of batch.records) {
-      const decoded = decodeChange(record);
+      const decoded = decode(record);
       const offset = Number(record.offset);
-      if (decoded.kind === 'change') {
-        pending.add(partition, offset, decoded.effects, decoded.position, decoded.commitMs);
-        for (const { operation } of decoded.effects) metrics.events.inc({ kind: operation });
+      if (decoded.kind === 'change' && record.headers !== undefined && replayHeader in record.headers) {
+        await compare(batch, record, decoded.effects, alive);
+        countKind('replayed');
+        pending.skip(partition, offset);
+      } else if (decoded.kind === 'change') {
+        pending.add(partition, offset, decoded.effects, atEpoch(decoded.position, epochOf(record)), decoded.commitMs);
+        for (const { operation } of decoded.effects) countKind(operation);
       } else {
-        if (decoded.kind === 'undecodable') await park(batch, record, decoded.reason, alive);
-        metrics.events.inc({ kind: decoded.kind === 'nothing' ? decoded.why : 'undecodable' });
+        const truncate = decoded.kind === 'undecodable' ? decodeTruncate(record) : null;
+        if (truncate) await recordTruncate(truncate, alive);
+        else if (decoded.kind === 'undecodable') await park(batch, record, decoded.reason, alive);
+        if (decoded.kind === 'nothing' && decoded.why === 'snapshot') deps.onSnapshotRow?.(batch.topic);
+        countKind(truncate ? 'truncate' : decoded.kind === 'nothing' ? decoded.why : 'undecodable');
         pending.skip(partition, offset);
       }
       if (--untilTurn === 0) {
         untilTurn = eventsPerTurn;
+        tellKinds();
         pump();
         await alive();
       }
     }
+    tellKinds();
     pump();
     if (pending.full) metrics.backpressure.inc();
     while (mustWait()) {
@@ -74,17 +108,52 @@ export function createSensing(deps: SensingDeps) {
   const mustWait = (): boolean => pending.full && !stopping;
 
   /** An event that cannot be parked now is parked later: the partition waits, nothing is dropped. */
-  async function park(batch: FeedBatch, record: FeedBatch['records'][number], reason: string, alive: () => Promise<void>): Promise<void> {
+  async function park(batch: FeedBatch, record: FeedRecord, reason: string, alive: () => Promise<void>): Promise<void> {
     const { topic, partition } = batch;
+    await persist('kafka', () => deadLetters.park(batch, record, reason), alive);
+    metrics.deadLetters.inc();
+    logger.error({ topic, partition, offset: record.offset, reason }, 'an event cannot be read: parked in the dead-letter topic');
+  }
+
+  /** An event that an operator sent again is out of its time: the watermarks would call it counted. What it is about is compared instead. */
+  async function compare(
+    batch: FeedBatch,
+    record: FeedRecord,
+    effects: readonly ChangeEffect[],
+    alive: () => Promise<void>,
+  ): Promise<void> {
+    const reason = `an event that had been parked was sent again to ${partitionKey(batch)} at offset ${record.offset}`;
+    for (const { tenantId, customizationId } of effects)
+      await persist('temporal', () => deps.missed(tenantId, { customizationIds: [customizationId], reason }), alive);
+  }
+
+  async function persist(engine: string, effect: () => Promise<void>, alive: () => Promise<void>): Promise<void> {
     for (;;) {
       try {
-        await deadLetters.park(batch, record, reason);
-        metrics.deadLetters.inc();
-        logger.error({ topic, partition, offset: record.offset, reason }, 'an event cannot be read: parked in the dead-letter topic');
+        await effect();
+        break;
+      } catch (error) {
+        metrics.retries.inc({ engine });
+        logger.warn({ err: error, engine }, 'an event could not be dealt with: trying again');
+        await sleep(aliveIntervalMs);
+        await alive();
+      }
+    }
+    // The partition may have moved meanwhile: then the event is not ours to pass.
+    await alive();
+  }
+
+  /** Until it is on record a dataset could be read without the rows: the partition waits. */
+  async function recordTruncate(event: TableEvent, alive: () => Promise<void>): Promise<void> {
+    const { database, table } = event;
+    for (;;) {
+      try {
+        await deps.recordTruncate(event);
+        logger.error({ database, table, gtid: event.position.gtid }, 'a table was truncated: training on it is held');
         return;
       } catch (error) {
-        metrics.retries.inc({ engine: 'kafka' });
-        logger.warn({ err: error, topic, partition, offset: record.offset }, 'a dead letter could not be parked: trying again');
+        metrics.retries.inc({ engine: 'mysql' });
+        logger.warn({ err: error, database, table }, 'a TRUNCATE could not be recorded: trying again');
         await sleep(aliveIntervalMs);
         await alive();
       }
@@ -125,9 +194,12 @@ export function createSensing(deps: SensingDeps) {
         metrics.lag.observe(Math.max(0, nowMs() - firstCommitMs) / 1_000);
     } catch (error) {
       // Whatever it is, the change is real: it waits, and everyone waits a little with it, since an engine that refuses needs rest.
-      refusals += 1;
-      const delayMs = Math.min(longestRetryMs, firstRetryMs * 2 ** Math.min(refusals - 1, 10));
-      pausedUntilMs = nowMs() + delayMs;
+      // Those that were on their way together are refused together: that is one refusal.
+      if (nowMs() >= pausedUntilMs) {
+        refusals += 1;
+        pausedUntilMs = nowMs() + Math.min(longestRetryMs, firstRetryMs * 2 ** Math.min(refusals - 1, 10));
+      }
+      const delayMs = pausedUntilMs - nowMs();
       pending.failed(digest, pausedUntilMs);
       metrics.retries.inc({ engine });
       logger.warn({ err: error, engine, tenantId: digest.tenantId, delayMs }, 'a digest could not be handed over: trying again');
@@ -155,6 +227,7 @@ export function createSensing(deps: SensingDeps) {
         rewound() {
           pending.clear();
           committed.clear();
+          deps.onRewound?.();
         },
       });
     },

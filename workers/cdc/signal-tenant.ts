@@ -1,7 +1,7 @@
 import type { Client } from '@temporalio/client';
 import type { ChangeDigest } from '../../core/change-digest.ts';
 import { tenantWorkflowType } from '../../core/task-queues.ts';
-import { messageNames } from '../../core/tenant-messages.ts';
+import { type ChangesMissed, messageNames } from '../../core/tenant-messages.ts';
 import { tenantStart } from '../../core/tenant-start.ts';
 import { nowMs } from '../../platform/clock.ts';
 
@@ -15,6 +15,17 @@ export async function signalTenant(client: Client, digest: ChangeDigest): Promis
       ...tenantStart(digest.tenantId),
       signal: messageNames.changesSensed,
       signalArgs: [digest],
+    }),
+  );
+}
+
+/** Has the tenant's workflow compare tables, because changes of them may never come. Told twice, it costs a second comparison. */
+export async function signalMissed(client: Client, tenantId: string, missed: ChangesMissed): Promise<void> {
+  await client.withDeadline(nowMs() + deadlineMs, () =>
+    client.workflow.signalWithStart(tenantWorkflowType, {
+      ...tenantStart(tenantId),
+      signal: messageNames.changesMissed,
+      signalArgs: [missed],
     }),
   );
 }

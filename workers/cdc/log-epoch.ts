@@ -1,0 +1,32 @@
+import type { ConnectorConfig } from '../../platform/kafka-connect.ts';
+import type { Pool, RowDataPacket } from '../../platform/mysql.ts';
+import { epochHeader } from './change-feed.ts';
+
+/** The epoch of the log that new commits belong to (docs/adr/0005-log-epochs.md); 0 until the first reset. */
+export async function currentEpoch(pool: Pool): Promise<number> {
+  const [rows] = await pool.query<(RowDataPacket & { epoch: number | string })[]>(
+    'SELECT COALESCE(MAX(epoch), 0) AS epoch FROM modelwright_control.log_epochs',
+  );
+  return Number(rows[0]?.epoch ?? 0);
+}
+
+/** Our transform's name within a connector's configuration. */
+const transform = 'mwEpoch';
+
+/** The configuration with which every event says the epoch of the log that it is from; as it was for the first epoch. */
+export function withEpoch(config: ConnectorConfig, epoch: number): ConnectorConfig {
+  const others = (config['transforms'] ?? '').split(',').filter((name) => name !== '' && name !== transform);
+  const kept = Object.entries(config).filter(([key]) => key !== 'transforms' && !key.startsWith(`transforms.${transform}.`));
+  const names = epoch > 0 ? [...others, transform] : others;
+  return {
+    ...Object.fromEntries(kept),
+    ...(names.length > 0 ? { transforms: names.join(',') } : {}),
+    ...(epoch > 0
+      ? {
+          [`transforms.${transform}.type`]: 'org.apache.kafka.connect.transforms.InsertHeader',
+          [`transforms.${transform}.header`]: epochHeader,
+          [`transforms.${transform}.value.literal`]: String(epoch),
+        }
+      : {}),
+  };
+}
