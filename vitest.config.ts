@@ -11,7 +11,7 @@ export default defineConfig({
       { extends: true, test: { name: 'unit', include: ['**/*.test.ts'], exclude: [...exclude, ...special] } },
       {
         extends: true,
-        test: { name: 'wf', include: ['**/*.wf.test.ts'], exclude, testTimeout: 60_000, hookTimeout: 120_000, fileParallelism: false },
+        test: { name: 'wf', include: ['**/*.wf.test.ts'], exclude, testTimeout: 120_000, hookTimeout: 120_000, fileParallelism: false },
       },
       {
         extends: true,

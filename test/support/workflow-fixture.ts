@@ -131,7 +131,7 @@ export class TenantClient {
 }
 
 /** Waits until a condition holds; says what it saw last if it does not within the time. */
-export async function eventually<T>(look: () => T | Promise<T>, holds: (seen: T) => boolean, withinMs = 20_000): Promise<T> {
+export async function eventually<T>(look: () => T | Promise<T>, holds: (seen: T) => boolean, withinMs = 50_000): Promise<T> {
   const endMs = Date.now() + withinMs;
   for (;;) {
     const seen = await look();
