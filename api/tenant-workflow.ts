@@ -4,11 +4,11 @@ import { tenantWorkflowId } from '../core/ids.ts';
 import { type RetrainRequest, type TenantStatus, messageNames } from '../core/tenant-messages.ts';
 import { tenantStart } from '../core/tenant-start.ts';
 import { nowMs, sleep } from '../platform/clock.ts';
+import { signalTenantWorkflow } from '../platform/tenant-signal.ts';
 import type { ApiContext } from './context.ts';
 import { Problem } from './problems.ts';
 
 /** A person waits: what does not answer within this time is away. */
-const signalDeadlineMs = 5_000;
 const updateDeadlineMs = 30_000;
 const queryDeadlineMs = 3_000;
 
@@ -18,13 +18,7 @@ const unavailable = (error: unknown): Problem =>
 /** The tenant's workflow, as the API speaks to it: the explicit acts of people. */
 export const retrain = async ({ temporal }: ApiContext, tenantId: string, request: RetrainRequest): Promise<void> => {
   try {
-    await temporal.withDeadline(nowMs() + signalDeadlineMs, () =>
-      temporal.workflow.signalWithStart(tenantWorkflowType, {
-        ...tenantStart(tenantId),
-        signal: messageNames.retrain,
-        signalArgs: [request],
-      }),
-    );
+    await signalTenantWorkflow(temporal, tenantId, messageNames.retrain, request);
   } catch (error) {
     throw unavailable(error);
   }

@@ -1,15 +1,13 @@
 import type { Client } from '@temporalio/client';
 import { tenantWorkflowId } from '../../core/ids.ts';
-import { tenantWorkflowType } from '../../core/task-queues.ts';
 import { type TenantPending, messageNames } from '../../core/tenant-messages.ts';
-import { tenantStart } from '../../core/tenant-start.ts';
 import { nowMs } from '../../platform/clock.ts';
+import { signalTenantWorkflow } from '../../platform/tenant-signal.ts';
 import { failure } from '../failure.ts';
 import type { TenantWorkflows } from '../verify/tenant-workflows.ts';
 
-/** A query takes milliseconds, a signal that starts a workflow tens of them. */
+/** A query takes milliseconds. */
 const queryDeadlineMs = 3_000;
-const signalDeadlineMs = 5_000;
 
 export const createTenantWorkflows = (client: Client): TenantWorkflows => ({
   async pending(tenantId) {
@@ -23,13 +21,7 @@ export const createTenantWorkflows = (client: Client): TenantWorkflows => ({
   },
   async tellMissed(tenantId, missed) {
     try {
-      await client.withDeadline(nowMs() + signalDeadlineMs, () =>
-        client.workflow.signalWithStart(tenantWorkflowType, {
-          ...tenantStart(tenantId),
-          signal: messageNames.changesMissed,
-          signalArgs: [missed],
-        }),
-      );
+      await signalTenantWorkflow(client, tenantId, messageNames.changesMissed, missed);
     } catch (error) {
       throw failure('Unavailable', 'Temporal does not take the signal: see `mw status`', error);
     }

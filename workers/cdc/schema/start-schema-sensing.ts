@@ -1,22 +1,17 @@
 import type { Client } from '@temporalio/client';
 import type { Kafka } from 'kafkajs';
-import { tenantWorkflowType } from '../../../core/task-queues.ts';
-import { messageNames } from '../../../core/tenant-messages.ts';
-import { tenantStart } from '../../../core/tenant-start.ts';
-import { nowMs } from '../../../platform/clock.ts';
 import type { Logger } from '../../../platform/logger.ts';
 import type { Pool } from '../../../platform/mysql.ts';
 import type { DeadLetters } from '../dead-letter.ts';
 import { type FeedName, createFeed } from '../create-feed.ts';
 import type { SensingMetrics } from '../metrics.ts';
+import { signalSchemaChanged } from '../signal-tenant.ts';
 import { recordTableEvent } from './record-table-event.ts';
 import { kafkaRowBarrier } from './row-barrier.ts';
 import { createSchemaSensing } from './schema-sensing.ts';
 import { createSchemaTelling } from './tell-schema-changes.ts';
-import { type UntoldChange, markTold, untoldChanges } from './untold-changes.ts';
+import { markTold, untoldChanges } from './untold-changes.ts';
 
-/** An answer takes milliseconds; a server that is going away must not hold the others up for longer. */
-const signalDeadlineMs = 5_000;
 /** A new mapped database brings its schema-change topic: looked for this often. */
 const topicsIntervalMs = 10_000;
 
@@ -49,7 +44,7 @@ export async function startSchemaSensing(
   const telling = createSchemaTelling({
     untold: (limit) => untoldChanges(pool, limit),
     markTold: (change) => markTold(pool, change),
-    signal: (change) => signalChange(client, change),
+    signal: ({ tenantId, change }) => signalSchemaChanged(client, tenantId, change),
     barrier,
     logger,
   });
@@ -77,15 +72,4 @@ export async function startSchemaSensing(
       await Promise.all([barrier.stop(), admin.disconnect()]);
     },
   };
-}
-
-/** Told twice, it counts once (changeId). */
-async function signalChange(client: Client, { tenantId, change }: UntoldChange): Promise<void> {
-  await client.withDeadline(nowMs() + signalDeadlineMs, () =>
-    client.workflow.signalWithStart(tenantWorkflowType, {
-      ...tenantStart(tenantId),
-      signal: messageNames.schemaChanged,
-      signalArgs: [change],
-    }),
-  );
 }

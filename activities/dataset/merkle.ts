@@ -1,2 +1,0 @@
-/** The tree is the store's: whoever checks a proof needs it too. */
-export { leafDigest, merkleRoot } from '../../store/merkle.ts';
