@@ -15,7 +15,7 @@ import { datasetOfRun, isOfSchema, isOfSource, latestDataset, readManifest, regi
 import { rowShaper } from './dataset-row.ts';
 import { Exclusions } from './exclusions.ts';
 import { sumLabels } from './label-counts.ts';
-import { merkleRoot } from './merkle.ts';
+import { merkleRoot } from '../../store/merkle.ts';
 import { pinStructure } from './pin-structure.ts';
 import { rowSourceOf } from './row-source.ts';
 import { scanBuckets } from './scan-bucket.ts';

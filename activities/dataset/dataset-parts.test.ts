@@ -6,7 +6,7 @@ import { bucketCountFor, bucketsToRead, fineRange } from './bucket-count.ts';
 import { rowShaper } from './dataset-row.ts';
 import { Exclusions } from './exclusions.ts';
 import { missingData, sumLabels } from './label-counts.ts';
-import { leafDigest, merkleRoot } from './merkle.ts';
+import { leafDigest, merkleRoot } from '../../store/merkle.ts';
 import { evaluationShare, normalisedText, splitOf } from './split.ts';
 import { TextGroups } from './text-groups.ts';
 

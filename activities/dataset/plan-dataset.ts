@@ -9,7 +9,7 @@ import type { DatasetDependencies } from './dataset-activities.ts';
 import { isOfSchema, isOfSource, latestDataset, readManifest } from './dataset-registry.ts';
 import { rowShaper } from './dataset-row.ts';
 import { missingData, sumLabels } from './label-counts.ts';
-import { leafDigest } from './merkle.ts';
+import { leafDigest } from '../../store/merkle.ts';
 import { pinStructure } from './pin-structure.ts';
 import { rowSourceOf } from './row-source.ts';
 import { type ScannedBucket, scanBuckets } from './scan-bucket.ts';

@@ -1,7 +1,7 @@
 import { fineRange } from './bucket-count.ts';
 import type { RowShaper } from './dataset-row.ts';
 import type { LabelCounts } from './label-counts.ts';
-import { leafDigest, merkleRoot } from './merkle.ts';
+import { leafDigest, merkleRoot } from '../../store/merkle.ts';
 import type { RowReader, SourceRow } from './row-source.ts';
 
 export type ScannedRow = { readonly id: string; readonly line: string; readonly digest: Buffer };

@@ -1,6 +1,6 @@
 import { bucketOf } from '../../platform/hash.ts';
 import { fineRange } from '../dataset/bucket-count.ts';
-import { leafDigest, merkleRoot } from '../dataset/merkle.ts';
+import { leafDigest, merkleRoot } from '../../store/merkle.ts';
 import type { ScannedBucket } from '../dataset/scan-bucket.ts';
 
 export type DifferenceKind = 'missing' | 'extra' | 'changed';

@@ -6,7 +6,7 @@ import { readBucket } from '../dataset/bucket-file.ts';
 import { atSnapshot } from '../dataset/consistent-snapshot.ts';
 import { latestDataset, readManifest } from '../dataset/dataset-registry.ts';
 import { rowShaper } from '../dataset/dataset-row.ts';
-import { merkleRoot } from '../dataset/merkle.ts';
+import { merkleRoot } from '../../store/merkle.ts';
 import { rowSourceOf } from '../dataset/row-source.ts';
 import { scanBuckets } from '../dataset/scan-bucket.ts';
 import { compareBucket, storedBucket } from './compare-bucket.ts';

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { noBuckets, withBucket } from '../../core/dirty-buckets.ts';
 import type { TenantPending } from '../../core/tenant-messages.ts';
 import { bucketOf } from '../../platform/hash.ts';
-import { leafDigest, merkleRoot } from '../dataset/merkle.ts';
+import { leafDigest, merkleRoot } from '../../store/merkle.ts';
 import { compareBucket, storedBucket } from './compare-bucket.ts';
 import type { Comparison } from './compare-table.ts';
 import { Differences } from './differences.ts';
