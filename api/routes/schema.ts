@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import { managedTable } from '../../core/managed-table.ts';
 import type { SchemaChangeKind, SchemaDecided, SchemaEffect } from '../../core/schema-change.ts';
-import { type SourceMapping, sourceName } from '../../core/source-mapping.ts';
+import { sourceName } from '../../core/source-mapping.ts';
 import { type TableColumns, columnType } from '../../core/table-structure.ts';
 import { messageNames } from '../../core/tenant-messages.ts';
 import { randomUUID } from '../../platform/clock.ts';
@@ -15,7 +15,6 @@ import { idempotencyKeyOf } from '../write.ts';
 import { actorOf } from './runs.ts';
 
 type VersionRow = RowDataPacket & { version: number; columns: TableColumns | null; digest: string; gtid: string; seen_at: Date };
-type SourceRow = RowDataPacket & { source: SourceMapping | null };
 type ChangeRow = RowDataPacket & {
   change_id: string;
   table_name: string;
@@ -58,12 +57,7 @@ export function schemaRoutes(app: FastifyInstance, context: ApiContext): void {
     async (request) => {
       const tenantId = tenantOf(request.caller);
       const { c } = customizationParams.parse(request.params);
-      const { schema_policy: policy } = await findCustomization(pool, tenantId, c);
-      const [sources] = await pool.query<SourceRow[]>(
-        'SELECT source FROM modelwright.customizations WHERE tenant_id = ? AND customization_id = ?',
-        [tenantId, c],
-      );
-      const source = sources[0]?.source ?? null;
+      const { schema_policy: policy, source } = await findCustomization(pool, tenantId, c);
       const where = source ?? managedTable;
       const [[versions], [changes]] = await Promise.all([
         pool.query<VersionRow[]>(
