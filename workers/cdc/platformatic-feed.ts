@@ -23,6 +23,20 @@ const leaveDeadlineMs = 5_000;
 /** Records between two looks at whether the partitions are still ours. */
 const recordsPerTake = 2_000;
 
+/** What the client is told of a membership, and again of each stream in it. */
+const readingOptions = {
+  autocommit: false,
+  sessionTimeout: sessionTimeoutMs,
+  heartbeatInterval: heartbeatIntervalMs,
+  rebalanceTimeout: rebalanceTimeoutMs,
+  maxWaitTime: maxWaitMs,
+  minBytes: 1,
+  maxBytes,
+  maxBytesPerPartition,
+  // The next fetch begins when this one is read.
+  highWaterMark: 1,
+} as const;
+
 type Record = Message;
 type Stream = MessagesStream<Buffer, Buffer, Buffer, Buffer>;
 
@@ -119,17 +133,8 @@ class Membership {
       clientId,
       groupId: settings.groupId,
       bootstrapBrokers: [...settings.brokers],
-      autocommit: false,
       autocreateTopics: false,
-      sessionTimeout: sessionTimeoutMs,
-      heartbeatInterval: heartbeatIntervalMs,
-      rebalanceTimeout: rebalanceTimeoutMs,
-      maxWaitTime: maxWaitMs,
-      minBytes: 1,
-      maxBytes,
-      maxBytesPerPartition,
-      // The next fetch begins when this one is read.
-      highWaterMark: 1,
+      ...readingOptions,
     });
     this.#consumer.on('error', (error: unknown) => this.#fail(error));
     this.#consumer.on('consumer:heartbeat:end', () => handler.seen());
@@ -184,15 +189,7 @@ class Membership {
       topics: [...this.#topics],
       mode: 'committed',
       fallbackMode: 'earliest',
-      autocommit: false,
-      sessionTimeout: sessionTimeoutMs,
-      heartbeatInterval: heartbeatIntervalMs,
-      rebalanceTimeout: rebalanceTimeoutMs,
-      maxWaitTime: maxWaitMs,
-      minBytes: 1,
-      maxBytes,
-      maxBytesPerPartition,
-      highWaterMark: 1,
+      ...readingOptions,
     });
     if (this.#ended) {
       stream.destroy();
