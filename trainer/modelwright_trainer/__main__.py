@@ -1,7 +1,7 @@
 """python -m modelwright_trainer --spec SPEC.json"""
 
 import argparse
-import importlib
+import importlib.util
 import sys
 import traceback
 from pathlib import Path
@@ -31,7 +31,11 @@ def main() -> int:
     try:
         # What is heavy is imported here, after everything that can end the job without it.
         progress.tell("load", 0, 1)
-        module = importlib.import_module(f".{spec.trainer}", __package__)
+        module_spec = importlib.util.spec_from_file_location("modelwright_business_model", spec.trainer_file)
+        if module_spec is None or module_spec.loader is None or not spec.trainer_file.is_file():
+            raise JobError("bad_options", "the business model has no trainer.py")
+        module = importlib.util.module_from_spec(module_spec)
+        module_spec.loader.exec_module(module)
         job.write_result(module.run(spec, job, progress))
         return EXIT_OF["ok"]
     except JobError as error:

@@ -20,7 +20,7 @@ class Bucket:
 @dataclass(frozen=True)
 class Spec:
     job_name: str
-    trainer: str
+    trainer_file: Path
     dataset_digest: str
     buckets: tuple[Bucket, ...]
     base_name: str
@@ -49,7 +49,7 @@ def load_spec(path: Path) -> Spec:
         overrides = raw.get("overrides", {})
         spec = Spec(
             job_name=raw["jobName"],
-            trainer=raw["businessModel"].get("trainer", raw["businessModel"]["id"].replace("-", "_")),
+            trainer_file=Path(raw["businessModel"]["trainerFile"]),
             dataset_digest=raw["dataset"]["digest"],
             buckets=tuple(Bucket(b["index"], b["url"], b["sha256"], b["rows"]) for b in raw["dataset"]["buckets"]),
             base_name=raw["baseModel"]["name"],
@@ -74,5 +74,5 @@ def load_spec(path: Path) -> Spec:
 
 def digest_of(raw: dict[str, Any]) -> str:
     """What decides the weights. Addresses, attempt and folder do not."""
-    parts = [raw["dataset"]["digest"], raw["baseModel"]["name"], raw["options"], raw.get("overrides", {}), raw["seed"], raw["businessModel"]]
+    parts = [raw["dataset"]["digest"], raw["baseModel"]["name"], raw["options"], raw.get("overrides", {}), raw["seed"], raw["businessModel"]["id"], raw["businessModel"]["version"]]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -13,7 +13,7 @@ from .dataset import load_dataset
 from .embed import CHUNK_TEXTS, embed, embed_tokens
 from .encoder import TextTokens, load_encoder
 from .errors import JobError
-from .evaluate import answer_lines, metrics_of, probabilities
+from .evaluate import answer_lines, probabilities
 from .full import train_full
 from .head import train_head
 from .job import Job, Progress, write_atomically
@@ -48,13 +48,13 @@ def run(spec: Spec, job: Job, progress: Progress) -> dict[str, Any]:
         evaluated = embedded[len(dataset.train) :]
     weight, bias = head.weight.detach(), head.bias.detach()
     scores = probabilities(evaluated @ weight.numpy().T + bias.numpy()) if dataset.evaluation else np.zeros((0, len(labels)))
-    predicted = [labels[i] for i in scores.argmax(axis=1)]
     progress.tell("evaluate", 1, 1)
 
     tensors = changed | {"classifier.weight": weight.contiguous(), "classifier.bias": bias.contiguous()}
     files = {
         "model.safetensors": save({name: tensors[name] for name in sorted(tensors)}, metadata={"format": "pt"}),
         "eval.jsonl": answer_lines(dataset.evaluation, scores, labels).encode(),
+        "answering.json": json.dumps({"labels": labels}, ensure_ascii=False).encode(),
     }
     if method == "full":
         # Imported here: exporting needs libraries that a head does without.
@@ -67,7 +67,7 @@ def run(spec: Spec, job: Job, progress: Progress) -> dict[str, Any]:
         "class": "ok",
         "exit": 0,
         "specDigest": spec.digest,
-        "metrics": metrics_of(dataset.evaluation, predicted, len(dataset.train)),
+        "rows": {"train": len(dataset.train), "evaluation": len(dataset.evaluation)},
         "labels": labels,
         "trainMs": round((time.monotonic() - started) * 1000),
         "cpuMs": round((time.process_time() - cpu) * 1000),

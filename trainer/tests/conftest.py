@@ -64,10 +64,10 @@ class JobFolder:
         text = "".join(json.dumps(row) + "\n" for row in (rows() if data is None else data))
         packed = zstandard.ZstdCompressor().compress(text.encode())
         (self.folder / "bucket").write_bytes(packed)
-        names = ("model.safetensors", "eval.jsonl", "encoder.onnx", "result.json")
+        names = ("model.safetensors", "eval.jsonl", "answering.json", "encoder.onnx", "result.json")
         spec = {
             "jobName": "job",
-            "businessModel": {"id": "text-classification", "version": "1.0.0", "trainer": "text_classification"},
+            "businessModel": {"id": "text-classification", "version": "1.0.0", "trainerFile": str(TRAINER.parent / "catalog/text-classification/trainer.py")},
             "dataset": {
                 "digest": hashlib.sha256(text.encode()).hexdigest(),
                 "buckets": [{"index": 0, "url": f"file://{self.folder}/bucket", "sha256": hashlib.sha256(packed).hexdigest(), "rows": 90}],

@@ -14,7 +14,7 @@ def test_a_job_leaves_weights_answers_and_a_result(job: JobFolder) -> None:
     status, result, lines = job.run()
     assert (status, result["class"]) == (0, "ok")
     assert result["labels"] == ["food", "money", "sport"]
-    assert result["metrics"]["rows"] == {"train": 72, "evaluation": 18}
+    assert result["rows"] == {"train": 72, "evaluation": 18}
     answers = [json.loads(line) for line in (job.folder / "staged.eval.jsonl").read_text().splitlines()]
     assert [a["id"] for a in answers] == sorted(a["id"] for a in answers)
     assert "text" not in answers[0]
@@ -123,7 +123,7 @@ def test_two_starts_of_one_job_train_once(job: JobFolder) -> None:
     ("changes", "status", "kind"),
     [
         ({"options": {"method": "magic"}}, 64, "bad_options"),
-        ({"businessModel": {"id": "x", "version": "1", "trainer": "no_such_module"}}, 64, "bad_options"),
+        ({"businessModel": {"id": "x", "version": "1", "trainerFile": "/no/such/trainer.py"}}, 64, "bad_options"),
         ({"options": {"learningRate": 1e39, "method": "full"}}, 70, "diverged"),
         ({"dataset": {"digest": "d", "buckets": [{"index": 0, "url": "http://127.0.0.1:9/x", "sha256": "0", "rows": 1}]}}, 75, "storage"),
     ],
