@@ -33,8 +33,8 @@ export type Tensor = { readonly shape: readonly number[]; readonly data: Float32
 export type TokenEmbeddings = {
   /** One row of `dim` numbers a token. */
   readonly data: Float32Array;
-  /** Index of the code point that each token starts at. */
-  readonly starts: readonly number[];
+  /** Code points of the text that each token stands for, without white space around it; `end` is not included. */
+  readonly spans: readonly { readonly start: number; readonly end: number }[];
 };
 
 /** The encoder of a version, with its number of tokens and its prefix: shared by all models that start from it. */

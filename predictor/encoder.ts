@@ -1,7 +1,7 @@
 import { Tokenizer } from '@huggingface/tokenizers';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { TokenEmbeddings } from '../catalog/contract.ts';
-import { type TokenNames, tokenStarts } from './token-starts.ts';
+import { type TokenNames, tokenSpans } from './token-spans.ts';
 
 /** Tokens of one pass, padding included: bounds the memory of a request. */
 const maxBatchTokens = 8_192;
@@ -93,14 +93,14 @@ export async function loadEncoder(parts: {
       const found: TokenEmbeddings[] = Array.from({ length: texts.length });
       const tokens = texts.map((text) => tokensOf(text, maxTokens));
       await runAll(tokens, tokenVectors, (i, data, row, width) => {
-        const starts = tokenStarts(`${prefix}${texts[i] ?? ''}`, tokens[i]?.names ?? [], names).map((start) => start - prefixPoints);
-        const kept = starts.flatMap((start, token) => (start >= 0 ? [token] : []));
+        const spans = tokenSpans(`${prefix}${texts[i] ?? ''}`, tokens[i]?.names ?? [], names);
+        const kept = spans.flatMap((span, token) => (span && span.start >= prefixPoints ? [{ token, ...span }] : []));
         const vectors = new Float32Array(kept.length * dim);
-        kept.forEach((token, k) => {
+        kept.forEach(({ token }, k) => {
           const from = (row * width + token) * dim;
           vectors.set(data.subarray(from, from + dim), k * dim);
         });
-        found[i] = { data: vectors, starts: kept.map((token) => starts[token] as number) };
+        found[i] = { data: vectors, spans: kept.map(({ start, end }) => ({ start: start - prefixPoints, end: end - prefixPoints })) };
       });
       return found;
     },

@@ -13,6 +13,8 @@ import { createS3ObjectStore } from '../store/s3-object-store.ts';
 import { beatOfActivity, runWorker } from './activity-worker.ts';
 import { verificationMetrics } from './verification-metrics.ts';
 
+/** Alternatives that a gate asks production for, as many as trainers give: for figures such as the mean reciprocal rank. */
+const gateAlternatives = 5;
 /** Each reads one bucket at a time: so many buckets are in memory at most. */
 const concurrentActivities = 4;
 
@@ -43,7 +45,7 @@ await runWorker(
               changedBuckets: changedBucketsSince({ ...common, tenants }),
               predict: async ({ tenantId, customizationId }, version, inputs) => {
                 try {
-                  return (await predictor.predict({ tenantId, customizationId, version, inputs })).outputs;
+                  return (await predictor.predict({ tenantId, customizationId, version, inputs, topK: gateAlternatives })).outputs;
                 } catch (error) {
                   if (error instanceof VersionNotServable)
                     throw failure('Corrupt', `v${version} cannot be loaded: ${error.message}`, error);
