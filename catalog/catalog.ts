@@ -134,5 +134,9 @@ export function withTier(
   asked: Readonly<Record<string, unknown>>,
 ): Record<string, unknown> {
   const { tier } = asked;
-  return { ...before, ...(typeof tier === 'string' && Object.hasOwn(tiers, tier) ? tiers[tier as keyof typeof tiers] : {}), ...asked };
+  if (typeof tier !== 'string' || !Object.hasOwn(tiers, tier)) return { ...before, ...asked };
+  // What another tier has set must not outlive it.
+  const set = new Set(Object.values(tiers).flatMap((values) => Object.keys(values)));
+  const kept = Object.fromEntries(Object.entries(before).filter(([name]) => !set.has(name)));
+  return { ...kept, ...tiers[tier as keyof typeof tiers], ...asked };
 }
