@@ -107,7 +107,7 @@ export async function loadEncoder(parts: {
   };
 }
 
-function namesOf(tokenizer: Tokenizer, json: Buffer): TokenNames {
+export function namesOf(tokenizer: Tokenizer, json: Buffer): TokenNames {
   const { model, added_tokens: added = [] } = JSON.parse(json.toString('utf8')) as {
     readonly model: { readonly unk_token?: string };
     readonly added_tokens?: readonly { readonly content: string }[];

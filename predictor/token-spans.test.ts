@@ -19,8 +19,8 @@ const texts = (text: string, tokens: readonly string[], by: TokenNames = names):
 describe('where the tokens of a word-piece vocabulary lie', () => {
   it('follows letters through case, accents and white space', () => {
     expect(texts('  Naïve Café!', ['[CLS]', 'na', '##ive', 'cafe', '!', '[SEP]'])).toEqual([null, 'Na', 'ïve', 'Café', '!', null]);
-    // An accent of its own is part of the letter before it.
-    expect(texts('Cafe\u0301 x', ['[CLS]', 'cafe', 'x', '[SEP]'])).toEqual([null, 'Cafe\u0301', 'x', null]);
+    // An accent of its own was taken off.
+    expect(texts('Cafe\u0301 x', ['[CLS]', 'cafe', 'x', '[SEP]'])).toEqual([null, 'Cafe', 'x', null]);
   });
 
   it('counts code points, and passes over what the vocabulary does not know', () => {
@@ -56,6 +56,10 @@ describe('where the tokens of a sentence-piece vocabulary lie', () => {
       '市',
       null,
     ]);
+  });
+
+  it('joins an accent with its letter where the normaliser does', () => {
+    expect(texts('Cafe\u0301 x', ['<s>', '▁Café', '▁x', '</s>'], pieces)).toEqual([null, 'Cafe\u0301', 'x', null]);
   });
 
   it('takes one character that becomes several for all of them', () => {

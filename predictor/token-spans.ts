@@ -28,15 +28,15 @@ function letters(points: readonly string[], normalize: TokenNames['normalize']):
   for (let at = 0; at < points.length && found.length < whole.length;) {
     let width = 1;
     // Mostly one code point becomes what it becomes alone; marks may join with what is before them.
-    while (width < maxJoined && mark.test(points[at + width] ?? '')) width++;
-    for (; width >= 1; width--) {
+    for (; ; width++) {
       const alone = lettersIn(normalize(points.slice(at, at + width).join('')));
-      const next = whole.slice(found.length, found.length + alone.length);
-      if (alone.join('') !== next.join('')) continue;
-      for (const text of alone) found.push({ text, start: at, end: at + width });
-      break;
+      if (alone.every((text, k) => whole[found.length + k] === text)) {
+        for (const text of alone) found.push({ text, start: at, end: at + width });
+        break;
+      }
+      if (width === maxJoined || !mark.test(points[at + width] ?? '')) break;
     }
-    at += Math.max(1, width);
+    at += width;
   }
   return found;
 }
