@@ -46,12 +46,12 @@ describe('where the tokens of a word-piece vocabulary lie', () => {
 describe('where the tokens of a sentence-piece vocabulary lie', () => {
   const pieces: TokenNames = { normalize: (text) => text.normalize('NFKC'), added: new Set(['<s>', '</s>']), unknown: '<unk>' };
 
-  it('leaves out the mark of white space', () => {
+  it('counts the mark of white space to the letter behind it', () => {
     expect(texts('Ｆｌｙ to 北京市', ['<s>', '▁Fly', '▁to', '▁', '北京', '市', '</s>'], pieces)).toEqual([
       null,
       'Ｆｌｙ',
       'to',
-      null,
+      '北',
       '北京',
       '市',
       null,

@@ -67,8 +67,9 @@ export function tokenSpans(text: string, tokens: readonly string[], names: Token
     }
     const count = Array.from(surface(token)).length;
     if (count > 0) return take(count);
-    // A lone ▁ is the white space before a letter; at the very beginning there is none, and it counts as the first letter.
-    return stream[at]?.start === 0 ? { start: 0, end: 1 } : null;
+    // A lone ▁ is the white space before a letter, and the trainer's tokenizer gives it the place of that letter.
+    const next = stream[at];
+    return next ? { start: next.start, end: next.start + 1 } : null;
   });
 }
 
