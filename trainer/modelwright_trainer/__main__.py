@@ -26,10 +26,10 @@ def load_trainer(path: Path) -> ModuleType:
     return module
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="modelwright_trainer", description=__doc__)
     parser.add_argument("--spec", type=Path, required=True)
-    path: Path = parser.parse_args().spec
+    path: Path = parser.parse_args(arguments).spec
     progress = Progress()
     try:
         spec = load_spec(path)
