@@ -20,7 +20,7 @@ const samples = (model: BusinessModel): Answer[] =>
 describe('a business model of the catalogue', () => {
   it('is one of those that docs/models/business-models.md names', () => {
     const page = readFileSync(join(import.meta.dirname, '../docs/models/business-models.md'), 'utf8');
-    const named = [...page.matchAll(/^\| `([a-z-]+)`/gm)].map(([, id]) => id);
+    const named = [...page.matchAll(/^\| `([a-z-]+)`/gm)].map(([, id = '']) => id);
     expect([...catalog.keys()].sort()).toEqual(named.sort());
   });
 

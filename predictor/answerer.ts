@@ -6,7 +6,11 @@ import { float32Of, parseSafetensors, tensorBytes } from '../store/safetensors.t
 import { type ModelStore, NoSuchVersion } from './model-store.ts';
 
 /** Loads what answers for a version, with the adapter of its business model. */
-export async function loadAnswerer(store: Pick<ModelStore, 'bytes'>, catalog: Catalog, manifest: ModelManifest): Promise<Answerer> {
+export async function loadAnswerer(
+  store: Pick<ModelStore, 'bytes'>,
+  catalog: Catalog,
+  manifest: Pick<ModelManifest, 'version' | 'businessModel' | 'labels' | 'encoder' | 'tensors' | 'shards' | 'files'>,
+): Promise<Answerer> {
   const model = catalog.get(manifest.businessModel.id);
   if (!model)
     throw new NoSuchVersion(
