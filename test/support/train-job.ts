@@ -16,6 +16,7 @@ export type Trained = {
   readonly answers: readonly AnswerLine[];
   readonly labels: readonly string[];
   readonly maxTokens: number;
+  readonly cpuMs: number;
   readonly folder: string;
 };
 
@@ -52,7 +53,7 @@ export async function trainJob(input: {
   await runCommand(paths.trainerPython, ['-m', 'modelwright_trainer', '--spec', join(folder, 'spec.json')], {
     env: { PYTHONPATH: join(projectDir, 'trainer'), PYTHONDONTWRITEBYTECODE: '1' },
   });
-  const result = JSON.parse(await readFile(join(folder, 'result.json'), 'utf8')) as Pick<Trained, 'labels' | 'maxTokens'>;
+  const result = JSON.parse(await readFile(join(folder, 'result.json'), 'utf8')) as Pick<Trained, 'labels' | 'maxTokens' | 'cpuMs'>;
   const lines = (await readFile(join(folder, 'staged.eval.jsonl'), 'utf8')).trim().split('\n');
   return { ...result, answers: lines.map((line) => JSON.parse(line) as AnswerLine), folder };
 }
