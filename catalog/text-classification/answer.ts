@@ -27,7 +27,11 @@ export const loadAnswerer: LoadAnswerer = async (parts) => {
           .slice(0, Math.max(1, topK));
         const [best] = ranked;
         if (!best) throw new Error('the model has no labels');
-        return { ...best, labels: ranked, ...(threshold === null ? {} : { inScope: Math.max(...softmax(logits, scopeTemperature)) >= threshold }) };
+        return {
+          ...best,
+          labels: ranked,
+          ...(threshold === null ? {} : { inScope: Math.max(...softmax(logits, scopeTemperature)) >= threshold }),
+        };
       });
     },
   };
