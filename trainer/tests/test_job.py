@@ -76,9 +76,9 @@ def test_a_smaller_batch_with_accumulation_learns_nearly_the_same(job: JobFolder
 
 def test_a_job_that_has_ended_is_not_done_again(job: JobFolder) -> None:
     job.specify()
-    job.run_here()
+    job.run()
     before = (job.folder / "result.json").stat().st_mtime_ns
-    status, _, lines = job.run_here()
+    status, _, lines = job.run()
     assert status == 0
     assert [line["message"] for line in lines] == ["already finished"]
     assert (job.folder / "result.json").stat().st_mtime_ns == before
