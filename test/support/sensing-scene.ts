@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Kafka } from 'kafkajs';
-import { expect } from 'vitest';
 import { engineNames, serviceNames } from '../../core/process-names.ts';
 import { createLogger } from '../../platform/logger.ts';
 import { type Pool, type PoolConnection, createPool } from '../../platform/mysql.ts';
@@ -127,8 +126,9 @@ export class SensingScene {
     // A test that failed in the middle leaves no writer to the next one.
     await Promise.all(this.#writers.splice(0).map((stop) => stop()));
     await this.equal(this.bystander);
-    expect(this.watch.backwards).toEqual([]);
-    expect(await datasetsThatWentBack(this.pool)).toEqual([]);
-    expect((await headersOfParked(this.kafka, this.faults.prefix)).map((headers) => headers['mw-reason'])).toEqual(parked);
+    const reasons = (await headersOfParked(this.kafka, this.faults.prefix)).map((headers) => headers['mw-reason']);
+    const wrong = [...this.watch.backwards, ...(await datasetsThatWentBack(this.pool))].map((what) => `went back: ${what}`);
+    if (JSON.stringify(reasons) !== JSON.stringify(parked)) wrong.push(`parked: ${reasons.join('; ')}`);
+    if (wrong.length > 0) throw new Error(wrong.join('\n'));
   }
 }
