@@ -216,7 +216,8 @@ describe('the table of customizations', () => {
     const sinceMs = Date.now();
     await scene.pool.query('TRUNCATE modelwright.customizations');
     await scene.insert(scene.bystander, stories('bystander', 300, 303));
-    const { action } = await scene.faults.healed('customizations_truncated', sinceMs);
+    const { action, detectedMs } = await scene.faults.healed('customizations_truncated', sinceMs);
+    expect(detectedMs - sinceMs).toBeLessThan(30_000);
     expect(action).toContain('told to compare');
     await eventually('the workflow to know that it is gone', async () => ((await phases()) === 0 ? true : null), 60_000);
     expect(await scene.bystander.count('runs')).toBe(runs);
