@@ -8,6 +8,8 @@ import { createPool } from '../platform/mysql.ts';
 import { createTemporalClient } from '../platform/temporal.ts';
 import { createFeed } from './cdc/create-feed.ts';
 import { deadLetterTopic, kafkaDeadLetters } from './cdc/dead-letter.ts';
+import { conditionStore } from './cdc/healing/condition-store.ts';
+import { isOfCustomizations, reportTruncate } from './cdc/healing/report-truncate.ts';
 import { sensingWatch } from './cdc/healing/sensing-watch.ts';
 import { createKafka } from './cdc/kafkajs-feed.ts';
 import { sensingMetrics } from './cdc/metrics.ts';
@@ -79,7 +81,7 @@ await runProcess(logger, async (signal) => {
     recordCommits: (commits, sensedAtMs) => recordSensedCommits(pool, commits, sensedAtMs),
     signal: (digest) => signalTenant(temporal.client, digest),
     missed: (tenantId, missed) => signalMissed(temporal.client, tenantId, missed),
-    recordTruncate: (event) => recordTableEvent(pool, event),
+    recordTruncate: (event) => (isOfCustomizations(event) ? reportTruncate(conditionStore(pool), event) : recordTableEvent(pool, event)),
     metrics,
     logger,
     onBatch: (batch) => watch.reading.note(batch),

@@ -17,6 +17,7 @@ export const conditionCodes = [
   'topic_recreated',
   'offsets_out_of_range',
   'snapshot_taken',
+  'customizations_truncated',
   'consumer_behind',
 ] as const;
 export type ConditionCode = (typeof conditionCodes)[number];
@@ -93,6 +94,11 @@ export const conditionRules: Readonly<Record<ConditionCode, Rule>> = {
     looks: 1,
     latched: true,
     remedy: `${itself}what changed before the snapshot is compared; snapshot.mode no_data needs none`,
+  },
+  customizations_truncated: {
+    looks: 1,
+    latched: true,
+    remedy: `${itself}nothing of them is trained any more, and their versions stay; rows of modelwright.customizations that come back, from a backup, are taken as they are`,
   },
   consumer_behind: {
     looks: 1,

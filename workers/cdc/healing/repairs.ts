@@ -97,6 +97,11 @@ export async function repair(deps: RepairDeps, condition: Condition, facts: Fact
     }
     case 'snapshot_taken':
       return stillFound ? wait('waiting for the end of the snapshot') : done('the snapshot is over', carriedBy(subject));
+    case 'customizations_truncated':
+      return done('settings are read again, and what is gone is no longer trained', {
+        table: (name) => name === subject,
+        tenant: () => true,
+      });
     default:
       return done('it went by itself');
   }
