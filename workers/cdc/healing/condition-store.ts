@@ -1,8 +1,8 @@
+import { currentEpoch } from '../../../platform/log-epoch.ts';
 import type { Pool, PoolConnection, RowDataPacket } from '../../../platform/mysql.ts';
 import type { Condition } from './condition-book.ts';
 import { conditionCodes, conditionRules } from './conditions.ts';
 import type { SourceMark } from './facts.ts';
-import { currentEpoch } from '../log-epoch.ts';
 
 type ConditionRow = RowDataPacket & {
   condition_id: string;

@@ -9,10 +9,11 @@ import {
 } from '../../../infra/debezium/source-connector.ts';
 import { sleep } from '../../../platform/clock.ts';
 import type { Config } from '../../../platform/config.ts';
+import { currentEpoch } from '../../../platform/log-epoch.ts';
 import type { Logger } from '../../../platform/logger.ts';
 import type { Pool, RowDataPacket } from '../../../platform/mysql.ts';
 import { readStructure } from '../../../sources/table-structure.ts';
-import { currentEpoch, withEpoch } from '../log-epoch.ts';
+import { withEpoch } from '../log-epoch.ts';
 import { plannedCaptures } from './capture-plan.ts';
 import { type ConnectorProgress, connectorSteps } from './connector-steps.ts';
 import { type KnownMappings, type Mapping, dropUnmapped, forgetCapture, recordCapture } from './mappings.ts';
