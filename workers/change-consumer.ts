@@ -1,7 +1,7 @@
 import { Registry, collectDefaultMetrics } from 'prom-client';
-import { connectRest } from '../infra/debezium/connect-rest.ts';
 import { loadConfig } from '../platform/config.ts';
 import { startHealthServer } from '../platform/health-server.ts';
+import { createConnectClient } from '../platform/kafka-connect.ts';
 import { runProcess } from '../platform/lifecycle.ts';
 import { createLogger } from '../platform/logger.ts';
 import { createPool } from '../platform/mysql.ts';
@@ -94,7 +94,7 @@ await runProcess(logger, async (signal) => {
     config,
     pool,
     mappings,
-    connect: connectRest(config.connectUrl),
+    connect: createConnectClient(config.connectUrl),
     createTopics: topicMaker(kafka),
     setTopics: (topics) => feed.setTopics([...managedTopics, ...topics]),
     observe: sourceMetrics(registry),

@@ -30,6 +30,7 @@ const connector = (over: Partial<Connector> & { readonly gtids?: string } = {}):
   name: 'modelwright',
   state: 'RUNNING',
   failures: [],
+  trace: '',
   tasks: [{ id: 0, state: 'RUNNING' }],
   config: { 'schema.history.internal.kafka.topic': history, 'table.include.list': 'modelwright.customizations,modelwright.examples' },
   position: { gtids: over.gtids ?? `${uuid}:1-99`, file: 'binlog.000007', pos: 4, snapshot: false, text: over.gtids ?? 'same' },

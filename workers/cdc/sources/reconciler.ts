@@ -1,4 +1,3 @@
-import type { ConnectRest } from '../../../infra/debezium/connect-rest.ts';
 import {
   type SourceCapture,
   sourceConnectorConfig,
@@ -10,6 +9,7 @@ import {
 import { sleep } from '../../../platform/clock.ts';
 import type { Config } from '../../../platform/config.ts';
 import { currentEpoch } from '../../../platform/log-epoch.ts';
+import type { ConnectClient } from '../../../platform/kafka-connect.ts';
 import type { Logger } from '../../../platform/logger.ts';
 import type { Pool, RowDataPacket } from '../../../platform/mysql.ts';
 import { readStructure } from '../../../sources/table-structure.ts';
@@ -28,7 +28,7 @@ export type ReconcilerDeps = {
   readonly config: Pick<Config, 'mysql' | 'kafka' | 'connectorUser'>;
   readonly pool: Pool;
   readonly mappings: KnownMappings;
-  readonly connect: ConnectRest;
+  readonly connect: ConnectClient;
   /** Creates those that are missing, and says which that were. */
   readonly createTopics: (topics: ReturnType<typeof sourceTopics>) => Promise<readonly string[]>;
   /** Topics of mapped tables that the feed must read besides the managed ones. */
@@ -127,14 +127,16 @@ export function createReconciler(deps: ReconcilerDeps) {
     captures: readonly SourceCapture[],
     connectorUser: NonNullable<Config['connectorUser']>,
   ): Promise<boolean> {
-    const existing = await connect.names();
+    const existing = await connect.connectors();
     const epoch = await currentEpoch(pool);
     let onItsWay = false;
     for (const capture of captures) {
       const { database } = capture;
+      const name = sourceConnectorName(database);
       const progress = await steps
         .step({
-          name: sourceConnectorName(database),
+          name,
+          connector: existing.find((one) => one.name === name),
           config: withEpoch(sourceConnectorConfig({ ...config, connectorUser }, capture), epoch),
           forget: () => forgetCapture(pool, database),
         })
@@ -146,10 +148,10 @@ export function createReconciler(deps: ReconcilerDeps) {
       await settle(known, database, progress);
     }
     const names = new Set(captures.map(({ database }) => sourceConnectorName(database)));
-    for (const name of existing)
-      if (name.startsWith(sourceConnectorPrefix) && !names.has(name)) {
+    for (const connector of existing)
+      if (connector.name.startsWith(sourceConnectorPrefix) && !names.has(connector.name)) {
         onItsWay = true;
-        await steps.remove(name);
+        await steps.remove(connector);
       }
     await dropUnmapped(pool);
     return onItsWay;
