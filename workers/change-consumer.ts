@@ -88,7 +88,17 @@ await runProcess(logger, async (signal) => {
   });
   const schema = await startSchemaSensing(
     { feed: config.settings.MW_CHANGE_FEED, topicPrefix, brokers, rowsGroupId },
-    { kafka, pool, client: temporal.client, deadLetters, metrics, logger, signal, onCrash },
+    {
+      kafka,
+      pool,
+      client: temporal.client,
+      deadLetters,
+      metrics,
+      logger,
+      signal,
+      onCrash,
+      onStructureFound: (topic, offset) => watch.reading.structureFound(topic, offset),
+    },
   );
   const reconciler = createReconciler({
     config,
