@@ -1,7 +1,7 @@
 import { Registry, collectDefaultMetrics } from 'prom-client';
-import { connectRest } from '../infra/debezium/connect-rest.ts';
 import { loadConfig } from '../platform/config.ts';
 import { startHealthServer } from '../platform/health-server.ts';
+import { createConnectClient } from '../platform/kafka-connect.ts';
 import { runProcess } from '../platform/lifecycle.ts';
 import { createLogger } from '../platform/logger.ts';
 import { createPool } from '../platform/mysql.ts';
@@ -90,13 +90,23 @@ await runProcess(logger, async (signal) => {
   });
   const schema = await startSchemaSensing(
     { feed: config.settings.MW_CHANGE_FEED, topicPrefix, brokers, rowsGroupId },
-    { kafka, pool, client: temporal.client, deadLetters, metrics, logger, signal, onCrash },
+    {
+      kafka,
+      pool,
+      client: temporal.client,
+      deadLetters,
+      metrics,
+      logger,
+      signal,
+      onCrash,
+      onStructureFound: (topic, offset) => watch.reading.structureFound(topic, offset),
+    },
   );
   const reconciler = createReconciler({
     config,
     pool,
     mappings,
-    connect: connectRest(config.connectUrl),
+    connect: createConnectClient(config.connectUrl),
     createTopics: topicMaker(kafka),
     setTopics: (topics) => feed.setTopics([...managedTopics, ...topics]),
     observe: sourceMetrics(registry),

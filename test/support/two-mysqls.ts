@@ -10,7 +10,7 @@ import { type Secrets, loadConfig } from '../../platform/config.ts';
 import { resolvePaths } from '../../platform/paths.ts';
 import { freePorts } from './engines.ts';
 
-type Role = 'first' | 'second';
+type Role = 'first' | 'second' | 'third';
 
 /** One address that leads to either server, as a proxy or a name does in front of a real pair. */
 class Forwarder {
@@ -51,7 +51,10 @@ class Forwarder {
   }
 }
 
-/** Two real servers with GTID replication behind one address: `fail over` is what an operator or an orchestrator does. */
+/**
+ * Two real servers with GTID replication behind one address: `fail over` is what an operator or an orchestrator does. The survivor can be given
+ * a new replica, to fail over once more.
+ */
 export class TwoMysqls {
   readonly home: string;
   readonly port: number;
@@ -59,6 +62,8 @@ export class TwoMysqls {
   readonly #secrets: Secrets;
   readonly #forwarder: Forwarder;
   readonly #servers: Record<Role, SupervisedProcess>;
+  #primary: Role = 'first';
+  #replica: Role = 'second';
 
   private constructor(home: string, port: number, ports: Record<Role, number>, secrets: Secrets, servers: Record<Role, SupervisedProcess>) {
     this.home = home;
@@ -72,7 +77,7 @@ export class TwoMysqls {
   /** `home` is the stack's: its secrets are the servers'. */
   static async start(): Promise<TwoMysqls> {
     const home = await mkdtemp(join(tmpdir(), 'mw-pair-'));
-    const [port = 0, first = 0, second = 0] = await freePorts(3);
+    const [port = 0, first = 0, second = 0, third = 0] = await freePorts(4);
     const cache = process.env['MW_CACHE_DIR'];
     const env = { MW_HOME: home, ...(cache === undefined ? {} : { MW_CACHE_DIR: cache }) };
     const secrets = await ensureSecrets(resolvePaths(env));
@@ -83,24 +88,42 @@ export class TwoMysqls {
       const args = [...spec.args, `--server-id=${id}`];
       return new SupervisedProcess({ ...spec, args, ...(migrated && onReady ? { onReady } : {}) }, paths, () => undefined);
     };
-    const pair = new TwoMysqls(home, port, { first, second }, secrets, {
+    const pair = new TwoMysqls(home, port, { first, second, third }, secrets, {
       first: serverOf('first', first, 1, true),
       // What the first one has comes by replication: a statement of its own would be an errant transaction.
       second: serverOf('second', second, 2, false),
+      third: serverOf('third', third, 3, false),
     });
     await Promise.all([pair.#servers.first.start(), pair.#servers.second.start()]);
-    await pair.asRoot('second', async (root) => {
+    await pair.#replicate();
+    await pair.#forwarder.listen(port);
+    return pair;
+  }
+
+  async #replicate(): Promise<void> {
+    await this.asRoot(this.#replica, async (root) => {
       await root.query('STOP REPLICA');
       await root.query('RESET BINARY LOGS AND GTIDS');
       await root.query(
-        `CHANGE REPLICATION SOURCE TO SOURCE_HOST = '127.0.0.1', SOURCE_PORT = ${first}, SOURCE_USER = 'debezium', SOURCE_PASSWORD = ?,
-         SOURCE_AUTO_POSITION = 1, GET_SOURCE_PUBLIC_KEY = 1`,
-        [secrets.mysqlDebeziumPassword],
+        `CHANGE REPLICATION SOURCE TO SOURCE_HOST = '127.0.0.1', SOURCE_PORT = ${this.#ports[this.#primary]}, SOURCE_USER = 'debezium',
+         SOURCE_PASSWORD = ?, SOURCE_AUTO_POSITION = 1, GET_SOURCE_PUBLIC_KEY = 1`,
+        [this.#secrets.mysqlDebeziumPassword],
       );
       await root.query('START REPLICA');
     });
-    await pair.#forwarder.listen(port);
-    return pair;
+  }
+
+  /** After a failover: gives the server that survived a replica, which has everything of it. */
+  async renewReplica(): Promise<void> {
+    this.#replica = 'third';
+    await this.#servers.third.start();
+    await this.#replicate();
+    await this.replicated();
+  }
+
+  /** From now on the replica hears nothing of what is committed. */
+  async cutReplica(): Promise<void> {
+    await this.asRoot(this.#replica, async (root) => await root.query('STOP REPLICA'));
   }
 
   async asRoot<T>(role: Role, work: (root: Connection) => Promise<T>): Promise<T> {
@@ -117,27 +140,29 @@ export class TwoMysqls {
     }
   }
 
-  /** Waits until the second server has everything of the first. */
+  /** Waits until the replica has everything that was committed. */
   async replicated(): Promise<void> {
-    const executed = await this.asRoot('first', async (root) => {
+    const executed = await this.asRoot(this.#primary, async (root) => {
       const [rows] = await root.query('SELECT @@global.gtid_executed AS executed');
       return (rows as { executed: string }[])[0]?.executed ?? '';
     });
-    await this.asRoot('second', async (root) => {
+    await this.asRoot(this.#replica, async (root) => {
       const [rows] = await root.query('SELECT WAIT_FOR_EXECUTED_GTID_SET(?, 60) AS late', [executed]);
-      if (Number((rows as { late: number }[])[0]?.late) !== 0) throw new Error('the second server does not keep up');
+      if (Number((rows as { late: number }[])[0]?.late) !== 0) throw new Error('the replica does not keep up');
     });
   }
 
-  /** Kills the first server, promotes the second, and lets the address lead to it. */
+  /** Kills the server that is written to, promotes its replica, and lets the address lead to it. */
   async failOver(): Promise<void> {
-    this.#servers.first.kill('SIGKILL');
-    await this.#servers.first.stop();
-    await this.asRoot('second', async (root) => {
+    const dead = this.#servers[this.#primary];
+    dead.kill('SIGKILL');
+    await dead.stop();
+    await this.asRoot(this.#replica, async (root) => {
       await root.query('STOP REPLICA');
       await root.query('RESET REPLICA ALL');
     });
-    this.#forwarder.switchTo(this.#ports.second);
+    this.#primary = this.#replica;
+    this.#forwarder.switchTo(this.#ports[this.#primary]);
   }
 
   async remove(): Promise<void> {

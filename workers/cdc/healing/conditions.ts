@@ -12,6 +12,7 @@ export const conditionCodes = [
   'connector_task_failed',
   'connector_stalled',
   'connector_position_missing',
+  'connector_began_anew',
   'schema_history_missing',
   'topic_missing',
   'topic_recreated',
@@ -77,6 +78,11 @@ export const conditionRules: Readonly<Record<ConditionCode, Rule>> = {
     looks: 2,
     latched: true,
     remedy: `${itself}it starts from the present end of the log, and its tables are compared`,
+  },
+  connector_began_anew: {
+    looks: 1,
+    latched: true,
+    remedy: `${itself}its tables are compared, since it never read what was committed between its old position and its new one`,
   },
   schema_history_missing: {
     looks: 2,
