@@ -37,7 +37,8 @@ def load_dataset(spec: Spec, tell) -> Dataset:  # type: ignore[no-untyped-def]
     bad: list[str] = []
     for done, bucket in enumerate(spec.buckets, start=1):
         text = zstandard.ZstdDecompressor().decompressobj().decompress(fetch(bucket.url, bucket.sha256)).decode("utf-8")
-        for line in text.splitlines():
+        # Not splitlines: a text may hold separators that JSON does not escape.
+        for line in filter(None, text.split("\n")):
             raw = json.loads(line)
             row, side = _row(raw), raw.get("split")
             if row is None or side not in sides:
