@@ -10,7 +10,7 @@ import { type Secrets, loadConfig } from '../../platform/config.ts';
 import { resolvePaths } from '../../platform/paths.ts';
 import { freePorts } from './engines.ts';
 
-type Role = 'first' | 'second' | 'third';
+type Role = 'first' | 'second';
 
 /** One address that leads to either server, as a proxy or a name does in front of a real pair. */
 class Forwarder {
@@ -51,10 +51,7 @@ class Forwarder {
   }
 }
 
-/**
- * Two real servers with GTID replication behind one address: `fail over` is what an operator or an orchestrator does. The survivor can be given
- * a new replica, to fail over once more.
- */
+/** Two real servers with GTID replication behind one address: `fail over` is what an operator or an orchestrator does. */
 export class TwoMysqls {
   readonly home: string;
   readonly port: number;
@@ -62,8 +59,6 @@ export class TwoMysqls {
   readonly #secrets: Secrets;
   readonly #forwarder: Forwarder;
   readonly #servers: Record<Role, SupervisedProcess>;
-  #primary: Role = 'first';
-  #replica: Role = 'second';
 
   private constructor(home: string, port: number, ports: Record<Role, number>, secrets: Secrets, servers: Record<Role, SupervisedProcess>) {
     this.home = home;
@@ -77,7 +72,7 @@ export class TwoMysqls {
   /** `home` is the stack's: its secrets are the servers'. */
   static async start(): Promise<TwoMysqls> {
     const home = await mkdtemp(join(tmpdir(), 'mw-pair-'));
-    const [port = 0, first = 0, second = 0, third = 0] = await freePorts(4);
+    const [port = 0, first = 0, second = 0] = await freePorts(3);
     const cache = process.env['MW_CACHE_DIR'];
     const env = { MW_HOME: home, ...(cache === undefined ? {} : { MW_CACHE_DIR: cache }) };
     const secrets = await ensureSecrets(resolvePaths(env));
@@ -88,42 +83,24 @@ export class TwoMysqls {
       const args = [...spec.args, `--server-id=${id}`];
       return new SupervisedProcess({ ...spec, args, ...(migrated && onReady ? { onReady } : {}) }, paths, () => undefined);
     };
-    const pair = new TwoMysqls(home, port, { first, second, third }, secrets, {
+    const pair = new TwoMysqls(home, port, { first, second }, secrets, {
       first: serverOf('first', first, 1, true),
       // What the first one has comes by replication: a statement of its own would be an errant transaction.
       second: serverOf('second', second, 2, false),
-      third: serverOf('third', third, 3, false),
     });
     await Promise.all([pair.#servers.first.start(), pair.#servers.second.start()]);
-    await pair.#replicate();
-    await pair.#forwarder.listen(port);
-    return pair;
-  }
-
-  async #replicate(): Promise<void> {
-    await this.asRoot(this.#replica, async (root) => {
+    await pair.asRoot('second', async (root) => {
       await root.query('STOP REPLICA');
       await root.query('RESET BINARY LOGS AND GTIDS');
       await root.query(
-        `CHANGE REPLICATION SOURCE TO SOURCE_HOST = '127.0.0.1', SOURCE_PORT = ${this.#ports[this.#primary]}, SOURCE_USER = 'debezium',
-         SOURCE_PASSWORD = ?, SOURCE_AUTO_POSITION = 1, GET_SOURCE_PUBLIC_KEY = 1`,
-        [this.#secrets.mysqlDebeziumPassword],
+        `CHANGE REPLICATION SOURCE TO SOURCE_HOST = '127.0.0.1', SOURCE_PORT = ${first}, SOURCE_USER = 'debezium', SOURCE_PASSWORD = ?,
+         SOURCE_AUTO_POSITION = 1, GET_SOURCE_PUBLIC_KEY = 1`,
+        [secrets.mysqlDebeziumPassword],
       );
       await root.query('START REPLICA');
     });
-  }
-
-  /** After a failover: gives the server that survived a replica, which has everything of it. */
-  async renewReplica(): Promise<void> {
-    this.#replica = 'third';
-    await this.#servers.third.start();
-    await this.#replicate();
-    await this.replicated();
-  }
-
-  /** From now on the replica hears nothing of what is committed. */
-  async cutReplica(): Promise<void> {
-    await this.asRoot(this.#replica, async (root) => await root.query('STOP REPLICA'));
+    await pair.#forwarder.listen(port);
+    return pair;
   }
 
   async asRoot<T>(role: Role, work: (root: Connection) => Promise<T>): Promise<T> {
@@ -140,29 +117,27 @@ export class TwoMysqls {
     }
   }
 
-  /** Waits until the replica has everything that was committed. */
+  /** Waits until the second server has everything of the first. */
   async replicated(): Promise<void> {
-    const executed = await this.asRoot(this.#primary, async (root) => {
+    const executed = await this.asRoot('first', async (root) => {
       const [rows] = await root.query('SELECT @@global.gtid_executed AS executed');
       return (rows as { executed: string }[])[0]?.executed ?? '';
     });
-    await this.asRoot(this.#replica, async (root) => {
+    await this.asRoot('second', async (root) => {
       const [rows] = await root.query('SELECT WAIT_FOR_EXECUTED_GTID_SET(?, 60) AS late', [executed]);
-      if (Number((rows as { late: number }[])[0]?.late) !== 0) throw new Error('the replica does not keep up');
+      if (Number((rows as { late: number }[])[0]?.late) !== 0) throw new Error('the second server does not keep up');
     });
   }
 
-  /** Kills the server that is written to, promotes its replica, and lets the address lead to it. */
+  /** Kills the first server, promotes the second, and lets the address lead to it. */
   async failOver(): Promise<void> {
-    const dead = this.#servers[this.#primary];
-    dead.kill('SIGKILL');
-    await dead.stop();
-    await this.asRoot(this.#replica, async (root) => {
+    this.#servers.first.kill('SIGKILL');
+    await this.#servers.first.stop();
+    await this.asRoot('second', async (root) => {
       await root.query('STOP REPLICA');
       await root.query('RESET REPLICA ALL');
     });
-    this.#primary = this.#replica;
-    this.#forwarder.switchTo(this.#ports[this.#primary]);
+    this.#forwarder.switchTo(this.#ports.second);
   }
 
   async remove(): Promise<void> {
