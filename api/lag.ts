@@ -1,3 +1,4 @@
+import type { RunState } from '../core/run.ts';
 import type { SloState } from '../core/slo.ts';
 import { nowMs } from '../platform/clock.ts';
 import type { Pool, RowDataPacket } from '../platform/mysql.ts';
@@ -14,6 +15,9 @@ type LagRow = RowDataPacket & {
   burn_short: number | null;
   burn_long: number | null;
   detail: string;
+  run: number | null;
+  run_state: RunState | null;
+  run_reason: string | null;
 };
 
 /** How far learning of a customization is behind its table. Ages are at the time of the answer. */
@@ -27,6 +31,7 @@ export type Lag = {
   readonly oldestUnlearnedAt: string | null;
   readonly oldestUnservedAt: string | null;
   readonly unlearnedCommits: number;
+  readonly lastRun: { readonly number: number; readonly state: RunState; readonly reason: string | null } | null;
   readonly slo: {
     readonly ms: number | null;
     readonly state: SloState;
@@ -46,6 +51,7 @@ function shown(row: LagRow): Lag {
     oldestUnlearnedAt: row.oldest_unlearned_at?.toISOString() ?? null,
     oldestUnservedAt: row.oldest_unserved_at?.toISOString() ?? null,
     unlearnedCommits: Number(row.unlearned_commits),
+    lastRun: row.run === null || row.run_state === null ? null : { number: row.run, state: row.run_state, reason: row.run_reason },
     slo: {
       ms: row.slo_ms === null ? null : Number(row.slo_ms),
       state: row.slo_state,
@@ -55,6 +61,11 @@ function shown(row: LagRow): Lag {
   };
 }
 
+/** States with the newest run of each, whose number is `MAX`: found by the primary key. */
+const statesWithRun = `SELECT s.*, r.number AS run, r.state AS run_state, r.reason AS run_reason FROM modelwright_control.lag_states s
+  LEFT JOIN modelwright_control.runs r ON r.tenant_id = s.tenant_id AND r.customization_id = s.customization_id AND r.number =
+    (SELECT MAX(number) FROM modelwright_control.runs WHERE tenant_id = s.tenant_id AND customization_id = s.customization_id)`;
+
 /** Of one tenant, or of all (null), after the given customization. */
 export async function lagRows(
   pool: Pool,
@@ -63,8 +74,8 @@ export async function lagRows(
   limit: number,
 ): Promise<Lag[]> {
   const [rows] = await pool.query<LagRow[]>(
-    `SELECT * FROM modelwright_control.lag_states
-     WHERE (tenant_id, customization_id) > (?, ?) ${tenantId === null ? '' : 'AND tenant_id = ?'} ORDER BY tenant_id, customization_id LIMIT ?`,
+    `${statesWithRun} WHERE (s.tenant_id, s.customization_id) > (?, ?) ${tenantId === null ? '' : 'AND s.tenant_id = ?'}
+     ORDER BY s.tenant_id, s.customization_id LIMIT ?`,
     [...after, ...(tenantId === null ? [] : [tenantId]), limit],
   );
   return rows.map(shown);
@@ -72,7 +83,7 @@ export async function lagRows(
 
 /** Null before the first measurement. */
 export async function lagOf(pool: Pool, tenantId: string, customizationId: string): Promise<Lag | null> {
-  const [rows] = await pool.query<LagRow[]>('SELECT * FROM modelwright_control.lag_states WHERE tenant_id = ? AND customization_id = ?', [
+  const [rows] = await pool.query<LagRow[]>(`${statesWithRun} WHERE s.tenant_id = ? AND s.customization_id = ?`, [
     tenantId,
     customizationId,
   ]);

@@ -1,3 +1,4 @@
+import { type RunState, endedRunStates } from '../core/run.ts';
 import type { ApiClient } from './api-client.ts';
 import type { Page } from './api-types.ts';
 import { operatorClient } from './credentials.ts';
@@ -12,6 +13,7 @@ export type LagItem = {
   readonly oldestUnlearnedAt: string | null;
   readonly oldestUnservedAt: string | null;
   readonly unlearnedCommits: number;
+  readonly lastRun: { readonly number: number; readonly state: RunState; readonly reason: string | null } | null;
   readonly slo: { readonly ms: number | null; readonly state: string; readonly detail: string };
 };
 
@@ -43,14 +45,23 @@ export function lagTable(items: readonly LagItem[]): string {
   const rows = [...items]
     .sort((a, b) => b.ms - a.ms)
     .slice(0, maxRows)
-    .map(({ tenantId, customizationId, at, oldestUnlearnedAt, oldestUnservedAt, unlearnedCommits, slo }) => [
-      `${tenantId}/${customizationId}`,
-      age(oldestUnlearnedAt, at),
-      count(unlearnedCommits),
-      age(oldestUnservedAt, at),
-      slo.ms === null ? '-' : `${slo.state} (${duration(slo.ms)})`,
-      slo.state === 'missed' || slo.state === 'burning' ? slo.detail : '',
+    .map((item) => [
+      `${item.tenantId}/${item.customizationId}`,
+      age(item.oldestUnlearnedAt, item.at),
+      count(item.unlearnedCommits),
+      age(item.oldestUnservedAt, item.at),
+      item.slo.ms === null ? '-' : `${item.slo.state} (${duration(item.slo.ms)})`,
+      whyOf(item),
     ]);
   const more = items.length > maxRows ? `\nand ${items.length - maxRows} more` : '';
   return `${table(['customization', 'oldest unlearned', 'commits', 'oldest unserved', 'objective', 'why'], rows)}${more}`;
+}
+
+/** What the objective says, and what the newest run is doing or came to while something waits. */
+function whyOf({ oldestUnlearnedAt, oldestUnservedAt, slo, lastRun }: LagItem): string {
+  const objective = slo.state === 'missed' || slo.state === 'burning' ? [slo.detail] : [];
+  if ((oldestUnlearnedAt === null && oldestUnservedAt === null) || lastRun === null) return objective.join('; ');
+  const { number, state, reason } = lastRun;
+  if (!endedRunStates.includes(state)) return [...objective, `run ${number}: ${state}`].join('; ');
+  return [...objective, ...(state === 'succeeded' ? [] : [`run ${number} was ${state}${reason ? `: ${reason}` : ''}`])].join('; ');
 }

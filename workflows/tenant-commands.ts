@@ -95,11 +95,21 @@ export function tenantCommands(tenantId: string, enqueue: (event: TenantEvent) =
     const { customizationId } = command;
     switch (command.type) {
       case 'loadCustomization':
-        enqueue({ type: 'customizationLoaded', customizationId, snapshot: await control.loadCustomization({ tenantId, customizationId }) });
+        enqueue({
+          type: 'customizationLoaded',
+          customizationId,
+          snapshot: await control.loadCustomization.executeWithOptions(
+            { ...controlOptions(tenantId), summary: `read the settings of ${customizationId}` },
+            [{ tenantId, customizationId }],
+          ),
+        });
         return;
       case 'plan':
         try {
-          const plan = await dataset.planDataset({ tenantId, customizationId, dirtyBuckets: command.dirtyBuckets });
+          const plan = await dataset.planDataset.executeWithOptions(
+            { ...planOptions(tenantId), summary: `compare ${customizationId} with its last dataset` },
+            [{ tenantId, customizationId, dirtyBuckets: command.dirtyBuckets }],
+          );
           enqueue({ type: 'planned', customizationId, plan });
         } catch (error) {
           if (isCancellation(error)) throw error;
