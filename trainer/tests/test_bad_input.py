@@ -145,3 +145,9 @@ def test_eight_rows_a_class_doubles_and_conflicting_labels_are_learned_from(job:
     assert (status, result["rows"]["train"]) == (0, 26)
     right = [answer["expected"]["label"] == answer["predicted"]["label"] for answer in job.answers()]
     assert sum(right) / len(right) > 0.8
+
+
+def test_a_text_with_a_line_separator_is_one_row(job: JobFolder) -> None:
+    job.specify([row | {"text": f"{row['text']}\u2028soup\u0085bread"} for row in rows()])
+    status, result, _ = job.run_here()
+    assert (status, result["rows"]) == (0, {"train": 72, "evaluation": 18})
