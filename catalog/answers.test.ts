@@ -62,6 +62,14 @@ describe('text-classification', () => {
     expect(outputs[0]?.['score']).toBeCloseTo(Math.exp(3) / (Math.exp(3) + 1 + Math.exp(-3)), 6);
   });
 
+  it('holds scores of another temperature against the threshold where the model names one', async () => {
+    const answering = { labels: ['a', 'b', 'c'], temperature: 2, scopeTemperature: 12, threshold: 0.6 };
+    const answerer = await answererOf('text-classification', answering, tensors);
+    const [output] = await answerer.answer([{ text: 'sure' }], encoder({ sure: [6, 0] }), { topK: 1 });
+    expect(output?.['inScope']).toBe(false);
+    expect(output?.['score']).toBeCloseTo(Math.exp(3) / (Math.exp(3) + 1 + Math.exp(-3)), 6);
+  });
+
   it('judges a row out of scope by what is said of its scope', () => {
     const { measure, credit } = evaluationOf('text-classification');
     const stranger = { label: 'none', inScope: false };

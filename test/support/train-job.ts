@@ -16,6 +16,7 @@ export type Trained = {
   readonly answers: readonly AnswerLine[];
   readonly labels: readonly string[];
   readonly maxTokens: number;
+  readonly cpuMs: number;
   readonly folder: string;
 };
 
@@ -30,8 +31,10 @@ export async function trainJob(input: {
   readonly encoderFolder: string;
   readonly rows: readonly JobRow[];
   readonly options: Readonly<Record<string, unknown>>;
+  /** Where embeddings are kept; trainings that share it embed a text once. */
+  readonly cacheDir?: string;
 }): Promise<Trained> {
-  const { paths, folder, model, encoderFolder, rows, options } = input;
+  const { paths, folder, model, encoderFolder, rows, options, cacheDir } = input;
   await mkdir(folder);
   const packed = zstdCompressSync(Buffer.from(rows.map((row) => `${JSON.stringify(row)}\n`).join('')));
   await writeFile(join(folder, 'bucket'), packed);
@@ -47,12 +50,13 @@ export async function trainJob(input: {
     threads: 2,
     outputs: Object.fromEntries(outputs.map((file) => [file, `file://${folder}/staged.${file}`])),
     workDir: folder,
+    cacheDir,
   };
   await writeFile(join(folder, 'spec.json'), JSON.stringify(spec));
   await runCommand(paths.trainerPython, ['-m', 'modelwright_trainer', '--spec', join(folder, 'spec.json')], {
     env: { PYTHONPATH: join(projectDir, 'trainer'), PYTHONDONTWRITEBYTECODE: '1' },
   });
-  const result = JSON.parse(await readFile(join(folder, 'result.json'), 'utf8')) as Pick<Trained, 'labels' | 'maxTokens'>;
+  const result = JSON.parse(await readFile(join(folder, 'result.json'), 'utf8')) as Pick<Trained, 'labels' | 'maxTokens' | 'cpuMs'>;
   const lines = (await readFile(join(folder, 'staged.eval.jsonl'), 'utf8')).trim().split('\n');
   return { ...result, answers: lines.map((line) => JSON.parse(line) as AnswerLine), folder };
 }

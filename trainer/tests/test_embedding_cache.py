@@ -93,15 +93,15 @@ def test_a_retrain_embeds_only_new_texts_and_comes_to_the_same_weights(job: JobF
     cache = str(tmp_path / "cache")
     seen = rows(60)
     job.specify(seen, cacheDir=cache)
-    assert job.run()[0] == 0
+    assert job.run_here()[0] == 0
     more = [*seen, *(row | {"id": f"n{i}", "text": f"budget {row['text']}", "split": "train"} for i, row in enumerate(seen[:6]))]
     job.specify(more, cacheDir=cache)
-    status, _, lines = job.run()
+    status, _, lines = job.run_here()
     assert status == 0
     assert embedded(lines) == len({row["text"] for row in more} - {row["text"] for row in seen})
     another.specify(more)
-    assert another.run()[0] == 0
+    assert another.run_here()[0] == 0
     assert job.weights() == another.weights()
     job.specify(more, cacheDir=cache, seed=9)
-    assert embedded(job.run()[2]) == 0
+    assert embedded(job.run_here()[2]) == 0
     assert json.dumps(job.answers())

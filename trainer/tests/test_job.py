@@ -26,7 +26,7 @@ def test_a_job_leaves_weights_answers_and_a_result(job: JobFolder) -> None:
 
 def test_no_line_and_no_result_quotes_a_row(job: JobFolder) -> None:
     job.specify([*rows(), {"id": "bad", "split": "train", "text": "confidential words", "label": 5}])
-    status, result, lines = job.run()
+    status, result, lines = job.run_here()
     assert (status, result["class"], result["rows"]) == (65, "invalid_data", ["bad"])
     assert "confidential" not in json.dumps([result, lines])
 
@@ -35,10 +35,10 @@ def test_no_line_and_no_result_quotes_a_row(job: JobFolder) -> None:
 def test_equal_specifications_give_equal_bytes_and_another_seed_others(job: JobFolder, another: JobFolder, method: str) -> None:
     for folder in (job, another):
         folder.specify(options={"method": method, "epochs": 2})
-        assert folder.run()[0] == 0
+        assert folder.run_here()[0] == 0
     assert job.weights() == another.weights()
     another.specify(options={"method": method, "epochs": 2}, seed=8)
-    assert another.run()[0] == 0
+    assert another.run_here()[0] == 0
     assert job.weights() != another.weights()
 
 
@@ -47,17 +47,17 @@ def test_every_option_changes_what_is_learned(job: JobFolder, another: JobFolder
     uneven = [row for row in rows() if row["label"] != "food" or row["id"] < "r030"]
     job.specify(uneven)
     another.specify(uneven, options=options)
-    assert (job.run()[0], another.run()[0]) == (0, 0)
+    assert (job.run_here()[0], another.run_here()[0]) == (0, 0)
     assert job.weights() != another.weights()
 
 
 def test_a_rows_weight_and_a_smaller_learning_rate_count(job: JobFolder, another: JobFolder) -> None:
     job.specify()
     another.specify([row | {"weight": 3.0 if row["label"] == "food" else 1.0} for row in rows()])
-    assert (job.run()[0], another.run()[0]) == (0, 0)
+    assert (job.run_here()[0], another.run_here()[0]) == (0, 0)
     assert job.weights() != another.weights()
     another.specify(overrides={"batchDivisor": 1, "learningRateDivisor": 2})
-    assert another.run()[0] == 0
+    assert another.run_here()[0] == 0
     assert job.weights() != another.weights()
 
 
@@ -67,7 +67,7 @@ def test_a_smaller_batch_with_accumulation_learns_nearly_the_same(job: JobFolder
     weights = []
     for changes in ({}, {"overrides": {"batchDivisor": 2, "learningRateDivisor": 1}}, {"options": {"batchSize": 64}}):
         job.specify(**changes)
-        assert job.run()[0] == 0
+        assert job.run_here()[0] == 0
         weights.append(load(job.weights())["classifier.weight"])
     whole, accumulated, half = weights
     # Rounding is all that differs; another batch is another training.
@@ -76,9 +76,9 @@ def test_a_smaller_batch_with_accumulation_learns_nearly_the_same(job: JobFolder
 
 def test_a_job_that_has_ended_is_not_done_again(job: JobFolder) -> None:
     job.specify()
-    job.run()
+    job.run_here()
     before = (job.folder / "result.json").stat().st_mtime_ns
-    status, _, lines = job.run()
+    status, _, lines = job.run_here()
     assert status == 0
     assert [line["message"] for line in lines] == ["already finished"]
     assert (job.folder / "result.json").stat().st_mtime_ns == before
@@ -135,7 +135,7 @@ def test_each_kind_of_failure_has_its_status(
     job: JobFolder, changes: dict, status: int, kind: str
 ) -> None:
     job.specify(**changes)
-    got, result, _ = job.run()
+    got, result, _ = job.run_here()
     assert (got, result["class"]) == (status, kind)
     assert result["message"]
 
@@ -143,7 +143,7 @@ def test_each_kind_of_failure_has_its_status(
 @pytest.mark.parametrize("method", ["full", "lora"])
 def test_fine_tuning_leaves_its_own_encoder_for_serving(job: JobFolder, method: str) -> None:
     job.specify(options={"method": method, "epochs": 1})
-    status, result, _ = job.run()
+    status, result, _ = job.run_here()
     assert (status, result["encoder"]) == (0, "own")
     assert (job.folder / "staged.encoder.onnx").stat().st_size > 1_000
 
@@ -151,9 +151,9 @@ def test_fine_tuning_leaves_its_own_encoder_for_serving(job: JobFolder, method: 
 def test_a_tier_stands_for_options_and_explicit_options_win(job: JobFolder, another: JobFolder) -> None:
     job.specify(options={"tier": "balanced"})
     another.specify(options={"method": "full", "epochs": 2})
-    assert (job.run()[0], another.run()[0]) == (0, 0)
+    assert (job.run_here()[0], another.run_here()[0]) == (0, 0)
     assert job.weights() == another.weights()
     another.specify(options={"tier": "balanced", "epochs": 1})
-    assert another.run()[1]["steps"] == job.run()[1]["steps"] // 2
+    assert another.run_here()[1]["steps"] == job.run_here()[1]["steps"] // 2
     job.specify(options={"tier": "balanced", "method": "head"})
-    assert job.run()[1]["encoder"] == "base"
+    assert job.run_here()[1]["encoder"] == "base"

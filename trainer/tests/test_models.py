@@ -1,9 +1,14 @@
 """Each business model learns what a small data set of our own teaches, and answers in the catalogue's form."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
-from conftest import WORDS, JobFolder
+from conftest import CATALOG, WORDS, JobFolder
 from safetensors.numpy import load
+
+from modelwright_trainer.__main__ import load_trainer
 
 PLACES = ["soup", "bread", "cheese"]
 
@@ -122,9 +127,6 @@ def test_text_scoring(job: JobFolder, options: dict) -> None:
 
 def test_a_ridge_is_the_weighted_least_squares_solution(job: JobFolder) -> None:
     """Weights of 2 are the same as rows given twice."""
-    from conftest import CATALOG
-    from modelwright_trainer.__main__ import load_trainer
-
     ridge = load_trainer(CATALOG / "text-scoring" / "trainer.py").ridge
     chance = np.random.default_rng(1)
     features = chance.normal(size=(60, 5))
@@ -157,7 +159,7 @@ def test_texts_out_of_scope_are_no_class_and_are_told_apart(job: JobFolder) -> N
     kept = np.mean([answer["predicted"]["inScope"] for answer in answers if answer not in outside])
     refused = np.mean([not answer["predicted"]["inScope"] for answer in outside])
     assert (kept + refused) / 2 > 0.8
-    assert all(answer["predicted"]["inScope"] == (answer["predicted"]["score"] >= job.answering()["threshold"]) for answer in answers)
+    assert job.answering()["scopeTemperature"] == pytest.approx(4 * job.answering()["temperature"], rel=1e-3)
 
 
 def test_a_score_is_as_right_as_it_says(job: JobFolder) -> None:
@@ -176,3 +178,11 @@ def test_a_score_is_as_right_as_it_says(job: JobFolder) -> None:
     confidence = np.mean([answer["predicted"]["score"] for answer in answers])
     assert 0.6 < accuracy < 0.85
     assert abs(accuracy - confidence) < 0.06
+
+
+@pytest.mark.parametrize("manifest", sorted(CATALOG.glob("*/business-model.json")), ids=lambda path: path.parent.name)
+def test_tiers_and_methods_are_those_of_the_manifest(manifest: Path) -> None:
+    told = json.loads(manifest.read_text())
+    trainer = load_trainer(manifest.parent / "trainer.py")
+    assert told["tiers"] == trainer.TIERS
+    assert set(told["methods"]) == set(trainer.METHODS)
