@@ -1,13 +1,18 @@
-import { Tokenizer } from '@huggingface/tokenizers';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { type Encoded, loadTokenizer } from './tokenizer/text-tokenizer.ts';
 
 /** Tokens of one pass, padding included: bounds the memory of a request. */
 const maxBatchTokens = 8_192;
+
+/** One row of `dim` numbers for each token of a text; `offsets`: its begin and end in code points of the text, end exclusive. */
+export type TokenEmbeddings = { readonly embeddings: Float32Array; readonly offsets: readonly (readonly [number, number])[] };
 
 export type Encoder = {
   readonly bytes: number;
   /** One embedding a text, of length 1, in the order of the texts. */
   embed(texts: readonly string[], maxTokens: number): Promise<Float32Array[]>;
+  /** The last hidden state of each token of each text, in the order of the texts; not of special tokens, nor of the encoder's prefix. */
+  embedTokens(texts: readonly string[], maxTokens: number): Promise<TokenEmbeddings[]>;
 };
 
 /** A sentence encoder: the tokenizer of its folder, and its ONNX graph with mean pooling in it. Shared by all models that start from it. */
@@ -20,14 +25,14 @@ export async function loadEncoder(parts: {
   readonly dim: number;
 }): Promise<Encoder> {
   const { onnxPath, tokenizer: json, bytes, threads, prefix, dim } = parts;
-  const tokenizer = new Tokenizer(JSON.parse(json.toString('utf8')) as object, {});
+  const tokenizer = loadTokenizer(json);
   const session = await InferenceSession.create(onnxPath, {
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     graphOptimizationLevel: 'all',
   });
-  const run = async (rows: readonly (readonly number[])[]): Promise<Float32Array> => {
-    const width = Math.max(...rows.map((ids) => ids.length));
+  // Only what is fetched is copied out of the session.
+  const run = async (rows: readonly (readonly number[])[], width: number, output: string): Promise<Float32Array> => {
     const ids = new BigInt64Array(rows.length * width);
     const mask = new BigInt64Array(rows.length * width);
     rows.forEach((tokens, row) => {
@@ -37,34 +42,58 @@ export async function loadEncoder(parts: {
       });
     });
     const shape = [rows.length, width];
-    const { sentence_embedding: embedding } = await session.run({
-      input_ids: new Tensor('int64', ids, shape),
-      attention_mask: new Tensor('int64', mask, shape),
-    });
-    return embedding?.data as Float32Array;
+    const feeds = { input_ids: new Tensor('int64', ids, shape), attention_mask: new Tensor('int64', mask, shape) };
+    const { [output]: fetched } = await session.run(feeds, [output]);
+    return fetched?.data as Float32Array;
   };
+  const encode = (texts: readonly string[], maxTokens: number): Encoded[] =>
+    texts.map((text) => tokenizer.encode(`${prefix}${text}`, maxTokens));
+  const prefixChars = [...prefix].length;
   return {
     bytes,
     embed: async (texts, maxTokens) => {
-      const tokens = texts.map((text) => truncated(tokenizer.encode(`${prefix}${text}`).ids, maxTokens));
-      // Texts of like length go together, so that little is computed for padding.
-      const order = tokens.map((_, i) => i).sort((a, b) => (tokens[a]?.length ?? 0) - (tokens[b]?.length ?? 0));
+      const encoded = encode(texts, maxTokens);
       const embeddings: Float32Array[] = Array.from({ length: texts.length });
-      for (let at = 0; at < order.length;) {
-        let count = 1;
-        while (at + count < order.length && (count + 1) * (tokens[order[at + count] as number]?.length ?? 0) <= maxBatchTokens) count++;
-        const batch = order.slice(at, at + count);
-        const data = await run(batch.map((i) => tokens[i] ?? []));
-        batch.forEach((i, row) => (embeddings[i] = data.slice(row * dim, (row + 1) * dim)));
-        at += count;
+      for (const { members, width } of batchesOf(encoded)) {
+        const rows = members.map((i) => encoded[i]?.ids ?? []);
+        const data = await run(rows, width, 'sentence_embedding');
+        members.forEach((i, row) => (embeddings[i] = data.slice(row * dim, (row + 1) * dim)));
       }
       return embeddings;
+    },
+    embedTokens: async (texts, maxTokens) => {
+      const encoded = encode(texts, maxTokens);
+      const found: TokenEmbeddings[] = Array.from({ length: texts.length });
+      for (const { members, width } of batchesOf(encoded)) {
+        const rows = members.map((i) => encoded[i]?.ids ?? []);
+        const data = await run(rows, width, 'token_embeddings');
+        members.forEach((i, row) => {
+          const kept = (encoded[i]?.offsets ?? []).flatMap(([begin, end], token) => (end > prefixChars ? [{ begin, end, token }] : []));
+          const embeddings = new Float32Array(kept.length * dim);
+          kept.forEach(({ token }, at) => {
+            const from = (row * width + token) * dim;
+            embeddings.set(data.subarray(from, from + dim), at * dim);
+          });
+          found[i] = { embeddings, offsets: kept.map(({ begin, end }) => [Math.max(0, begin - prefixChars), end - prefixChars]) };
+        });
+      }
+      return found;
     },
   };
 }
 
-/** Cuts to a number of tokens and keeps the closing special token, as the trainer's tokenizer does. */
-function truncated(ids: readonly number[], maxTokens: number): number[] {
-  if (ids.length <= maxTokens) return [...ids];
-  return [...ids.slice(0, maxTokens - 1), ids.at(-1) as number];
+/** Texts of like length go together, so that little is computed for padding. */
+function batchesOf(encoded: readonly Encoded[]): { readonly members: readonly number[]; readonly width: number }[] {
+  const length = (i: number): number => encoded[i]?.ids.length ?? 0;
+  const order = encoded.map((_, i) => i).sort((a, b) => length(a) - length(b));
+  const batches: { members: number[]; width: number }[] = [];
+  for (const i of order) {
+    const last = batches.at(-1);
+    // Sorted by length: the next is the longest of the batch.
+    if (last && (last.members.length + 1) * length(i) <= maxBatchTokens) {
+      last.members.push(i);
+      last.width = length(i);
+    } else batches.push({ members: [i], width: length(i) });
+  }
+  return batches;
 }

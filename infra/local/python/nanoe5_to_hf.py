@@ -136,6 +136,8 @@ def main() -> None:
     if broken:
         raise SystemExit(f"{sys.argv[1]} has values that are no numbers in {', '.join(broken[:3])}")
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    # The library writes for its owner alone; an encoder is read by services of other users too.
+    (folder / "model.safetensors").chmod(0o644)
     config = {
         "architectures": ["BertModel"],
         "model_type": "bert",
