@@ -121,7 +121,7 @@ export type TrainingRef = {
   readonly jobName: string;
   readonly trainerDigest: string;
   readonly optionsDigest: string;
-  /** Staged objects by file name: model.safetensors, eval.jsonl, encoder.onnx (own encoder only), result.json. */
+  /** Staged objects by file name: model.safetensors, eval.jsonl, answering.json, encoder.onnx (own encoder only), result.json. */
   readonly files: Readonly<Record<string, ObjectRef>>;
   readonly metrics: TrainingMetrics;
   readonly labels: number;

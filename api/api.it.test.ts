@@ -201,6 +201,86 @@ describe('a wrong request', () => {
   });
 });
 
+describe('business models with other examples', () => {
+  const create = (id: string, businessModel: string, options: object = {}): Promise<{ options: object }> =>
+    tenant.call('POST', '/v1/customizations', { id, name: id, businessModel, options });
+  const put = (id: string, example: string, content: object): Promise<unknown> =>
+    tenant.call('PUT', `/v1/customizations/${id}/examples/${example}`, content);
+  const readiness = (id: string): Promise<object> => tenant.call('GET', `/v1/customizations/${id}/readiness`);
+
+  it('are counted by the labels that their examples have, several or none', async () => {
+    await create('topics', 'multi-label-classification');
+    await put('topics', 'a', { text: 'one', labels: ['x', 'y'] });
+    await put('topics', 'b', { text: 'ONE ', labels: ['y', 'x', 'z'] });
+    await put('topics', 'c', { text: 'two', labels: [] });
+    expect(await readiness('topics')).toMatchObject({
+      ready: false,
+      examples: 3,
+      labels: [
+        { label: 'x', examples: 2 },
+        { label: 'y', examples: 2 },
+        { label: 'z', examples: 1 },
+      ],
+      duplicates: 1,
+      conflicts: 1,
+    });
+    await create('places', 'entity-extraction');
+    const entities = [
+      { start: 0, end: 2, label: 'city' },
+      { start: 3, end: 5, label: 'city' },
+    ];
+    await put('places', 'a', { text: '北京和上海', entities });
+    expect(await readiness('places')).toMatchObject({ examples: 1, labels: [{ label: 'city', examples: 1, minimum: 8 }] });
+    await create('scores', 'text-scoring');
+    await put('scores', 'a', { text: 'good', score: 4.5 });
+    expect(await readiness('scores')).toMatchObject({ labels: [], reasons: ['at least 30 examples are needed, 1 so far'] });
+  });
+
+  it('are checked beyond their schema, and told by the field', async () => {
+    const overlap = [
+      { start: 0, end: 3, label: 'a' },
+      { start: 2, end: 4, label: 'b' },
+    ];
+    const problem = await problemOf(put('places', 'b', { text: 'abcd', entities: overlap }));
+    expect(problem).toMatchObject({ status: 422, code: 'invalid_example' });
+    expect(problem.message).toContain('/entities');
+    expect((await problemOf(put('topics', 'd', { text: 'x', labels: ['a', 'a'] }))).message).toContain('/labels');
+  });
+
+  it('take lists in a CSV file as JSON', async () => {
+    const csv = 'id,text,labels\r\nv1,fine,"[""x"",""y""]"\r\nv2,bad,x\r\n';
+    const body = async function* (): AsyncGenerator<Uint8Array> {
+      yield await Promise.resolve(Buffer.from(csv));
+    };
+    const report = await tenant.upload<ImportReport>('/v1/customizations/topics/examples:import', 'text/csv', body());
+    expect(report).toMatchObject({ stored: 1, rejected: 1 });
+    expect(report.errors[0]).toMatchObject({ pointer: '/labels' });
+    expect(await tenant.call('GET', '/v1/customizations/topics/examples/v1')).toMatchObject({ labels: ['x', 'y'] });
+  });
+
+  it('say which fields `predict` takes', async () => {
+    await create('faq', 'text-similarity');
+    const ask = (inputs: unknown[]): Promise<ApiProblem> =>
+      problemOf(tenant.call('POST', '/v1/customizations/faq:predict', { inputs, version: 1 }));
+    const wrong = await ask([{ question: 'x' }, { text: 'x' }]);
+    expect(wrong).toMatchObject({ status: 400, code: 'invalid_request' });
+    expect(wrong.message).toContain('/inputs/1');
+    // What fits goes on to the predictor, which does not run here.
+    expect(await ask([{ question: 'x' }, 'a plain text'])).toMatchObject({ status: 503 });
+  });
+
+  it('take a tier for several options, which those that are named beside it overrule', async () => {
+    expect((await create('tiered', 'text-classification', { tier: 'accurate', epochs: 1 })).options).toMatchObject({
+      tier: 'accurate',
+      method: 'full',
+      epochs: 1,
+    });
+    const { options } = await tenant.call<{ options: object }>('PATCH', '/v1/customizations/tiered', { options: { tier: 'fast' } });
+    expect(options).toMatchObject({ tier: 'fast', method: 'head' });
+    expect(options).not.toHaveProperty('epochs');
+  });
+});
+
 describe('kill -9 of the API', () => {
   it('in the middle of an import loses nothing that was acknowledged, and the import can be repeated', async () => {
     await tenant.call('POST', '/v1/customizations', { id: 'large', name: 'Large', businessModel: 'text-classification' });

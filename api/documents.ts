@@ -8,7 +8,7 @@ import { errorsPage } from './problems.ts';
 export async function documents(): Promise<Record<string, string>> {
   // Routes are described, never called: what they would work with is not needed.
   const nothing = {} as ApiContext;
-  const app = await buildApp({ ...nothing, catalog: loadCatalog(), logger: createLogger('docs', 'silent') });
+  const app = await buildApp({ ...nothing, catalog: await loadCatalog(), logger: createLogger('docs', 'silent') });
   const openapi = `${JSON.stringify(app.swagger(), null, 2)}\n`;
   await app.close();
   return { 'docs/openapi.json': openapi, 'docs/05-errors.md': errorsPage() };

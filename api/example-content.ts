@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { z } from 'zod';
 import { type BusinessModel, type Catalog, validatorOf } from '../catalog/catalog.ts';
+import type { Answer } from '../catalog/contract.ts';
+import { factsOf, textPointer } from '../catalog/example-facts.ts';
 import { exampleIdPattern } from '../core/ids.ts';
 import { type SourceMapping, sourceName } from '../core/source-mapping.ts';
 import type { Pool, RowDataPacket } from '../platform/mysql.ts';
@@ -19,19 +21,22 @@ const madeIdLength = 32;
 
 export function exampleChecker(model: BusinessModel, maxTextChars: number): ExampleChecker {
   const validator = validatorOf(model.exampleSchema);
+  const pointer = textPointer(model);
   return (value, givenId) => {
     const parsed = validator.safeParse(value);
     if (!parsed.success) return { ok: false, errors: parsed.error.issues.flatMap(fieldErrors) };
     const { id: ownId, ...content } = parsed.data;
-    const { text } = content;
-    if (typeof text === 'string') {
-      if (text.trim() === '') return bad('/text', 'must not be blank');
+    const { text } = factsOf(model, content as Answer);
+    if (text !== null) {
+      if (text.trim() === '') return bad(pointer, 'must not be blank');
       if (text.length > maxTextChars && Array.from(text).length > maxTextChars)
-        return bad('/text', `has more than ${maxTextChars} characters (MW_MAX_TEXT_CHARS)`);
+        return bad(pointer, `has more than ${maxTextChars} characters (MW_MAX_TEXT_CHARS)`);
     }
+    const problem = model.evaluation.exampleProblem?.(content as Answer);
+    if (problem) return bad(problem.pointer, problem.message);
     const made = (): string =>
       createHash('sha256')
-        .update(typeof text === 'string' ? text : JSON.stringify(content))
+        .update(text ?? JSON.stringify(content))
         .digest('hex')
         .slice(0, madeIdLength);
     const id = givenId ?? (typeof ownId === 'string' ? ownId : made());

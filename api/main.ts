@@ -24,7 +24,7 @@ await runProcess(logger, async () => {
     store: createS3ObjectStore(createS3Client(config), config.s3.bucket),
     temporal: client,
     predictor: createPredictorClient(config),
-    catalog: loadCatalog(),
+    catalog: await loadCatalog(config.settings.MW_CATALOG_DIR),
     logger,
   });
   await app.listen({ host: config.settings.MW_BIND, port: config.settings.MW_API_PORT });

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { BusinessModel } from '../catalog/catalog.ts';
+import { factsOf } from '../catalog/example-facts.ts';
 import { type SourceMapping, sourceName } from '../core/source-mapping.ts';
 import { sha256Hex } from '../platform/hash.ts';
 import { type MappedRow, type MappedTable, SourceUnreadable, openMappedTable } from '../sources/mapped-table.ts';
@@ -53,41 +54,38 @@ export async function mappedExample(context: ApiContext, row: CustomizationRow, 
 const maxTexts = 200_000;
 
 /** Reads the table once. Rows that are no examples are counted, not learned. */
-export async function mappedReadiness(
-  context: ApiContext,
-  row: CustomizationRow,
-  source: SourceMapping,
-  minimumData: BusinessModel['minimumData'],
-) {
+export async function mappedReadiness(context: ApiContext, row: CustomizationRow, source: SourceMapping, model: BusinessModel) {
   const table = await openMapped(context, row, source);
   const labels = new Map<string, number>();
-  const texts = new Map<string, { label: unknown; copies: number; conflicting: boolean }>();
+  const texts = new Map<string, { answer: string; copies: number; conflicting: boolean }>();
   let excluded = 0;
+  let examples = 0;
   const connection = await context.pool.getConnection();
   try {
     for await (const { content, problem } of table.all(connection)) {
-      const { text, label } = content;
       if (problem !== null) {
         excluded += 1;
         continue;
       }
-      if (typeof label === 'string') labels.set(label, (labels.get(label) ?? 0) + 1);
-      if (typeof text !== 'string') continue;
+      examples += 1;
+      const { text, labels: found, answer } = factsOf(model, content);
+      for (const label of found) labels.set(label, (labels.get(label) ?? 0) + 1);
+      if (text === null) continue;
       const key = createHash('sha256').update(text.trim().toLowerCase()).digest('base64').slice(0, 16);
       const known = texts.get(key);
       if (known) {
         known.copies += 1;
-        known.conflicting ||= known.label !== label;
-      } else if (texts.size < maxTexts) texts.set(key, { label, copies: 1, conflicting: false });
+        known.conflicting ||= known.answer !== answer;
+      } else if (texts.size < maxTexts) texts.set(key, { answer, copies: 1, conflicting: false });
     }
     connection.release();
   } catch (error) {
     connection.destroy();
     throw error;
   }
-  const sorted = [...labels].sort(([a], [b]) => (a < b ? -1 : 1)).map(([label, examples]) => ({ label, examples }));
+  const sorted = [...labels].sort(([a], [b]) => (a < b ? -1 : 1)).map(([label, of]) => ({ label, examples: of }));
   const groups = [...texts.values()];
-  const ready = readinessOf(sorted, minimumData);
+  const ready = readinessOf(sorted, examples, model.minimumData);
   return {
     ...ready,
     reasons: [...ready.reasons, ...(ready.ready || excluded === 0 ? [] : [`${excluded} rows of ${sourceName(source)} cannot be used`])],

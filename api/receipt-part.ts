@@ -1,6 +1,7 @@
 import { noBuckets } from '../core/dirty-buckets.ts';
 import { gtidSetContains } from '../core/gtid.ts';
 import type { CustomizationKey } from '../core/ids.ts';
+import { primaryText } from '../core/metrics.ts';
 import { firstHolding } from '../core/learned.ts';
 import { endedRunStates } from '../core/run.ts';
 import type { CustomizationStatus } from '../core/tenant-messages.ts';
@@ -176,6 +177,6 @@ function changes({ inserted, updated, deleted, configured }: SensedRow): string 
 }
 
 function training({ metrics, progress, training_ms }: RunRow, ended: boolean): string | null {
-  if (ended && metrics) return `accuracy ${(metrics.accuracy * 100).toFixed(1)} % in ${(Number(training_ms ?? 0) / 1_000).toFixed(1)} s`;
+  if (ended && metrics) return `${primaryText(metrics)} in ${(Number(training_ms ?? 0) / 1_000).toFixed(1)} s`;
   return progress ? `step ${progress.step} of ${progress.steps}` : null;
 }

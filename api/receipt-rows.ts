@@ -2,7 +2,7 @@ import type { DirtyBuckets } from '../core/dirty-buckets.ts';
 import type { CustomizationKey } from '../core/ids.ts';
 import { parseGtid } from '../core/gtid.ts';
 import type { Json } from '../core/json.ts';
-import type { GateVerdict, TrainingMetrics } from '../core/model.ts';
+import type { GateVerdict, StoredMetrics } from '../core/model.ts';
 import type { RunState, StageTimes } from '../core/run.ts';
 import type { Pool, RowDataPacket } from '../platform/mysql.ts';
 
@@ -32,7 +32,7 @@ export type RunRow = RowDataPacket & {
   reason: string | null;
   failure_class: string | null;
   stages: StageTimes[];
-  metrics: TrainingMetrics | null;
+  metrics: StoredMetrics | null;
   verdict: GateVerdict | null;
   progress: { step: number; steps: number } | null;
   training_ms: string | null;

@@ -110,7 +110,8 @@ export const reasonBody = z.strictObject({ reason }).default({});
 const maxInputs = 1_000;
 export const predictBody = z.strictObject({
   inputs: z
-    .array(z.strictObject({ text: z.string().min(1) }))
+    // The fields of an input are those that the business model takes; a plain text stands for the first.
+    .array(z.union([z.string().min(1), z.looseObject({})]))
     .min(1)
     .max(maxInputs),
   version: z.union([z.number().int().positive(), z.string().regex(/^v?[1-9][0-9]{0,8}$/)]).optional(),

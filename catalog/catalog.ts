@@ -1,54 +1,142 @@
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { z } from 'zod';
+import { examplePathPattern } from '../core/example-path.ts';
+import { sha256Hex } from '../platform/hash.ts';
+import type { Evaluation, LoadAnswerer } from './contract.ts';
 
 const fraction = z.number().min(0).max(1);
+const count = z.number().int().min(0);
+const path = z.string().regex(examplePathPattern, 'must be a path such as label, labels[] or entities[].label');
 const jsonSchema = z.looseObject({
   type: z.literal('object'),
   additionalProperties: z.literal(false),
   properties: z.record(z.string(), z.looseObject({})),
 });
+const options = z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]));
 
-/** The manifest of a business model: one folder under catalog/, one business-model.json. */
-export const businessModelSchema = z.strictObject({
-  id: z.string(),
-  version: z.string(),
-  title: z.string(),
-  task: z.string(),
-  languages: z.array(z.string()),
-  methods: z.array(z.string()).min(1),
-  metric: z.string(),
-  minimumData: z.strictObject({ labels: z.number().int(), examplesPerLabel: z.number().int() }),
-  gate: z.strictObject({
-    margin: fraction,
-    minimumMetric: fraction,
-    labelFloor: fraction,
-    minimumTestRows: z.number().int(),
-    significance: fraction,
-  }),
-  /** Module of the trainer package. */
-  trainer: z.string(),
-  optionSchema: jsonSchema,
-  exampleSchema: jsonSchema,
-});
-export type BusinessModel = z.infer<typeof businessModelSchema>;
+/** The manifest of a business model: business-model.json of its folder. */
+const manifestSchema = z
+  .strictObject({
+    id: z.string().regex(/^[a-z0-9]+(-[a-z0-9]+)*$/),
+    version: z.string(),
+    title: z.string(),
+    task: z.string(),
+    languages: z.array(z.string()),
+    methods: z.array(z.string()).min(1),
+    /** The figure of the evaluation that the gate goes by, and how it is shown. */
+    metric: z.string(),
+    metricUnit: z.enum(['share', 'number']),
+    /** Where things are in an example. */
+    fields: z.strictObject({
+      /** The text that stands for the example: duplicates and the split go by it. */
+      text: path,
+      /** Its labels, for counts and the minimum; null: it has none. */
+      labels: path.nullable(),
+      /** Fields that are the right answer. */
+      answer: z.array(z.string()).min(1),
+      /** Fields that `predict` takes; a plain text stands for the first. */
+      input: z.array(z.string()).min(1),
+    }),
+    minimumData: z.strictObject({
+      /** So many labels must have so many examples each. */
+      labels: count,
+      examplesPerLabel: count,
+      /** Rows in all. */
+      rows: count,
+    }),
+    gate: z.strictObject({
+      margin: fraction,
+      minimumMetric: fraction,
+      /** A label that is recognised less often holds a version back, unless it was so before. */
+      labelFloor: fraction,
+      minimumTestRows: z.number().int(),
+      significance: fraction,
+    }),
+    /** What a training takes at most, for its host. */
+    resources: z.strictObject({ memoryBytes: count, threads: z.number().int().min(1) }),
+    /** Options that go together; `tier` in the options chooses one. */
+    tiers: z.strictObject({ fast: options, balanced: options, accurate: options }),
+    optionSchema: jsonSchema,
+    exampleSchema: jsonSchema,
+  })
+  .superRefine(({ fields, tiers, optionSchema, exampleSchema }, context) => {
+    const lacks = (where: (string | number)[], name: string, schema: string): void =>
+      context.addIssue({ code: 'custom', path: where, message: `${name} is not a property of ${schema}` });
+    const fieldOf = (text: string): string => /^\w+/.exec(text)?.[0] ?? text;
+    const named = [fields.text, ...(fields.labels === null ? [] : [fields.labels]), ...fields.answer, ...fields.input].map(fieldOf);
+    for (const name of named) if (!(name in exampleSchema.properties)) lacks(['fields'], name, 'exampleSchema');
+    for (const [tier, values] of Object.entries(tiers))
+      for (const name of Object.keys(values)) if (!(name in optionSchema.properties)) lacks(['tiers', tier], name, 'optionSchema');
+  });
+
+/** A business model: its manifest, and the code of its folder. */
+export type BusinessModel = z.infer<typeof manifestSchema> & {
+  readonly evaluation: Evaluation;
+  readonly loadAnswerer: LoadAnswerer;
+  /** trainer.py, which a training job loads. */
+  readonly trainerFile: string;
+  readonly trainerDigest: string;
+};
 
 export type Catalog = ReadonlyMap<string, BusinessModel>;
 
-/** Reads every folder of the catalogue; a manifest that does not hold names its file and field. */
-export function loadCatalog(folder: string = import.meta.dirname): Catalog {
-  const models = readdirSync(folder, { withFileTypes: true })
-    .filter((entry) => entry.isDirectory())
-    .map((entry) => {
-      const file = join(folder, entry.name, 'business-model.json');
-      const parsed = businessModelSchema.safeParse(JSON.parse(readFileSync(file, 'utf8')));
-      if (!parsed.success) throw new Error(`${file}: ${z.prettifyError(parsed.error)}`);
-      if (parsed.data.id !== entry.name) throw new Error(`${file}: id ${parsed.data.id} must be the folder's name`);
-      return [parsed.data.id, parsed.data] as const;
-    });
-  return new Map(models);
+/** Reads every folder of the catalogue, and of one more beside it (MW_CATALOG_DIR). What does not hold names its file and field. */
+export async function loadCatalog(further?: string): Promise<Catalog> {
+  const models = new Map<string, BusinessModel>();
+  for (const folder of [import.meta.dirname, ...(further === undefined ? [] : [resolve(further)])]) {
+    if (!existsSync(folder)) throw new Error(`${folder} does not exist: MW_CATALOG_DIR must name a folder of business models`);
+    const names = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory() && !entry.name.startsWith('.'));
+    for (const { name } of names) {
+      // A folder of something else is none of ours; one that lacks a file that it needs is told.
+      if (!existsSync(join(folder, name, 'business-model.json'))) continue;
+      if (models.has(name)) throw new Error(`${join(folder, name)}: there is a business model ${name} already`);
+      models.set(name, await loadBusinessModel(join(folder, name), name));
+    }
+  }
+  return models;
+}
+
+async function loadBusinessModel(folder: string, name: string): Promise<BusinessModel> {
+  const file = join(folder, 'business-model.json');
+  let json: unknown;
+  try {
+    json = JSON.parse(readFileSync(file, 'utf8'));
+  } catch (error) {
+    throw new Error(`${file} is not JSON`, { cause: error });
+  }
+  const parsed = manifestSchema.safeParse(json);
+  if (!parsed.success) throw new Error(`${file}: ${z.prettifyError(parsed.error)}`);
+  if (parsed.data.id !== name) throw new Error(`${file}: id ${parsed.data.id} must be the folder's name`);
+  const { evaluation } = await exportsOf<{ evaluation: Evaluation }>(join(folder, 'evaluation.ts'), 'evaluation');
+  const { loadAnswerer } = await exportsOf<{ loadAnswerer: LoadAnswerer }>(join(folder, 'answer.ts'), 'loadAnswerer');
+  const trainerFile = join(folder, 'trainer.py');
+  if (!existsSync(trainerFile)) throw new Error(`${trainerFile} is missing: a business model needs its trainer`);
+  return { ...parsed.data, evaluation, loadAnswerer, trainerFile, trainerDigest: sha256Hex(readFileSync(trainerFile)) };
+}
+
+async function exportsOf<T>(file: string, name: string & keyof T): Promise<T> {
+  if (!existsSync(file)) throw new Error(`${file} is missing: it must export ${name}`);
+  const module = (await import(pathToFileURL(file).href)) as T;
+  if (module[name] === undefined) throw new Error(`${file} does not export ${name}`);
+  return module;
 }
 
 /** A validator of a JSON schema from the catalogue; options get the schema's defaults filled in. */
 export const validatorOf = (schema: BusinessModel['optionSchema']): z.ZodType<Record<string, unknown>> =>
   z.fromJSONSchema(schema) as z.ZodType<Record<string, unknown>>;
+
+/** The options that a request means: those of its tier stand in for what it does not name itself, and take the place of what was set before. */
+export function withTier(
+  { tiers }: Pick<BusinessModel, 'tiers'>,
+  before: Readonly<Record<string, unknown>>,
+  asked: Readonly<Record<string, unknown>>,
+): Record<string, unknown> {
+  const { tier } = asked;
+  if (typeof tier !== 'string' || !Object.hasOwn(tiers, tier)) return { ...before, ...asked };
+  // What another tier has set must not outlive it.
+  const set = new Set(Object.values(tiers).flatMap((values) => Object.keys(values)));
+  const kept = Object.fromEntries(Object.entries(before).filter(([name]) => !set.has(name)));
+  return { ...kept, ...tiers[tier as keyof typeof tiers], ...asked };
+}

@@ -1,5 +1,6 @@
 import type { RunState } from '../core/run.ts';
-import type { GateVerdict, TrainingMetrics } from '../core/model.ts';
+import type { Json } from '../core/json.ts';
+import type { GateVerdict, StoredMetrics } from '../core/model.ts';
 
 /** Answers of the API, as far as the CLI reads them. */
 export type Page<T> = { readonly items: readonly T[]; readonly nextCursor: string | null };
@@ -45,7 +46,7 @@ export type Run = {
     readonly loss: number | null;
     readonly etaMs: number | null;
   } | null;
-  readonly metrics: TrainingMetrics | null;
+  readonly metrics: StoredMetrics | null;
   readonly verdict: GateVerdict | null;
   readonly version?: number | null;
   readonly startedAt: string | null;
@@ -57,7 +58,7 @@ export type ModelVersion = {
   readonly version: number;
   readonly run: number;
   readonly dataset: { readonly digest: string; readonly rows: number; readonly cut: string };
-  readonly metrics: TrainingMetrics;
+  readonly metrics: StoredMetrics;
   readonly verdict: GateVerdict;
   readonly aliases: readonly string[];
   readonly bytes: number;
@@ -66,5 +67,6 @@ export type ModelVersion = {
 
 export type Predictions = {
   readonly version: number;
-  readonly outputs: readonly { readonly label: string; readonly score: number }[];
+  /** The fields are those of the business model. */
+  readonly outputs: readonly { readonly [field: string]: Json }[];
 };

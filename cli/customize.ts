@@ -1,3 +1,4 @@
+import { primaryText } from '../core/metrics.ts';
 import { createApiClient } from './api-client.ts';
 import type { ModelVersion, Page, Predictions, Receipt, Run } from './api-types.ts';
 import { CommandError, type RegisterCommand, printJson } from './command.ts';
@@ -6,7 +7,7 @@ import { followReceipt, stationLine } from './follow-receipt.ts';
 import { Screen } from './screen.ts';
 import { filterOf, tableName } from './source.ts';
 import { printReport, submitFile } from './submit-file.ts';
-import { bytes, count, duration, percent, table } from './wording.ts';
+import { answerText, bytes, count, duration, scoreText, table } from './wording.ts';
 
 type Json = { json?: boolean };
 const jsonFlag = ['--json', 'print one JSON document'] as const;
@@ -157,11 +158,11 @@ export const registerRuns: RegisterCommand = (program) => {
         run.state,
         run.trigger,
         run.version ? `v${run.version}` : '-',
-        run.metrics ? percent(run.metrics.accuracy) : '-',
+        run.metrics ? primaryText(run.metrics) : '-',
         run.startedAt && run.endedAt ? duration(Date.parse(run.endedAt) - Date.parse(run.startedAt)) : '-',
         run.reason ?? '',
       ]);
-      console.log(table(['run', 'state', 'trigger', 'version', 'accuracy', 'took', 'why'], rows));
+      console.log(table(['run', 'state', 'trigger', 'version', 'quality', 'took', 'why'], rows));
     });
 };
 
@@ -177,13 +178,13 @@ export const registerModels: RegisterCommand = (program) => {
       const rows = page.items.map((model) => [
         `v${model.version}`,
         model.aliases.join(', '),
-        percent(model.metrics.accuracy),
+        primaryText(model.metrics),
         count(model.dataset.rows),
         bytes(model.bytes),
         bytes(model.storedBytes),
         model.verdict.explanation,
       ]);
-      console.log(table(['version', 'serves as', 'accuracy', 'rows', 'size', 'new bytes', 'gate'], rows));
+      console.log(table(['version', 'serves as', 'quality', 'rows', 'size', 'new bytes', 'gate'], rows));
     });
 };
 
@@ -197,14 +198,14 @@ export const registerPredict: RegisterCommand = (program) => {
     .option(...jsonFlag)
     .action(async (customization: string, texts: string[], options: Json & { version?: string }) => {
       const answer = await tenantClient().call<Predictions>('POST', `/v1/customizations/${customization}:predict`, {
-        inputs: texts.map((text) => ({ text })),
+        inputs: texts,
         ...(options.version === undefined ? {} : { version: Number(options.version.replace(/^v/, '')) }),
       });
       if (options.json) return printJson(answer);
       console.log(
         table(
-          ['label', 'score', `answered by v${answer.version}`],
-          answer.outputs.map(({ label, score }, i) => [label, percent(score), (texts[i] ?? '').slice(0, 60)]),
+          ['answer', 'score', `answered by v${answer.version}`],
+          answer.outputs.map((output, i) => [answerText(output), scoreText(output), (texts[i] ?? '').slice(0, 60)]),
         ),
       );
     });

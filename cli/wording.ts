@@ -1,3 +1,5 @@
+import type { Json } from '../core/json.ts';
+
 /** Numbers and times as people read them. */
 export const count = (n: number): string => n.toLocaleString('en-US');
 export const percent = (share: number): string => `${(share * 100).toFixed(1)} %`;
@@ -17,6 +19,28 @@ export function bytes(n: number): string {
     unit += 1;
   }
   return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`;
+}
+
+type Output = { readonly [field: string]: Json };
+
+/** An output of `predict` in one cell: its label where it has one, else what its lists name, else everything. */
+export function answerText(output: Output): string {
+  const { label, score: _, ...rest } = output;
+  if (typeof label === 'string') return label;
+  const named = Object.values(rest).find((value) => Array.isArray(value)) as readonly Output[] | undefined;
+  if (named) return named.map((item) => nameOf(item)).join(', ') || '-';
+  return Object.keys(rest).length === 0 ? '-' : JSON.stringify(rest);
+}
+
+const nameOf = (item: Output): string => {
+  const name = item['answerId'] ?? item['label'];
+  return `${typeof name === 'string' ? name : JSON.stringify(item)}${typeof item['text'] === 'string' ? ` "${item['text']}"` : ''}`;
+};
+
+/** Confidence in percent beside a label; else a plain number. */
+export function scoreText({ score, label }: Output): string {
+  if (typeof score !== 'number') return '-';
+  return label === undefined ? score.toFixed(3) : percent(score);
 }
 
 /** Left-aligned columns, as wide as they need be. */

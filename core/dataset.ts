@@ -4,7 +4,7 @@ import type { TableColumns } from './table-structure.ts';
 
 export type Split = 'train' | 'evaluation';
 
-/** One line of a bucket file: the example with its id and its split. `text` and `label` are those of text-classification; other models add theirs. */
+/** One line of a bucket file: the example with its id and its split. The fields are those of its business model. */
 export type DatasetRow = { readonly id: string; readonly split: Split } & { readonly [field: string]: Json };
 
 export type DatasetBucket = {
@@ -14,7 +14,10 @@ export type DatasetBucket = {
   readonly rows: number;
   /** Merkle root (RFC 6962 hashing) over the roots of its finest buckets, and those over their rows' lines. */
   readonly digest: string;
+  /** Rows that have the label: one row may have several, or none. */
   readonly labels: Readonly<Record<string, { readonly train: number; readonly evaluation: number }>>;
+  /** Rows by side. Absent in datasets from before rows could have other than one label: the sum of the labels. */
+  readonly counts?: { readonly train: number; readonly evaluation: number };
 };
 
 /** The structure that a dataset was read with: the columns that its mapping uses. */
@@ -45,7 +48,7 @@ export type DatasetManifest = {
     readonly rows: number;
     readonly exampleIds: readonly string[];
   }[];
-  /** Texts that carry two labels, and texts that occur more than once: counts and a few example ids, never text. */
+  /** Texts that carry two answers, and texts that occur more than once: counts and a few example ids, never text. */
   readonly conflicts: { readonly groups: number; readonly exampleIds: readonly string[] };
   readonly duplicates: { readonly rows: number; readonly exampleIds: readonly string[] };
   readonly digest: string;

@@ -1,4 +1,5 @@
 import type { Json } from './json.ts';
+import type { ObjectRef } from './object-ref.ts';
 
 /** Where a shard or file lies: `base` objects are stored once for all tenants. */
 export type StoreScope = 'base' | 'tenant';
@@ -13,7 +14,7 @@ export type ModelShard = {
 export type ModelFile = {
   /** Path in a pulled folder, such as `tokenizer.json`. */
   readonly path: string;
-  readonly role: 'config' | 'tokenizer' | 'encoder-onnx' | 'labels' | 'encoder-info';
+  readonly role: 'config' | 'tokenizer' | 'encoder-onnx' | 'labels' | 'encoder-info' | 'answering';
   readonly sha256: string;
   readonly bytes: number;
   readonly key: string;
@@ -41,18 +42,28 @@ export type ModelManifest = {
   >;
   readonly shards: readonly ModelShard[];
   readonly files: readonly ModelFile[];
-  readonly metrics: TrainingMetrics;
+  readonly metrics: StoredMetrics;
   readonly verdict: GateVerdict;
   readonly createdAt: string;
 };
 
 export type LabelMetrics = { readonly precision: number; readonly recall: number; readonly f1: number; readonly support: number };
+/** `share`: 0 to 1, shown in percent. */
+export type MetricUnit = 'share' | 'number';
+
+/** How good a model is on the evaluation rows, as its business model's evaluation computes it. */
 export type TrainingMetrics = {
-  readonly accuracy: number;
-  readonly macroF1: number;
+  /** The one of `values` that the gate goes by. */
+  readonly metric: string;
+  readonly unit: MetricUnit;
+  readonly values: Readonly<Record<string, number>>;
   readonly rows: { readonly train: number; readonly evaluation: number };
+  /** The labels with the worst F1, where there are very many. */
   readonly perLabel: Readonly<Record<string, LabelMetrics>>;
 };
+/** Metrics of runs and versions from before they had names. */
+export type LegacyMetrics = Pick<TrainingMetrics, 'rows' | 'perLabel'> & { readonly accuracy: number; readonly macroF1: number };
+export type StoredMetrics = TrainingMetrics | LegacyMetrics;
 
 export type GateVerdict = {
   readonly verdict: 'promote' | 'hold' | 'reject';
@@ -62,9 +73,27 @@ export type GateVerdict = {
   readonly candidate: number;
   readonly current: number | null;
   readonly currentVersion: number | null;
-  /** Two-sided p of the paired (McNemar) test, null where there is nothing to pair with. */
+  /** Two-sided p of the paired test (McNemar where a row is right or wrong, else sign flips), null where there is nothing to pair with. */
   readonly pairedP: number | null;
   readonly testRows: number;
   readonly changedPredictions: number;
+  /** Recall by label; the worst of the candidate, where there are very many. */
   readonly labels: Readonly<Record<string, { readonly candidate: number; readonly current: number | null; readonly support: number }>>;
+  /** Confusions, worst errors and changed answers, by id: `GateDetails`. Absent in verdicts from before they were kept. */
+  readonly details?: ObjectRef;
+};
+
+/** What operators want to see of a judgement. Ids, labels and figures, never a text. The lists hold the first of many. */
+export type GateDetails = {
+  readonly format: 'modelwright-gate/1';
+  readonly metric: string;
+  readonly candidate: Omit<TrainingMetrics, 'rows'>;
+  readonly current: Omit<TrainingMetrics, 'rows'> | null;
+  readonly currentVersion: number | null;
+  /** How often the candidate gives `predicted` where `expected` is right; the most frequent first, right answers left out. */
+  readonly confusions: readonly { readonly expected: string; readonly predicted: string; readonly rows: number }[];
+  /** Rows of the lowest credit, and among them those that the candidate was surest of. */
+  readonly worstErrors: readonly { readonly id: string; readonly credit: number; readonly score: number | null }[];
+  /** Rows that production answers otherwise; those that became worse first. */
+  readonly changed: readonly { readonly id: string; readonly candidate: number; readonly current: number }[];
 };

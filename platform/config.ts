@@ -53,6 +53,10 @@ export const settingsSchema = z.object({
   MW_PREDICTOR_URL: z.url().optional().describe('address of the predictor (default: the embedded one)'),
   MW_OPERATOR_KEY: z.string().optional().describe('operator API key (default: from secrets.json)'),
   MW_INTERNAL_TOKEN: z.string().optional().describe('token between our own processes (default: from secrets.json)'),
+  MW_CATALOG_DIR: z
+    .string()
+    .optional()
+    .describe('folder of further business models beside the shipped ones: see docs/models/adding-a-business-model.md'),
   MW_TRAINING_SLOTS: z.coerce.number().int().min(1).default(1).describe('local trainings at the same time'),
   MW_TRAINER_THREADS: z.coerce.number().int().min(1).default(1).describe('CPU threads of one training'),
   MW_PREDICTOR_CACHE_BYTES: z.coerce

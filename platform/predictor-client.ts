@@ -1,15 +1,13 @@
 import type { CustomizationKey } from '../core/ids.ts';
+import type { Json } from '../core/json.ts';
 import type { Config } from './config.ts';
 
-export type Prediction = {
-  readonly label: string;
-  readonly score: number;
-  /** The best labels, best first, as many as were asked for. */
-  readonly labels: readonly { readonly label: string; readonly score: number }[];
-};
+/** An output as its business model gives it, such as `{label, score, labels}` or `{entities}`. */
+export type Prediction = { readonly [field: string]: Json };
 export type PredictRequest = CustomizationKey & {
   readonly version: number;
-  readonly inputs: readonly { readonly text: string }[];
+  /** Fields as the business model takes them, such as `{text}`. */
+  readonly inputs: readonly { readonly [field: string]: Json }[];
   readonly topK?: number;
 };
 

@@ -70,9 +70,9 @@ describe.each(['all-MiniLM-L6-v2', 'multilingual-e5-small'])('the encoder %s', (
     const tokens = await encoder.embedTokens(texts, maxTokens);
     for (const [i, text] of texts.entries()) {
       expect(largestDifference(sentences[i] as Float32Array, embedded[i]?.sentence ?? [])).toBeLessThan(1e-4);
-      const { embeddings, offsets } = tokens[i] as (typeof tokens)[number];
+      const { data, spans } = tokens[i] as (typeof tokens)[number];
       const own = (encoded[i]?.offsets ?? []).flatMap(([begin, end], token) => (end > prefix.length ? [{ begin, end, token }] : []));
-      expect(offsets).toEqual(own.map(({ begin, end }) => [Math.max(0, begin - prefix.length), end - prefix.length]));
+      expect(spans).toEqual(own.map(({ begin, end }) => ({ start: Math.max(0, begin - prefix.length), end: end - prefix.length })));
       expect(
         largestDifference(
           embeddings,
@@ -80,10 +80,10 @@ describe.each(['all-MiniLM-L6-v2', 'multilingual-e5-small'])('the encoder %s', (
         ),
       ).toBeLessThan(1e-3);
       const chars = [...text];
-      expect(offsets.every(([begin, end]) => begin < end && end <= chars.length)).toBe(true);
+      expect(spans.every(({ start, end }) => start < end && end <= chars.length)).toBe(true);
     }
     // Every Chinese character is somebody's; the mark of a word's begin stands for the word's first character too.
-    const covered = new Set(tokens[1]?.offsets.flatMap(([begin, end]) => Array.from({ length: end - begin }, (_, i) => begin + i)));
+    const covered = new Set(tokens[1]?.spans.flatMap(({ start, end }) => Array.from({ length: end - start }, (_, i) => start + i)));
     expect([...covered].sort((a, b) => a - b)).toEqual([...(texts[1] ?? '')].map((_, i) => i));
   });
 });

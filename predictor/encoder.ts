@@ -1,11 +1,9 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
+import type { TokenEmbeddings } from '../catalog/contract.ts';
 import { type Encoded, loadTokenizer } from './tokenizer/text-tokenizer.ts';
 
 /** Tokens of one pass, padding included: bounds the memory of a request. */
 const maxBatchTokens = 8_192;
-
-/** One row of `dim` numbers for each token of a text; `offsets`: its begin and end in code points of the text, end exclusive. */
-export type TokenEmbeddings = { readonly embeddings: Float32Array; readonly offsets: readonly (readonly [number, number])[] };
 
 export type Encoder = {
   readonly bytes: number;
@@ -62,6 +60,8 @@ export async function loadEncoder(parts: {
       return embeddings;
     },
     embedTokens: async (texts, maxTokens) => {
+      if (!session.outputNames.includes('token_embeddings'))
+        throw new Error("the encoder's graph has no output token_embeddings: provision the base encoders again with `./mw up`");
       const encoded = encode(texts, maxTokens);
       const found: TokenEmbeddings[] = Array.from({ length: texts.length });
       for (const { members, width } of batchesOf(encoded)) {
@@ -69,12 +69,12 @@ export async function loadEncoder(parts: {
         const data = await run(rows, width, 'token_embeddings');
         members.forEach((i, row) => {
           const kept = (encoded[i]?.offsets ?? []).flatMap(([begin, end], token) => (end > prefixChars ? [{ begin, end, token }] : []));
-          const embeddings = new Float32Array(kept.length * dim);
+          const vectors = new Float32Array(kept.length * dim);
           kept.forEach(({ token }, at) => {
             const from = (row * width + token) * dim;
-            embeddings.set(data.subarray(from, from + dim), at * dim);
+            vectors.set(data.subarray(from, from + dim), at * dim);
           });
-          found[i] = { embeddings, offsets: kept.map(({ begin, end }) => [Math.max(0, begin - prefixChars), end - prefixChars]) };
+          found[i] = { data: vectors, spans: kept.map(({ begin, end }) => ({ start: Math.max(0, begin - prefixChars), end: end - prefixChars })) };
         });
       }
       return found;

@@ -1,12 +1,14 @@
+import type { Catalog } from '../catalog/catalog.ts';
+import type { Answerer, SharedEncoder } from '../catalog/contract.ts';
 import type { ModelManifest } from '../core/model.ts';
 import type { CustomizationKey } from '../core/ids.ts';
 import type { Prediction, PredictRequest } from '../platform/predictor-client.ts';
-import { type Classifier, loadClassifier } from './classifier.ts';
+import { loadAnswerer } from './answerer.ts';
 import { type Encoder, loadEncoder } from './encoder.ts';
 import { LruLoader } from './lru.ts';
 import type { ModelStore } from './model-store.ts';
 
-type Model = { readonly bytes: number; readonly manifest: ModelManifest; readonly classifier: Classifier };
+type Model = { readonly bytes: number; readonly manifest: ModelManifest; readonly answerer: Answerer };
 
 export type Predictor = {
   predict(request: PredictRequest): Promise<{ readonly version: number; readonly outputs: readonly Prediction[] }>;
@@ -19,8 +21,13 @@ export type Predictor = {
 const encoderMemoryFactor = 1.5;
 
 /** Loads versions on demand and answers. Encoders are shared by their digest, whoever's model starts from them. */
-export function createPredictor(options: { readonly store: ModelStore; readonly cacheBytes: number; readonly threads: number }): Predictor {
-  const { store, cacheBytes, threads } = options;
+export function createPredictor(options: {
+  readonly store: ModelStore;
+  readonly catalog: Catalog;
+  readonly cacheBytes: number;
+  readonly threads: number;
+}): Predictor {
+  const { store, catalog, cacheBytes, threads } = options;
   const models = new LruLoader<Model>(cacheBytes / 4);
   // A session in use must not be released under it: the garbage collector frees what is evicted.
   const encoders = new LruLoader<Encoder>((cacheBytes * 3) / 4);
@@ -28,8 +35,8 @@ export function createPredictor(options: { readonly store: ModelStore; readonly 
   const model = (request: CustomizationKey & { readonly version: number }): Promise<Model> =>
     models.get(JSON.stringify([request.tenantId, request.customizationId, request.version]), async () => {
       const manifest = await store.manifest(request, request.version);
-      const classifier = await loadClassifier(store, manifest);
-      return { manifest, classifier, bytes: classifier.bytes + JSON.stringify(manifest).length };
+      const answerer = await loadAnswerer(store, catalog, manifest);
+      return { manifest, answerer, bytes: answerer.bytes + JSON.stringify(manifest).length };
     });
   const encoder = ({ files, encoder: info, version }: ModelManifest): Promise<Encoder> => {
     const onnx = files.find(({ role }) => role === 'encoder-onnx');
@@ -46,15 +53,20 @@ export function createPredictor(options: { readonly store: ModelStore; readonly 
       }),
     );
   };
+  /** The encoder of a version as its answerer sees it. It is loaded when it is asked first: not every business model needs one. */
+  const shared = (manifest: ModelManifest): SharedEncoder => {
+    const { dim, maxTokens } = manifest.encoder;
+    return {
+      dim,
+      embed: async (texts) => (await encoder(manifest)).embed(texts, maxTokens),
+      embedTokens: async (texts) => (await encoder(manifest)).embedTokens(texts, maxTokens),
+    };
+  };
   return {
     predict: async (request) => {
-      const { manifest, classifier } = await model(request);
-      const shared = await encoder(manifest);
-      const embeddings = await shared.embed(
-        request.inputs.map(({ text }) => text),
-        manifest.encoder.maxTokens,
-      );
-      return { version: manifest.version, outputs: embeddings.map((embedding) => classifier.classify(embedding, request.topK ?? 1)) };
+      const { manifest, answerer } = await model(request);
+      const outputs = await answerer.answer(request.inputs, shared(manifest), { topK: request.topK ?? 1 });
+      return { version: manifest.version, outputs };
     },
     warm: async (request) => {
       const { manifest } = await model(request);

@@ -12,10 +12,7 @@ import type { Predictor } from './predictor.ts';
 
 const versionSchema = z.object({ tenantId: z.string(), customizationId: z.string(), version: z.number().int().positive() });
 const predictSchema = versionSchema.extend({
-  inputs: z
-    .array(z.object({ text: z.string() }))
-    .min(1)
-    .max(1_000),
+  inputs: z.array(z.record(z.string(), z.json())).min(1).max(1_000),
   topK: z.number().int().min(1).max(100).optional(),
 });
 const maxBodyBytes = 64 * 1024 * 1024;

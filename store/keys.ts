@@ -7,6 +7,8 @@ export const datasetBucketKey = (key: CustomizationKey, sha256: string): string 
   `${customization(key)}/datasets/buckets/${sha256}.jsonl.zst`;
 export const datasetManifestKey = (key: CustomizationKey, sha256: string): string =>
   `${customization(key)}/datasets/manifests/${sha256}.json`;
+/** Kept when what a run staged is removed. */
+export const gateDetailsKey = (key: CustomizationKey, sha256: string): string => `${customization(key)}/gates/${sha256}.json`;
 export const runPrefix = (key: RunKey): string => `${customization(key)}/runs/${key.run}/`;
 export const stagingKey = (key: RunKey, attempt: number, file: string): string => `${runPrefix(key)}${attempt}/${file}`;
 export const tenantShardKey = (tenantId: string, sha256: string): string => `tenants/${tenantId}/shards/${sha256}.safetensors`;

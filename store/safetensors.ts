@@ -105,3 +105,13 @@ export function buildHeader(
   block.set(json, 8);
   return block;
 }
+
+/** A tensor's numbers as 32-bit floats, in memory of their own: the file's bytes can go. */
+export function float32Of(raw: Uint8Array, dtype: string, name: string): Float32Array {
+  const bytes = new Uint8Array(raw);
+  if (dtype === 'F32') return new Float32Array(bytes.buffer);
+  if (dtype === 'F16') return Float32Array.from(new Float16Array(bytes.buffer));
+  // The upper half of a 32-bit float.
+  if (dtype === 'BF16') return new Float32Array(Uint32Array.from(new Uint16Array(bytes.buffer), (half) => half << 16).buffer);
+  throw new SafetensorsError(`tensor ${name} is ${dtype}: only F32, F16 and BF16 can be computed with`);
+}

@@ -17,7 +17,8 @@ const rules: readonly { readonly files: string; readonly folders: readonly strin
     folders: ['activities', 'core', 'platform', 'catalog', 'sources', 'store'],
     packages: /^(?!kafkajs|fastify)/,
   },
-  { files: 'predictor/**/*.ts', folders: ['predictor', 'core', 'platform', 'store'], packages: /^(?!@temporalio|kafkajs)/ },
+  { files: 'predictor/**/*.ts', folders: ['predictor', 'catalog', 'core', 'platform', 'store'], packages: /^(?!@temporalio|kafkajs)/ },
+  { files: 'catalog/**/*.ts', folders: ['catalog', 'core', 'platform'], packages: /^(zod$|node:)/ },
   { files: 'sources/**/*.ts', folders: ['catalog', 'core', 'platform', 'sources'], packages: /^(?!@temporalio|kafkajs|fastify)/ },
   { files: 'store/**/*.ts', folders: ['core', 'platform', 'store'], packages: /^(?!@temporalio|kafkajs|fastify|mysql2)/ },
 ];

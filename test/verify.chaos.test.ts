@@ -203,7 +203,7 @@ describe('verify', () => {
     const exact = await LiveTenant.make(stack, pool, 'exact', { mode: 'manual' });
     const key = { tenantId: exact.tenantId, customizationId: exact.c };
     const temporal = createTemporalClient(stack.config);
-    const common = { pool, store, catalog: loadCatalog(), maxTextChars: 1_000, beat: () => undefined };
+    const common = { pool, store, catalog: await loadCatalog(), maxTextChars: 1_000, beat: () => undefined };
     const datasets = createDatasetActivities({
       ...common,
       predict: () => Promise.reject(new Error('no version is asked here')),

@@ -1,62 +1,47 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { existsSync, readFileSync } from 'node:fs';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { zstdCompressSync } from 'node:zlib';
+import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type BusinessModel, loadCatalog } from '../catalog/catalog.ts';
+import type { Answer } from '../catalog/contract.ts';
 import { readRows } from '../cli/demo/demo-data.ts';
 import { demoDataFile } from '../infra/local/demo-data.ts';
-import { runCommand } from '../infra/local/run-command.ts';
 import { projectDir, resolvePaths } from '../platform/paths.ts';
-import { loadClassifier } from '../predictor/classifier.ts';
-import { loadEncoder } from '../predictor/encoder.ts';
-import { parseSafetensors } from '../store/safetensors.ts';
+import { type JobRow, type Trained, servedAnswers, trainJob } from '../test/support/train-job.ts';
 
 const paths = resolvePaths(process.env);
 const encoderFolder = join(paths.modelsDir, 'all-MiniLM-L6-v2');
 const dataDir = process.env['MW_DATA_DIR'];
+const catalog = await loadCatalog();
 let folder = '';
 
-type Row = { readonly id: string; readonly text: string; readonly label: string; readonly split: string };
-type Trained = { readonly metrics: { readonly accuracy: number }; readonly labels: readonly string[]; readonly folder: string };
-
-/** Trains with the real encoder, as the platform does it. */
-async function train(name: string, rows: readonly Row[], options: Record<string, unknown>): Promise<Trained> {
-  const work = join(folder, name);
-  await mkdir(work);
-  const packed = zstdCompressSync(Buffer.from(rows.map((row) => `${JSON.stringify(row)}\n`).join('')));
-  await writeFile(join(work, 'bucket'), packed);
-  const sha256 = createHash('sha256').update(packed).digest('hex');
-  const outputs = Object.fromEntries(['model.safetensors', 'eval.jsonl', 'encoder.onnx', 'result.json'].map((file) => [file, `file://${work}/staged.${file}`]));
-  const spec = {
-    jobName: name,
-    businessModel: { id: 'text-classification', version: '1.0.0', trainer: 'text_classification' },
-    dataset: { digest: sha256, buckets: [{ index: 0, url: `file://${work}/bucket`, sha256, rows: rows.length }] },
-    baseModel: { name: 'all-MiniLM-L6-v2', path: encoderFolder },
-    options,
-    overrides: { batchDivisor: 1, learningRateDivisor: 1 },
-    seed: 7,
-    threads: 2,
-    outputs,
-    workDir: work,
-  };
-  await writeFile(join(work, 'spec.json'), JSON.stringify(spec));
-  await runCommand(paths.trainerPython, ['-m', 'modelwright_trainer', '--spec', join(work, 'spec.json')], {
-    env: { PYTHONPATH: join(projectDir, 'trainer'), PYTHONDONTWRITEBYTECODE: '1' },
-  });
-  const result = JSON.parse(await readFile(join(work, 'result.json'), 'utf8')) as Omit<Trained, 'folder'>;
-  return { ...result, folder: work };
+function modelOf(id: string): BusinessModel {
+  const model = catalog.get(id);
+  if (!model) throw new Error(`the catalogue lacks ${id}`);
+  return model;
 }
+const classification = modelOf('text-classification');
 
-async function benchmarkRows(set: string): Promise<Row[]> {
-  const read = async (file: string, split: string): Promise<Row[]> =>
+const train = (name: string, model: BusinessModel, rows: readonly JobRow[], options: Record<string, unknown>): Promise<Trained> =>
+  trainJob({ paths, folder: join(folder, name), model, encoderFolder, rows, options });
+const figure = (model: BusinessModel, { answers }: Trained): number => model.evaluation.measure(answers).values[model.metric] ?? 0;
+
+async function benchmarkRows(set: string): Promise<JobRow[]> {
+  const read = async (file: string, split: JobRow['split']): Promise<JobRow[]> =>
     (await readFile(join(dataDir ?? '', set, file), 'utf8'))
       .split('\n')
       .filter((line) => line !== '')
-      .map((line, i) => ({ ...(JSON.parse(line) as { text: string; label: string }), id: `${split}-${String(i).padStart(6, '0')}`, split }));
+      .map((line, i) => ({ ...(JSON.parse(line) as Answer), id: `${split}-${String(i).padStart(6, '0')}`, split }));
   return [...(await read('train.jsonl', 'train')), ...(await read('test.jsonl', 'evaluation'))];
+}
+
+/** Inputs of the evaluation rows, in the order of the trainer's answers. */
+function inputsOf(model: BusinessModel, rows: readonly JobRow[], { answers }: Trained): Answer[] {
+  const byId = new Map(rows.map((row) => [row.id, row] as const));
+  return answers.map(({ id }) => Object.fromEntries(model.fields.input.map((field) => [field, byId.get(id)?.[field] ?? null])));
 }
 
 beforeAll(async () => {
@@ -74,28 +59,15 @@ describe('the trainer', () => {
   });
 
   it('reaches 96 % on unseen BBC news, and serving gives the same answers', { timeout: 300_000 }, async () => {
-    const articles = await readRows(demoDataFile(paths));
-    const rows = articles.map((row) => ({
-      ...row,
-      split: createHash('sha256').update(`held out ${row.text}`).digest().readUInt32BE(0) / 2 ** 32 < 0.15 ? 'evaluation' : 'train',
-    }));
-    const trained = await train('bbc', rows, { maxTokens: 128 });
-    expect(trained.metrics.accuracy).toBeGreaterThanOrEqual(0.96);
-
-    const weights = await readFile(join(trained.folder, 'staged.model.safetensors'));
-    const sha256 = createHash('sha256').update(weights).digest('hex');
-    const tensors = Object.fromEntries([...parseSafetensors(weights).tensors].map(([name, { dtype, shape }]) => [name, { shard: sha256, dtype, shape, bytes: 0 }]));
-    const classifier = await loadClassifier(
-      { bytes: () => Promise.resolve(weights), file: () => Promise.resolve(''), manifest: () => Promise.reject(new Error('not asked')) },
-      // The parts of a manifest that a head is loaded by.
-      { version: 1, labels: trained.labels, encoder: { name: '', dim: 384, maxTokens: 128, prefix: '' }, tensors, shards: [{ sha256, bytes: 0, key: '', scope: 'tenant' }] } as unknown as Parameters<typeof loadClassifier>[1],
-    );
-    const tokenizer = await readFile(join(encoderFolder, 'tokenizer.json'));
-    const encoder = await loadEncoder({ onnxPath: join(encoderFolder, 'encoder.onnx'), tokenizer, bytes: 0, threads: 2, prefix: '', dim: 384 });
-    const answers = (await readFile(join(trained.folder, 'staged.eval.jsonl'), 'utf8')).trim().split('\n').map((line) => JSON.parse(line) as { id: string; predicted: string });
-    const texts = new Map(rows.map(({ id, text }) => [id, text]));
-    const embeddings = await encoder.embed(answers.map(({ id }) => texts.get(id) ?? ''), 128);
-    const same = answers.filter(({ predicted }, i) => classifier.classify(embeddings[i] as Float32Array, 1).label === predicted).length;
+    const rows = (await readRows(demoDataFile(paths))).map((row): JobRow => {
+      const held = createHash('sha256').update(`held out ${row.text}`).digest().readUInt32BE(0) / 2 ** 32 < 0.15;
+      return { ...row, split: held ? 'evaluation' : 'train' };
+    });
+    const trained = await train('bbc', classification, rows, { maxTokens: 128 });
+    expect(figure(classification, trained)).toBeGreaterThanOrEqual(0.96);
+    const { answers } = trained;
+    const served = await servedAnswers(catalog, classification, encoderFolder, trained, inputsOf(classification, rows, trained));
+    const same = answers.filter(({ predicted }, i) => served[i]?.['label'] === predicted['label']).length;
     expect(answers.length).toBeGreaterThan(250);
     expect(same / answers.length).toBeGreaterThanOrEqual(0.999);
   });
@@ -105,7 +77,40 @@ describe('the trainer', () => {
     ['banking77', 0.93],
   ] as const) {
     it.skipIf(dataDir === undefined || !existsSync(join(dataDir, set)))(`reaches ${floor * 100} % on ${set} (where MW_DATA_DIR holds it)`, { timeout: 300_000 }, async () => {
-      expect((await train(set, await benchmarkRows(set), {})).metrics.accuracy).toBeGreaterThanOrEqual(floor);
+      expect(figure(classification, await train(set, classification, await benchmarkRows(set), {}))).toBeGreaterThanOrEqual(floor);
     });
   }
+});
+
+/** Numbers that a trainer and a server compute by different kernels. */
+const near = (value: unknown): unknown => (typeof value === 'number' && !Number.isInteger(value) ? (expect.closeTo(value, 3) as number) : value);
+const comparable = (value: unknown): unknown => {
+  if (Array.isArray(value)) return value.map(comparable);
+  if (typeof value !== 'object' || value === null) return near(value);
+  // What is quoted when it serves is no part of an evaluation's answer.
+  return Object.fromEntries(Object.entries(value).filter(([field]) => field !== 'text' && field !== 'answer').map(([field, of]) => [field, comparable(of)]));
+};
+const hasTokens = readFileSync(join(encoderFolder, 'encoder.onnx')).includes('token_embeddings');
+
+describe('the sample of each business model', () => {
+  for (const model of catalog.values())
+    it.skipIf(model.id === 'entity-extraction' && !hasTokens)(`${model.id} is learned, and served as its trainer answers`, { timeout: 120_000 }, async () => {
+      const lines = readFileSync(join(dirname(model.trainerFile), 'sample.jsonl'), 'utf8').trim().split('\n');
+      // Every row is learned, and every third asked about: what is compared is the way of answering, not how good it is.
+      const rows = lines.flatMap((line, i): JobRow[] => {
+        const row = JSON.parse(line) as JobRow;
+        return [{ ...row, split: 'train' }, ...(i % 3 === 0 ? [{ ...row, id: `asked-${row.id}`, split: 'evaluation' as const }] : [])];
+      });
+      const trained = await train(`sample-${model.id}`, model, rows, { method: 'head' });
+      expect(trained.answers.length).toBeGreaterThanOrEqual(7);
+      expect(figure(model, trained)).toBeGreaterThan(0.6);
+      const served = await servedAnswers(catalog, model, encoderFolder, trained, inputsOf(model, rows, trained));
+      served.forEach((answer, i) => {
+        const { predicted } = trained.answers[i] ?? { predicted: {} };
+        const labels = Array.isArray(predicted['labels']) ? predicted['labels'].length : 0;
+        // A trainer keeps the first few alternatives of a single label.
+        const cut = model.id === 'text-classification' ? { ...answer, labels: (answer['labels'] as unknown[]).slice(0, labels) } : answer;
+        expect(JSON.parse(JSON.stringify(cut, (field, value: unknown) => (field === 'text' || field === 'answer' ? undefined : value)))).toEqual(comparable(predicted));
+      });
+    });
 });

@@ -13,6 +13,8 @@ import { createS3ObjectStore } from '../store/s3-object-store.ts';
 import { beatOfActivity, runWorker } from './activity-worker.ts';
 import { verificationMetrics } from './verification-metrics.ts';
 
+/** Alternatives that a gate asks production for, as many as trainers give: for figures such as the mean reciprocal rank. */
+const gateAlternatives = 5;
 /** Each reads one bucket at a time: so many buckets are in memory at most. */
 const concurrentActivities = 4;
 
@@ -23,7 +25,13 @@ await runWorker(
     const pool = createPool(config);
     const temporal = createTemporalClient(config);
     const store = createS3ObjectStore(createS3Client(config), config.s3.bucket);
-    const common = { pool, store, catalog: loadCatalog(), maxTextChars: config.settings.MW_MAX_TEXT_CHARS, beat: beatOfActivity };
+    const common = {
+      pool,
+      store,
+      catalog: await loadCatalog(config.settings.MW_CATALOG_DIR),
+      maxTextChars: config.settings.MW_MAX_TEXT_CHARS,
+      beat: beatOfActivity,
+    };
     const tenants = createTenantWorkflows(temporal.client);
     const predictor = createPredictorClient(config);
     return {
@@ -35,9 +43,9 @@ await runWorker(
             ...createDatasetActivities({
               ...common,
               changedBuckets: changedBucketsSince({ ...common, tenants }),
-              predict: async ({ tenantId, customizationId }, version, texts) => {
+              predict: async ({ tenantId, customizationId }, version, inputs) => {
                 try {
-                  return (await predictor.predict({ tenantId, customizationId, version, inputs: texts.map((text) => ({ text })) })).outputs;
+                  return (await predictor.predict({ tenantId, customizationId, version, inputs, topK: gateAlternatives })).outputs;
                 } catch (error) {
                   if (error instanceof VersionNotServable)
                     throw failure('Corrupt', `v${version} cannot be loaded: ${error.message}`, error);

@@ -17,7 +17,7 @@ await runWorker(
         {
           taskQueue: taskQueues.orchestrator,
           workflowBundle: { codePath: await cachedWorkflowBundle(config.paths.home) },
-          activities: createControlActivities({ pool, catalog: loadCatalog() }),
+          activities: createControlActivities({ pool, catalog: await loadCatalog(config.settings.MW_CATALOG_DIR) }),
           // Control activities take milliseconds: those that run at SIGTERM end by themselves.
           shutdownGraceTime: '10 seconds',
         },

@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { Registry, collectDefaultMetrics } from 'prom-client';
+import { loadCatalog } from '../catalog/catalog.ts';
 import { loadConfig } from '../platform/config.ts';
 import { runProcess } from '../platform/lifecycle.ts';
 import { createLogger } from '../platform/logger.ts';
@@ -18,6 +19,7 @@ await runProcess(logger, async () => {
   const { settings, paths, s3 } = config;
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
+  const catalog = await loadCatalog(settings.MW_CATALOG_DIR);
   const pool = createPool(config);
   const store = createModelStore(
     pool,
@@ -25,7 +27,7 @@ await runProcess(logger, async () => {
     join(paths.processDir('predictor'), 'cache'),
   );
   const app = predictorServer({
-    predictor: createPredictor({ store, cacheBytes: settings.MW_PREDICTOR_CACHE_BYTES, threads: availableParallelism() }),
+    predictor: createPredictor({ store, catalog, cacheBytes: settings.MW_PREDICTOR_CACHE_BYTES, threads: availableParallelism() }),
     internalToken: config.internalToken,
     registry,
     checks: [{ name: 'mysql', check: async () => void (await pool.query('SELECT 1')) }],

@@ -23,7 +23,7 @@ await runWorker(
           activities: createShardingActivities({
             pool,
             store: createS3ObjectStore(createS3Client(config), config.s3.bucket),
-            catalog: loadCatalog(),
+            catalog: await loadCatalog(config.settings.MW_CATALOG_DIR),
             modelsDir: config.paths.modelsDir,
             predictor: createPredictorClient(config),
             beat: beatOfActivity,

@@ -21,7 +21,7 @@ await runWorker(
     const dependencies: TrainingDependencies = {
       pool,
       store: createS3ObjectStore(createS3Client(config), config.s3.bucket),
-      catalog: loadCatalog(),
+      catalog: await loadCatalog(config.settings.MW_CATALOG_DIR),
       executor: createProcessExecutor({ jobsDir: paths.jobsDir, python: paths.trainerPython, trainerDir }),
       modelsDir: paths.modelsDir,
       threads: settings.MW_TRAINER_THREADS,

@@ -12,6 +12,7 @@ import type { ControlActivities, DatasetActivities, ShardingActivities, Training
 import type { DatasetRef } from '../core/dataset.ts';
 import type { DirtyBuckets } from '../core/dirty-buckets.ts';
 import { type RunKey, tenantWorkflowId, versionName } from '../core/ids.ts';
+import { primaryText } from '../core/metrics.ts';
 import type { RunOutcome, RunTrigger } from '../core/run.ts';
 import {
   buildOptions,
@@ -101,7 +102,7 @@ async function runStages(
   await progress.begin('training', 'train');
   const { training, attempt } = await train(key, dataset, progress);
   achieved.trainingMs = training.trainingMs;
-  await progress.end('training', 'train', `accuracy ${training.metrics.accuracy.toFixed(3)} in ${duration(training.trainingMs)}`, {
+  await progress.end('training', 'train', `${primaryText(training.metrics)} in ${duration(training.trainingMs)}`, {
     metrics: training.metrics,
     trainingMs: training.trainingMs,
   });

@@ -71,6 +71,7 @@ export function createProcessExecutor({ jobsDir, python, trainerDir }: ProcessEx
 
   return {
     workDir,
+    cacheDir: ({ tenantId, customizationId }) => join(jobsDir, 'cache', `${tenantId}.${customizationId}`),
     follow: async (spec, onProgress, signal) => {
       const ended = await readResult(spec.workDir);
       if (ended?.class === 'ok') return { kind: 'result', result: ended };

@@ -1,4 +1,5 @@
-import type { DatasetBucket, DatasetManifest, DatasetRef } from '../../core/dataset.ts';
+import { factsOf } from '../../catalog/example-facts.ts';
+import type { DatasetBucket, DatasetManifest, DatasetRef, DatasetRow } from '../../core/dataset.ts';
 import { type DirtyBuckets, differingBuckets, unionBuckets } from '../../core/dirty-buckets.ts';
 import type { CustomizationKey } from '../../core/ids.ts';
 import { canonicalJson } from '../../core/json.ts';
@@ -14,7 +15,7 @@ import type { DatasetDependencies } from './dataset-activities.ts';
 import { datasetOfRun, isOfSchema, isOfSource, latestDataset, readManifest, registerDataset } from './dataset-registry.ts';
 import { rowShaper } from './dataset-row.ts';
 import { Exclusions } from './exclusions.ts';
-import { sumLabels } from './label-counts.ts';
+import { sidesOf, sumLabels, sumSides } from './label-counts.ts';
 import { merkleRoot } from '../../store/merkle.ts';
 import { pinStructure } from './pin-structure.ts';
 import { rowSourceOf } from './row-source.ts';
@@ -81,19 +82,19 @@ export async function buildDataset(
       if (kept) {
         buckets.push(kept);
         for (const line of await readBucket(store, kept)) {
-          const { id, text, label } = JSON.parse(line) as { id: string; text?: unknown; label?: unknown };
-          if (typeof text === 'string') groups.add(id, normalisedText(text), typeof label === 'string' ? label : null);
+          const row = JSON.parse(line) as DatasetRow;
+          const { text, answer } = factsOf(settings.model, row);
+          if (text !== null) groups.add(row.id, normalisedText(text), answer);
         }
         continue;
       }
       const { value: scanned, done } = await scanning.next();
       if (done) throw new Error(`bucket ${index} of ${bucketCount} was not read`);
-      for (const { id, key, label } of scanned.texts) groups.add(id, key, label);
+      for (const { id, key, answer } of scanned.texts) groups.add(id, key, answer);
       exclusions.replace(index, scanned.excluded);
       buckets.push(await writeBucket(store, input, scanned));
     }
     const labels = sumLabels(buckets.map((bucket) => bucket.labels));
-    const count = (side: 'train' | 'evaluation'): number => Object.values(labels).reduce((sum, counts) => sum + counts[side], 0);
     const manifest: DatasetManifest = {
       format: 'modelwright-dataset/1',
       tenantId,
@@ -109,7 +110,7 @@ export async function buildDataset(
       bucketCount,
       buckets,
       rows: buckets.reduce((sum, { rows }) => sum + rows, 0),
-      counts: { train: count('train'), evaluation: count('evaluation') },
+      counts: sumSides(buckets.map(sidesOf)),
       labels,
       exclusions: exclusions.list(reusable?.exclusions ?? [], toRead),
       conflicts: groups.conflicts,

@@ -5,12 +5,15 @@ import { noBuckets, withBucket } from '../../core/dirty-buckets.ts';
 import { bucketCountFor, bucketsToRead, fineRange } from './bucket-count.ts';
 import { rowShaper } from './dataset-row.ts';
 import { Exclusions } from './exclusions.ts';
-import { missingData, sumLabels } from './label-counts.ts';
+import type { RowReader, SourceRow } from './row-source.ts';
+import { type ScannedBucket, scanBuckets } from './scan-bucket.ts';
+import { missingData, sidesOf, sumLabels } from './label-counts.ts';
 import { leafDigest, merkleRoot } from '../../store/merkle.ts';
 import { evaluationShare, normalisedText, splitOf } from './split.ts';
 import { TextGroups } from './text-groups.ts';
 
-const model = loadCatalog().get('text-classification');
+const catalog = await loadCatalog();
+const model = catalog.get('text-classification');
 if (!model) throw new Error('the catalogue lacks text-classification');
 
 describe('the Merkle root', () => {
@@ -98,6 +101,54 @@ describe('a row of the table', () => {
   });
 });
 
+describe('rows of business models with several labels or none', () => {
+  const scan = async (id: string, contents: readonly object[]): Promise<ScannedBucket> => {
+    const other = catalog.get(id);
+    if (!other) throw new Error(`the catalogue lacks ${id}`);
+    const rows = async function* (): AsyncGenerator<SourceRow> {
+      for (const [i, content] of contents.entries()) yield await Promise.resolve({ id: `r${i}`, fine: 0, content, problem: null });
+    };
+    const reader: RowReader = { count: () => Promise.resolve(contents.length), fingerprints: () => Promise.resolve(null), rows };
+    for await (const scanned of scanBuckets(reader, [0], 1, rowShaper(other, 'salt', 100), () => undefined)) return scanned;
+    throw new Error('nothing was scanned');
+  };
+
+  it('count under each of their labels, and once as rows', async () => {
+    const scanned = await scan('multi-label-classification', [
+      { text: 'one', labels: ['a', 'b'], split: 'train' },
+      { text: 'two', labels: ['b'], split: 'evaluation' },
+      { text: 'three', labels: [], split: 'train' },
+    ]);
+    expect(scanned.labels).toEqual({ a: { train: 1, evaluation: 0 }, b: { train: 1, evaluation: 1 } });
+    expect(scanned.counts).toEqual({ train: 2, evaluation: 1 });
+    const scores = await scan('text-scoring', [{ text: 'one', score: 1, split: 'train' }]);
+    expect([scores.labels, scores.counts]).toEqual([{}, { train: 1, evaluation: 0 }]);
+  });
+
+  it('stand for their own text field, and contradict each other whatever the order of a list', async () => {
+    const question = await scan('text-similarity', [{ question: 'Where is it?', answerId: 'x', answer: 'There.' }]);
+    expect(question.texts).toEqual([{ id: 'r0', key: 'where is it', answer: '["x"]' }]);
+    const [a, b, c] = (
+      await scan('multi-label-classification', [
+        { text: 'x', labels: ['a', 'b'] },
+        { text: 'x', labels: ['b', 'a'] },
+        { text: 'x', labels: ['a'] },
+      ])
+    ).texts.map(({ answer }) => answer);
+    expect(a).toBe(b);
+    expect(a).not.toBe(c);
+  });
+
+  it('are left out where they are wrong beyond their schema', async () => {
+    const { rows, excluded } = await scan('entity-extraction', [
+      { text: 'abc', entities: [{ start: 0, end: 9, label: 'x' }] },
+      { text: '🙂ab', entities: [{ start: 1, end: 3, label: 'x' }] },
+    ]);
+    expect(rows.map(({ id }) => id)).toEqual(['r1']);
+    expect(excluded[0]?.reason).toMatch(/^\/entities /);
+  });
+});
+
 describe('buckets', () => {
   it('grow with the rows, are a power of two, and stay as they are while they fit', () => {
     expect([0, 1_000, 1_001, 5_000, 10_000_000].map((rows) => bucketCountFor(rows, null))).toEqual([1, 1, 2, 8, 256]);
@@ -125,11 +176,19 @@ describe('counts', () => {
   it('add up by label, and say what is missing', () => {
     const labels = sumLabels([{ b: { train: 5, evaluation: 1 } }, { a: { train: 8, evaluation: 0 }, b: { train: 1, evaluation: 0 } }]);
     expect(labels).toEqual({ a: { train: 8, evaluation: 0 }, b: { train: 6, evaluation: 1 } });
-    expect(missingData(labels, { labels: 2, examplesPerLabel: 7 })).toEqual([]);
-    expect(missingData(labels, { labels: 2, examplesPerLabel: 8 })).toEqual([
+    expect(missingData(labels, 14, { labels: 2, examplesPerLabel: 7, rows: 14 })).toEqual([]);
+    expect(missingData(labels, 14, { labels: 2, examplesPerLabel: 8, rows: 20 })).toEqual([
       'at least 2 labels with 8 examples each are needed, 1 has that many ("b" has 7)',
     ]);
-    expect(missingData({}, { labels: 2, examplesPerLabel: 8 })[0]).toContain('0 have that many');
+    expect(missingData({}, 0, { labels: 2, examplesPerLabel: 8, rows: 0 })[0]).toContain('0 have that many');
+    expect(missingData({}, 29, { labels: 0, examplesPerLabel: 0, rows: 30 })).toEqual(['at least 30 examples are needed, there are 29']);
+    expect(missingData({}, 30, { labels: 0, examplesPerLabel: 0, rows: 30 })).toEqual([]);
+  });
+
+  it('of a bucket are its own where rows have several labels or none, and the sum of its labels in old datasets', () => {
+    const labels = { a: { train: 3, evaluation: 1 }, b: { train: 2, evaluation: 0 } };
+    expect(sidesOf({ labels })).toEqual({ train: 5, evaluation: 1 });
+    expect(sidesOf({ labels, counts: { train: 4, evaluation: 2 } })).toEqual({ train: 4, evaluation: 2 });
   });
 
   it('tell repeated texts from contradicting ones', () => {

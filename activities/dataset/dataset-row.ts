@@ -1,11 +1,12 @@
 import { type BusinessModel, validatorOf } from '../../catalog/catalog.ts';
+import { type ExampleFacts, factsOf, textPointer } from '../../catalog/example-facts.ts';
 import type { DatasetRow } from '../../core/dataset.ts';
 import { type Json, canonicalJson } from '../../core/json.ts';
 import { normalisedText, splitOf } from './split.ts';
 
 /** A row of the table as the dataset sees it: used, or left out with a reason that never quotes the row. */
 export type ShapedRow =
-  | { readonly used: true; readonly row: DatasetRow; readonly label: string | null; readonly textKey: string }
+  | { readonly used: true; readonly row: DatasetRow; readonly facts: ExampleFacts; readonly textKey: string }
   | { readonly used: false; readonly reason: string };
 
 export type RowShaper = (exampleId: string, content: unknown) => ShapedRow;
@@ -16,6 +17,7 @@ const splitFields = new Set(['group', 'split']);
 /** Shapes rows of one business model. Rows that came through the API hold; those written by other programs may not. */
 export function rowShaper(model: BusinessModel, salt: string, maxTextChars: number): RowShaper {
   const validator = validatorOf(model.exampleSchema);
+  const pointer = textPointer(model);
   return (exampleId, content) => {
     const parsed = validator.safeParse(content);
     if (!parsed.success) {
@@ -23,19 +25,23 @@ export function rowShaper(model: BusinessModel, salt: string, maxTextChars: numb
       return { used: false, reason: `/${issue?.path.join('/') ?? ''} ${issue?.code ?? 'invalid'}` };
     }
     const example = parsed.data as { readonly [field: string]: Json };
-    const { text, label, group, split } = example;
-    if (typeof text === 'string') {
-      if (text.trim() === '') return { used: false, reason: '/text blank' };
-      if (text.length > maxTextChars * 2) return { used: false, reason: '/text too_big' };
+    const { group, split } = example;
+    const facts = factsOf(model, example);
+    const { text } = facts;
+    if (text !== null) {
+      if (text.trim() === '') return { used: false, reason: `${pointer} blank` };
+      if (text.length > maxTextChars * 2) return { used: false, reason: `${pointer} too_big` };
     }
-    const identity = typeof text === 'string' ? normalisedText(text) : canonicalJson(example);
+    const problem = model.evaluation.exampleProblem?.(example);
+    if (problem) return { used: false, reason: `${problem.pointer} ${problem.message}` };
+    const identity = text === null ? canonicalJson(example) : normalisedText(text);
     const pinned = split === 'train' || split === 'evaluation' ? split : null;
     const side = pinned ?? splitOf(salt, typeof group === 'string' ? `group ${group}` : `text ${identity}`);
     const learned = Object.fromEntries(Object.entries(example).filter(([field]) => !splitFields.has(field)));
     return {
       used: true,
       row: { ...learned, id: exampleId, split: side },
-      label: typeof label === 'string' ? label : null,
+      facts,
       textKey: identity,
     };
   };

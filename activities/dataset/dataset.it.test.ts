@@ -57,7 +57,7 @@ beforeAll(async () => {
   datasets = createDatasetActivities({
     pool,
     store,
-    catalog: loadCatalog(),
+    catalog: await loadCatalog(),
     maxTextChars: 1_000,
     predict: () => Promise.reject(new Error('no version is asked here')),
     changedBuckets: () => Promise.resolve(changedLater),

@@ -52,7 +52,7 @@ beforeAll(async () => {
   datasets = createDatasetActivities({
     pool,
     store,
-    catalog: loadCatalog(),
+    catalog,
     maxTextChars,
     predict: () => Promise.reject(new Error('no version is asked here')),
     beat: () => undefined,
@@ -77,8 +77,9 @@ const reviews = (filter: SourceMapping['filter'] = null): SourceMapping => ({
   filter,
 });
 
+const catalog = await loadCatalog();
 const textClassification = () => {
-  const model = loadCatalog().get('text-classification');
+  const model = catalog.get('text-classification');
   if (!model) throw new Error('no such business model');
   return model;
 };

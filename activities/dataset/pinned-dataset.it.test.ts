@@ -43,11 +43,11 @@ beforeAll(async () => {
   pool = createPool(stack.config);
   root = rootPool(stack);
   store = createS3ObjectStore(createS3Client(stack.config), stack.config.s3.bucket);
-  control = createControlActivities({ pool, catalog: loadCatalog() });
+  control = createControlActivities({ pool, catalog: await loadCatalog() });
   datasets = createDatasetActivities({
     pool,
     store,
-    catalog: loadCatalog(),
+    catalog: await loadCatalog(),
     maxTextChars: 1_000,
     predict: () => Promise.reject(new Error('no version is asked here')),
     beat: () => undefined,
@@ -289,7 +289,7 @@ describe('a dataset and the structure of its table', () => {
         attempt: 1,
         dataset,
         sharded: { version: 1, manifest: dataset.manifest, bytes: 1, storedBytes: 1, parent: null },
-        metrics: { accuracy: 1, macroF1: 1, rows: { train: 1, evaluation: 1 }, perLabel: {} },
+        metrics: { metric: 'accuracy', unit: 'share', values: { accuracy: 1 }, rows: { train: 1, evaluation: 1 }, perLabel: {} },
         verdict: {} as GateVerdict,
       });
     // The log tells of the statement with the GTID that it had: the dataset was cut after it.
@@ -337,7 +337,7 @@ describe('a dataset and the structure of its table', () => {
     const slow = createDatasetActivities({
       pool,
       store,
-      catalog: loadCatalog(),
+      catalog: await loadCatalog(),
       maxTextChars: 1_000,
       predict: () => Promise.reject(new Error('no version is asked here')),
       // Called between the buckets, under the snapshot.

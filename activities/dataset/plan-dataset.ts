@@ -46,7 +46,7 @@ export async function planDataset(
     }
     const labels = sumLabels([...after.values()].map((bucket) => bucket.labels));
     const rows = [...after.values()].reduce((sum, bucket) => sum + bucket.rows, 0);
-    const reasons = missingData(labels, settings.model.minimumData);
+    const reasons = missingData(labels, rows, settings.model.minimumData);
     if (reasons.length > 0 && excluded > 0) reasons.push(`${excluded} rows cannot be used: see the readiness of the customization`);
     return { netChange: changedRows > 0, ready: reasons.length === 0, reasons, rows, changedRows, cut };
   });

@@ -1,6 +1,6 @@
 import { fineRange } from './bucket-count.ts';
 import type { RowShaper } from './dataset-row.ts';
-import type { LabelCounts } from './label-counts.ts';
+import type { LabelCounts, SideCounts } from './label-counts.ts';
 import { leafDigest, merkleRoot } from '../../store/merkle.ts';
 import type { RowReader, SourceRow } from './row-source.ts';
 
@@ -11,7 +11,8 @@ export type ScannedBucket = {
   readonly rows: readonly ScannedRow[];
   readonly digest: string;
   readonly labels: LabelCounts;
-  readonly texts: readonly { readonly id: string; readonly key: string; readonly label: string | null }[];
+  readonly counts: SideCounts;
+  readonly texts: readonly { readonly id: string; readonly key: string; readonly answer: string }[];
   readonly excluded: readonly { readonly id: string; readonly reason: string }[];
 };
 
@@ -54,7 +55,8 @@ class FillingBucket {
   readonly #leaves: Buffer[][];
   readonly #rows: ScannedRow[] = [];
   readonly #labels: Record<string, { train: number; evaluation: number }> = {};
-  readonly #texts: { id: string; key: string; label: string | null }[] = [];
+  readonly #counts = { train: 0, evaluation: 0 };
+  readonly #texts: { id: string; key: string; answer: string }[] = [];
   readonly #excluded: { id: string; reason: string }[] = [];
 
   constructor(index: number, first: number, last: number) {
@@ -73,9 +75,10 @@ class FillingBucket {
     const digest = leafDigest(line);
     this.#leaves[fine - this.#first]?.push(digest);
     this.#rows.push({ id, line, digest });
-    this.#texts.push({ id, key: shaped.textKey, label: shaped.label });
-    const counts = (this.#labels[shaped.label ?? ''] ??= { train: 0, evaluation: 0 });
-    counts[shaped.row.split] += 1;
+    const { split } = shaped.row;
+    this.#texts.push({ id, key: shaped.textKey, answer: shaped.facts.answer });
+    this.#counts[split] += 1;
+    for (const label of shaped.facts.labels) (this.#labels[label] ??= { train: 0, evaluation: 0 })[split] += 1;
   }
 
   scanned(): ScannedBucket {
@@ -84,6 +87,7 @@ class FillingBucket {
       rows: this.#rows,
       digest: merkleRoot(this.#leaves.map(merkleRoot)).toString('hex'),
       labels: this.#labels,
+      counts: this.#counts,
       texts: this.#texts,
       excluded: this.#excluded,
     };

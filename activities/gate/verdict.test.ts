@@ -1,17 +1,19 @@
 import { describe, expect, it } from 'vitest';
 import { loadCatalog } from '../../catalog/catalog.ts';
-import { mcNemar } from './paired-test.ts';
+import { gateDetails } from './details.ts';
+import { mcNemar, pairedTest, signFlip } from './paired-test.ts';
 import { type Judged, judge } from './verdict.ts';
 
-const gate = loadCatalog().get('text-classification')?.gate;
-if (!gate) throw new Error('the catalogue lacks text-classification');
+const model = (await loadCatalog()).get('text-classification');
+if (!model) throw new Error('the catalogue lacks text-classification');
 
 /** `n` rows of a label, of which the candidate and production get so many right. */
 const rows = (label: string, n: number, candidate: number, current: number | null = null): Judged[] =>
   Array.from({ length: n }, (_, i) => ({
-    label,
-    candidate: i < candidate ? label : 'wrong',
-    current: current === null ? null : i < current ? label : 'wrong',
+    id: `${label}-${i}`,
+    expected: { label },
+    predicted: { label: i < candidate ? label : 'wrong', score: 0.9 },
+    current: current === null ? null : { label: i < current ? label : 'wrong', score: 0.8 },
   }));
 
 describe('the paired test', () => {
@@ -24,8 +26,62 @@ describe('the paired test', () => {
   });
 });
 
+describe('the test by sign flips', () => {
+  it('is exact for few differences', () => {
+    expect(signFlip([])).toBeNull();
+    expect(signFlip([0, 0])).toBeNull();
+    // All four of one sign: 2 of 16 sums are as far away.
+    expect(signFlip([0.5, 0.5, 0.5, 0.5])).toBe(2 / 16);
+    // 0.4 or more away: +++, ++-, +-+, and their opposites, and those with the large one alone.
+    expect(signFlip([0.5, 0.1, -0.2])).toBe(6 / 8);
+  });
+
+  it('comes to the same for many by draws and by approximation as McNemar does, and is the same at every call', () => {
+    const differences = (n: number): number[] => Array.from({ length: n }, (_, i) => (i % 5 < 3 ? 1 : -1));
+    for (const n of [100, 1_000, 2_500]) {
+      const p = signFlip(differences(n)) ?? 0;
+      expect(Math.abs(p - (mcNemar((n * 3) / 5, (n * 2) / 5) ?? 0))).toBeLessThan(0.02);
+      expect(signFlip(differences(n))).toBe(p);
+    }
+  });
+
+  it('takes the place of McNemar where a row can be half right', () => {
+    expect(
+      pairedTest([
+        { candidate: 1, current: 0 },
+        { candidate: 1, current: 1 },
+      ]),
+    ).toBe(mcNemar(1, 0));
+    expect(
+      pairedTest([
+        { candidate: 0.5, current: 0 },
+        { candidate: 1, current: 0.25 },
+      ]),
+    ).toBe(0.5);
+  });
+});
+
+describe('what the gate keeps', () => {
+  const judged = [...rows('a', 4, 3, 2), ...rows('b', 2, 0, 2)];
+  const details = gateDetails(judged, model, 1);
+
+  it('is what was taken for what, which rows are wrong, and which production answers otherwise', () => {
+    expect(details.confusions).toEqual([
+      { expected: 'b', predicted: 'wrong', rows: 2 },
+      { expected: 'a', predicted: 'wrong', rows: 1 },
+    ]);
+    expect(details.worstErrors).toEqual(['a-3', 'b-0', 'b-1'].map((id) => ({ id, credit: 0, score: 0.9 })));
+    expect(details.changed).toEqual([
+      { id: 'b-0', candidate: 0, current: 1 },
+      { id: 'b-1', candidate: 0, current: 1 },
+      { id: 'a-2', candidate: 1, current: 0 },
+    ]);
+    expect([details.candidate.values['accuracy'], details.current?.values['accuracy']]).toEqual([0.5, 4 / 6]);
+  });
+});
+
 describe('the gate', () => {
-  const of = (judged: readonly Judged[], current: number | null) => judge(judged, gate, 'accuracy', current);
+  const of = (judged: readonly Judged[], current: number | null) => judge(judged, model, current);
 
   it('promotes a first version that is good enough, and rejects one below the minimum with the figure', () => {
     expect(of([...rows('a', 20, 19), ...rows('b', 20, 18)], null)).toMatchObject({ verdict: 'promote', candidate: 0.925, current: null });

@@ -1,40 +1,48 @@
 import type { BusinessModel } from '../../catalog/catalog.ts';
+import { measured } from '../../core/metrics.ts';
 import type { GateVerdict } from '../../core/model.ts';
-import { mcNemar } from './paired-test.ts';
+import { type AnswerLine, measureAnswers, worstLabels } from './answers-file.ts';
+import type { Answer } from '../../catalog/contract.ts';
+import { pairedTest } from './paired-test.ts';
 
-/** One evaluation row: the right label, the candidate's answer, and production's where there is one. */
-export type Judged = { readonly label: string; readonly candidate: string; readonly current: string | null };
+/** One evaluation row: what is right, the candidate's answer, and production's where there is one. */
+export type Judged = AnswerLine & { readonly current: Answer | null };
+/** What a business model is judged by. */
+export type Judging = Pick<BusinessModel, 'id' | 'metric' | 'metricUnit' | 'gate' | 'evaluation'>;
 
 /** A label with fewer evaluation rows than this says nothing about its recall. */
 const minimumLabelRows = 5;
 /** Labels that an explanation names. */
 const maxNamed = 3;
 
-const percent = (share: number): string => `${(share * 100).toFixed(1)} %`;
-const share = (rows: readonly Judged[], right: (row: Judged) => boolean): number =>
-  rows.length === 0 ? 0 : rows.filter(right).length / rows.length;
+/** What production answers; nothing at all where it gave no answer. */
+const currentOf = ({ current }: Judged): Answer => current ?? {};
 
 /** Candidate against production on the same rows. Pure: equal rows give an equal verdict. */
-export function judge(rows: readonly Judged[], gate: BusinessModel['gate'], metric: string, currentVersion: number | null): GateVerdict {
-  const byCandidate = ({ label, candidate }: Judged): boolean => candidate === label;
-  const byCurrent = ({ label, current }: Judged): boolean => current === label;
-  const candidate = share(rows, byCandidate);
-  const current = currentVersion === null ? null : share(rows, byCurrent);
-  const labels = Object.fromEntries(
-    [...Map.groupBy(rows, ({ label }) => label)]
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([label, of]) => [
-        label,
-        { candidate: share(of, byCandidate), current: currentVersion === null ? null : share(of, byCurrent), support: of.length },
-      ]),
-  );
-  const pairedP =
+export function judge(rows: readonly Judged[], model: Judging, currentVersion: number | null): GateVerdict {
+  const { gate, metric, metricUnit, evaluation } = model;
+  const figure = (value: number): string => measured(value, metricUnit);
+  const own = measureAnswers(model, rows);
+  const other =
     currentVersion === null
       ? null
-      : mcNemar(
-          rows.filter((row) => byCandidate(row) && !byCurrent(row)).length,
-          rows.filter((row) => byCurrent(row) && !byCandidate(row)).length,
+      : measureAnswers(
+          model,
+          rows.map((row) => ({ expected: row.expected, predicted: currentOf(row) })),
         );
+  const candidate = own.values[metric] ?? 0;
+  const current = other === null ? null : (other.values[metric] ?? 0);
+  const labels = Object.fromEntries(
+    Object.entries(own.perLabel).map(([label, { recall, support }]) => [
+      label,
+      { candidate: recall, current: other === null ? null : (other.perLabel[label]?.recall ?? 0), support },
+    ]),
+  );
+  const credits = rows.map((row) => ({
+    candidate: evaluation.credit(row.expected, row.predicted),
+    current: evaluation.credit(row.expected, currentOf(row)),
+  }));
+  const pairedP = currentVersion === null ? null : pairedTest(credits);
   const facts = {
     metric,
     candidate,
@@ -42,12 +50,15 @@ export function judge(rows: readonly Judged[], gate: BusinessModel['gate'], metr
     currentVersion,
     pairedP,
     testRows: rows.length,
-    changedPredictions: currentVersion === null ? 0 : rows.filter((row) => row.candidate !== row.current).length,
-    labels,
+    changedPredictions:
+      currentVersion === null
+        ? 0
+        : rows.filter((row) => evaluation.answerKey(row.predicted) !== evaluation.answerKey(currentOf(row))).length,
+    labels: worstLabels(labels, (label) => label.candidate),
   };
   const conclude = (verdict: GateVerdict['verdict'], explanation: string): GateVerdict => ({ verdict, explanation, ...facts });
-  const measured = `${metric} ${percent(candidate)} on ${rows.length} evaluation rows`;
-  const against = current === null ? '' : `, v${currentVersion} reaches ${percent(current)} on the same rows`;
+  const reached = `${metric} ${figure(candidate)} on ${rows.length} evaluation rows`;
+  const against = current === null ? '' : `, v${currentVersion} reaches ${figure(current)} on the same rows`;
 
   if (rows.length < gate.minimumTestRows) {
     const few = `only ${rows.length} evaluation rows, fewer than the ${gate.minimumTestRows} that a judgement needs`;
@@ -57,21 +68,23 @@ export function judge(rows: readonly Judged[], gate: BusinessModel['gate'], metr
       : conclude('hold', `${few}, and worse than v${currentVersion} on those`);
   }
   if (candidate < gate.minimumMetric)
-    return conclude('reject', `${measured} is below the minimum of ${percent(gate.minimumMetric)}${against}`);
+    return conclude('reject', `${reached} is below the minimum of ${figure(gate.minimumMetric)}${against}`);
   const sunk = Object.entries(labels).filter(
     ([, { candidate: recall, current: before, support }]) =>
       support >= minimumLabelRows && recall < gate.labelFloor && (before === null || before > recall),
   );
   if (sunk.length > 0) {
-    const named = sunk.slice(0, maxNamed).map(([label, { candidate: recall, support }]) => `"${label}" (${percent(recall)} of ${support})`);
+    const named = sunk
+      .slice(0, maxNamed)
+      .map(([label, { candidate: recall, support }]) => `"${label}" (${measured(recall, 'share')} of ${support})`);
     const more = sunk.length > maxNamed ? ` and ${sunk.length - maxNamed} more` : '';
-    return conclude('hold', `${measured}, but hardly any row of label ${named.join(', ')}${more} is recognised`);
+    return conclude('hold', `${reached}, but hardly any row of label ${named.join(', ')}${more} is recognised`);
   }
   if (current !== null && candidate < current - gate.margin) {
     const p = pairedP === null ? '' : ` (p = ${pairedP.toPrecision(2)})`;
     return pairedP !== null && pairedP < gate.significance
-      ? conclude('reject', `${measured}${against}: worse by more than the margin, and not by chance${p}`)
-      : conclude('hold', `${measured}${against}: worse by more than the margin, though that may be chance${p}`);
+      ? conclude('reject', `${reached}${against}: worse by more than the margin, and not by chance${p}`)
+      : conclude('hold', `${reached}${against}: worse by more than the margin, though that may be chance${p}`);
   }
-  return conclude('promote', `${measured}${against}`);
+  return conclude('promote', `${reached}${against}`);
 }

@@ -52,6 +52,8 @@ export async function shardModel(
     const shared = await storeBase(store, base, beat);
     created += own.created + shared.created;
     await storeFile('labels.json', 'labels', Buffer.from(`${JSON.stringify(result.labels)}\n`));
+    const answering = training.files['answering.json'];
+    if (answering) await storeFile('answering.json', 'answering', await store.read(answering));
     if (training.encoder === 'own') {
       const onnx = join(scratch, 'encoder.onnx');
       await fetchStaged(store, staged('encoder.onnx'), onnx, beat);

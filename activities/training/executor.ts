@@ -1,5 +1,4 @@
-import type { RunKey } from '../../core/ids.ts';
-import type { LabelMetrics } from '../../core/model.ts';
+import type { CustomizationKey, RunKey } from '../../core/ids.ts';
 import type { TrainingProgress } from '../../core/run.ts';
 import type { Json } from '../../core/json.ts';
 
@@ -10,7 +9,8 @@ export type JobSpec = {
   readonly customizationId: string;
   readonly run: number;
   readonly attempt: number;
-  readonly businessModel: { readonly id: string; readonly version: string; readonly trainer: string };
+  /** `trainerFile`: absolute path of the folder's trainer.py. */
+  readonly businessModel: { readonly id: string; readonly version: string; readonly trainerFile: string };
   readonly dataset: {
     readonly digest: string;
     readonly rows: number;
@@ -22,7 +22,8 @@ export type JobSpec = {
       readonly rows: number;
     }[];
   };
-  readonly baseModel: { readonly name: string; readonly path: string };
+  /** `digest`: what the encoder really is, whatever its name. */
+  readonly baseModel: { readonly name: string; readonly path: string; readonly digest: string };
   readonly options: { readonly [name: string]: Json };
   readonly overrides: { readonly batchDivisor: number; readonly learningRateDivisor: number };
   readonly seed: number;
@@ -30,6 +31,8 @@ export type JobSpec = {
   /** Presigned addresses by file name: a job can write its own staging objects and nothing else. */
   readonly outputs: Readonly<Record<string, string>>;
   readonly workDir: string;
+  /** Folder of the customization that outlives its jobs: embeddings that a later training needs again. */
+  readonly cacheDir: string;
 };
 
 export const jobClasses = ['ok', 'invalid_data', 'bad_options', 'out_of_memory', 'diverged', 'storage', 'preempted', 'error'] as const;
@@ -39,12 +42,8 @@ export type JobClass = (typeof jobClasses)[number];
 export type JobResult =
   | {
       readonly class: 'ok';
-      readonly metrics: {
-        readonly accuracy: number;
-        readonly macroF1: number;
-        readonly rows: { readonly train: number; readonly evaluation: number };
-        readonly perLabel: Readonly<Record<string, LabelMetrics>>;
-      };
+      readonly rows: { readonly train: number; readonly evaluation: number };
+      /** Empty where answers have no labels. */
       readonly labels: readonly string[];
       readonly files: readonly { readonly name: string; readonly sha256: string; readonly bytes: number }[];
       readonly trainMs: number;
@@ -64,6 +63,8 @@ export type JobEnd =
 export type TrainingExecutor = {
   /** Where the job's work folder is, as the job itself sees it. */
   workDir(key: RunKey, attempt: number): string;
+  /** A folder that all jobs of a customization share. */
+  cacheDir(key: CustomizationKey): string;
   /** Starts the job, or adopts the one of that name that runs or has ended, and follows it to its end. Aborting stops following, not the job. */
   follow(spec: JobSpec, onProgress: (progress: TrainingProgress) => void, signal: AbortSignal): Promise<JobEnd>;
   /** Asks every job of the run to stop and write a checkpoint, and ends those that do not. */

@@ -5,12 +5,13 @@ import { nowMs } from '../../platform/clock.ts';
 import { stagingKey } from '../../store/keys.ts';
 import { readManifest } from '../dataset/dataset-registry.ts';
 import { failure } from '../failure.ts';
+import { f1Of, measureAnswers, readAnswers, worstLabels } from '../gate/answers-file.ts';
 import type { TrainingActivities, TrainingRef } from '../ports.ts';
 import { loadTrainingSettings } from '../registry/training-settings.ts';
 import { loadBaseModel } from './base-model.ts';
 import { completeClaim } from './claims.ts';
 import type { JobClass, JobEnd, JobSpec } from './executor.ts';
-import { type TrainingDependencies, baseModelName, trainerDigest } from './training-activities.ts';
+import { type TrainingDependencies, baseDigest, baseModelName, trainerDigest } from './training-activities.ts';
 
 /** Presigned addresses hold as long as S3 lets them: a job may wait and run for days. */
 const addressSeconds = 7 * 86_400;
@@ -18,7 +19,7 @@ const addressSeconds = 7 * 86_400;
 const rowEveryMs = 1_000;
 /** A sign of life while the trainer says nothing, such as while it loads its libraries. */
 const beatEveryMs = 5_000;
-const stagedFiles = ['model.safetensors', 'eval.jsonl', 'encoder.onnx', 'result.json'];
+const stagedFiles = ['model.safetensors', 'eval.jsonl', 'answering.json', 'encoder.onnx', 'result.json'];
 /** Ids of rows that a failure names. */
 const maxNamedRows = 20;
 
@@ -46,7 +47,7 @@ export async function train(dependencies: TrainingDependencies, input: Parameter
     customizationId: input.customizationId,
     run: input.run,
     attempt,
-    businessModel: { id: settings.model.id, version: settings.model.version, trainer: settings.model.trainer },
+    businessModel: { id: settings.model.id, version: settings.model.version, trainerFile: settings.model.trainerFile },
     dataset: {
       digest: dataset.digest,
       rows: dataset.rows,
@@ -60,7 +61,7 @@ export async function train(dependencies: TrainingDependencies, input: Parameter
         })),
       ),
     },
-    baseModel: { name: base.name, path: base.folder },
+    baseModel: { name: base.name, path: base.folder, digest: baseDigest(base) },
     options: settings.options,
     overrides,
     seed: Number(settings.options['seed'] ?? 7),
@@ -71,6 +72,7 @@ export async function train(dependencies: TrainingDependencies, input: Parameter
       ),
     ),
     workDir: executor.workDir(input, attempt),
+    cacheDir: executor.cacheDir(input),
   };
 
   let last: TrainingProgress | null = null;
@@ -117,13 +119,14 @@ export async function train(dependencies: TrainingDependencies, input: Parameter
     if (stored !== bytes) throw failure('Corrupt', `staged ${name} has ${stored ?? 'no'} bytes, the trainer wrote ${bytes}`);
     files[name] = { bucket: store.bucket, key, sha256, bytes };
   }
+  const measured = measureAnswers(settings.model, await readAnswers(store, files));
   await completeClaim(pool, input);
   return {
     jobName: spec.jobName,
-    trainerDigest: trainerDigest(trainerSource, base),
+    trainerDigest: trainerDigest(trainerSource, settings.model, base),
     optionsDigest: settings.optionsDigest,
     files,
-    metrics: result.metrics,
+    metrics: { ...measured, perLabel: worstLabels(measured.perLabel, f1Of), rows: result.rows },
     labels: result.labels.length,
     encoder: result.encoder,
     trainingMs: result.trainMs,

@@ -1,4 +1,5 @@
-import type { Catalog } from '../../catalog/catalog.ts';
+import type { BusinessModel, Catalog } from '../../catalog/catalog.ts';
+import { canonicalJson } from '../../core/json.ts';
 import type { TrainingProgress } from '../../core/run.ts';
 import { sha256Hex } from '../../platform/hash.ts';
 import type { Pool } from '../../platform/mysql.ts';
@@ -31,8 +32,12 @@ export type TrainingDependencies = {
   };
 };
 
-/** The digest that stands for «what trains»: sources, libraries and the encoder that it starts from. */
-export const trainerDigest = (source: string, base: BaseModel): string => sha256Hex(`${source}\n${JSON.stringify(base.sha256)}`);
+/** The digest that stands for «what trains»: sources, libraries, the business model's own trainer, and the encoder that it starts from. */
+export const trainerDigest = (source: string, model: Pick<BusinessModel, 'trainerDigest'>, base: BaseModel): string =>
+  sha256Hex(`${source}\n${model.trainerDigest}\n${JSON.stringify(base.sha256)}`);
+
+/** What an encoder is, by the digests of its files. */
+export const baseDigest = ({ sha256 }: BaseModel): string => sha256Hex(canonicalJson(sha256));
 
 export const baseModelName = ({ baseModel }: { readonly [name: string]: unknown }): string =>
   typeof baseModel === 'string' ? baseModel : 'all-MiniLM-L6-v2';
@@ -55,7 +60,11 @@ export const createTrainingControl = ({
     withInfrastructure(async () => {
       const settings = await loadTrainingSettings(pool, catalog, input);
       const base = await loadBaseModel(modelsDir, baseModelName(settings.options));
-      const digests = { dataset: input.dataset.digest, options: settings.optionsDigest, trainer: trainerDigest(trainerSource, base) };
+      const digests = {
+        dataset: input.dataset.digest,
+        options: settings.optionsDigest,
+        trainer: trainerDigest(trainerSource, settings.model, base),
+      };
       return { duplicateOf: await claim(pool, input, digests, input.force) };
     }),
   discardTraining: (input) =>

@@ -62,8 +62,11 @@ function parseLine(bytes: Buffer, line: number): ImportRecord | null {
   }
 }
 
-/** CSV with a header line. Numbers stay text save in columns that the example schema gives a number to. */
-export async function* csvRecords(source: Readable, maxRecordBytes: number, numeric: ReadonlySet<string>): AsyncGenerator<ImportRecord> {
+/** How the text of a CSV field becomes the value of an example's field. */
+export type FieldReading = (name: string, text: string) => unknown;
+
+/** CSV with a header line. */
+export async function* csvRecords(source: Readable, maxRecordBytes: number, valueOf: FieldReading): AsyncGenerator<ImportRecord> {
   const skipped: ImportRecord[] = [];
   const parser = csvParser({
     bom: true,
@@ -87,7 +90,7 @@ export async function* csvRecords(source: Readable, maxRecordBytes: number, nume
       continue;
     }
     const filled = Object.entries(record).filter(([, text]) => text !== '');
-    yield { line, value: Object.fromEntries(filled.map(([name, text]) => [name, numeric.has(name) ? Number(text) : text])) };
+    yield { line, value: Object.fromEntries(filled.map(([name, text]) => [name, valueOf(name, text)])) };
   }
   yield* skipped.splice(0);
 }

@@ -4,16 +4,32 @@ import type { BusinessModel } from '../../catalog/catalog.ts';
 import type { ApiContext } from '../context.ts';
 import { Problem } from '../problems.ts';
 
-const shown = ({ id, version, title, task, languages, optionSchema, exampleSchema, minimumData, methods }: BusinessModel) => ({
+const shown = ({
   id,
   version,
   title,
   task,
   languages,
+  methods,
+  metric,
+  fields,
+  minimumData,
+  tiers,
   optionSchema,
   exampleSchema,
-  minimumData,
+}: BusinessModel) => ({
+  id,
+  version,
+  title,
+  task,
+  languages,
   methods,
+  metric,
+  fields,
+  minimumData,
+  tiers,
+  optionSchema,
+  exampleSchema,
 });
 
 export function businessModelRoutes(app: FastifyInstance, { catalog }: ApiContext): void {

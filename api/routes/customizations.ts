@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { defaultPolicy } from '../../core/policy.ts';
-import { type BusinessModel, validatorOf } from '../../catalog/catalog.ts';
+import { type BusinessModel, validatorOf, withTier } from '../../catalog/catalog.ts';
 import { randomBytes } from '../../platform/clock.ts';
 import type { PoolConnection } from '../../platform/mysql.ts';
 import { tenantOf } from '../auth.ts';
@@ -82,7 +82,7 @@ export function customizationRoutes(app: FastifyInstance, context: ApiContext): 
       const tenantId = tenantOf(request.caller);
       const body = createCustomization.parse(request.body);
       const model = modelOf(catalog, body.businessModel);
-      const options = checkedOptions(model, body.options);
+      const options = checkedOptions(model, withTier(model, {}, body.options));
       const policy = checkedPolicy(body.policy);
       const id = body.id ?? slug(body.name);
       return await write(context, request, reply, tenantId, async (connection) => {
@@ -132,9 +132,8 @@ export function customizationRoutes(app: FastifyInstance, context: ApiContext): 
       return await write(context, request, reply, tenantId, async (connection) => {
         const row = await findCustomization(connection, tenantId, c, 'FOR UPDATE');
         // What is named is changed, what is not stays.
-        const options = change.options
-          ? checkedOptions(modelOf(catalog, row.business_model), { ...row.options, ...change.options })
-          : row.options;
+        const model = modelOf(catalog, row.business_model);
+        const options = change.options ? checkedOptions(model, withTier(model, row.options, change.options)) : row.options;
         const policy = change.policy ? checkedPolicy({ ...row.policy, ...change.policy }) : row.policy;
         const source = change.source ? await changedSource(connection, tenantId, row, change.source) : row.source;
         await connection.query(

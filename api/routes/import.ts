@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
+import type { BusinessModel } from '../../catalog/catalog.ts';
 import { commitGtid, isContention } from '../../platform/mysql.ts';
 import { tenantOf } from '../auth.ts';
 import type { ApiContext } from '../context.ts';
 import { exampleChecker, findManaged, modelOf, storeExamples } from '../example-content.ts';
-import { type ImportRecord, csvRecords, ndjsonRecords } from '../import/records.ts';
+import { type FieldReading, type ImportRecord, csvRecords, ndjsonRecords } from '../import/records.ts';
 import { Problem } from '../problems.ts';
 import { customizationParams, importQuery } from '../schemas.ts';
 import { idempotencyKeyOf, noteCommit } from '../write.ts';
@@ -20,6 +21,20 @@ const maxErrors = 1_000;
 const contentionAttempts = 10;
 /** Bytes of a line besides its text. */
 const lineSlackBytes = 65_536;
+
+/** Numbers, and lists as JSON; a text that is neither stays as it is, and the example schema says so. */
+function fieldReading({ exampleSchema }: BusinessModel): FieldReading {
+  return (name, text) => {
+    const type = exampleSchema.properties[name]?.['type'];
+    if (type === 'number') return Number(text);
+    if (type !== 'array' && type !== 'object') return text;
+    try {
+      return JSON.parse(text) as unknown;
+    } catch {
+      return text;
+    }
+  };
+}
 
 export function importRoutes(app: FastifyInstance, context: ApiContext): void {
   const { pool, catalog, config } = context;
@@ -45,11 +60,6 @@ export function importRoutes(app: FastifyInstance, context: ApiContext): void {
       const model = modelOf(catalog, (await findManaged(pool, tenantId, c)).business_model);
       const check = exampleChecker(model, config.settings.MW_MAX_TEXT_CHARS);
       const csv = (request.headers['content-type'] ?? '').startsWith('text/csv');
-      const numeric = new Set(
-        Object.entries(model.exampleSchema.properties)
-          .filter(([, field]) => field['type'] === 'number')
-          .map(([name]) => name),
-      );
       const maxBytes = config.settings.MW_MAX_TEXT_CHARS * 4 + lineSlackBytes;
       if (request.body === undefined || request.body === null)
         throw new Problem('unsupported_media_type', 'send application/x-ndjson or text/csv');
@@ -92,7 +102,7 @@ export function importRoutes(app: FastifyInstance, context: ApiContext): void {
           if (commit !== null) report.commits.splice(report.commits.length === 0 ? 0 : 1, 1, commit);
         }
       };
-      const records: AsyncIterable<ImportRecord> = csv ? csvRecords(body, maxBytes, numeric) : ndjsonRecords(body, maxBytes);
+      const records: AsyncIterable<ImportRecord> = csv ? csvRecords(body, maxBytes, fieldReading(model)) : ndjsonRecords(body, maxBytes);
       try {
         for await (const record of records) {
           if ('problem' in record) {

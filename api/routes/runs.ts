@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify';
+import type { GateDetails, GateVerdict } from '../../core/model.ts';
 import { type RunState, type StageTimes, endedRunStates } from '../../core/run.ts';
 import { messageNames } from '../../core/tenant-messages.ts';
 import { randomUUID } from '../../platform/clock.ts';
@@ -23,7 +24,7 @@ type RunRow = RowDataPacket & {
   version: number | null;
   progress: unknown;
   metrics: unknown;
-  verdict: unknown;
+  verdict: GateVerdict | null;
   stages: StageTimes[];
   training_ms: string | null;
   created_at: Date;
@@ -70,7 +71,7 @@ const shown = (row: RunRow) => ({
 export const actorOf = (caller: Caller | undefined): string => (caller?.kind === 'tenant' ? `key ${caller.keyId}` : 'operator');
 
 export function runRoutes(app: FastifyInstance, context: ApiContext): void {
-  const { pool } = context;
+  const { pool, store } = context;
   const findRun = async (tenantId: string, c: string, n: number): Promise<RunRow> => {
     const [rows] = await pool.query<RunRow[]>(`${select} AND r.number = ?`, [tenantId, c, n]);
     if (!rows[0]) throw new Problem('not_found', `there is no run ${n} of ${c}`);
@@ -102,6 +103,18 @@ export function runRoutes(app: FastifyInstance, context: ApiContext): void {
     async (request) => {
       const { c, n } = runParams.parse(request.params);
       return shown(await findRun(tenantOf(request.caller), c, n));
+    },
+  );
+
+  app.get(
+    '/v1/customizations/:c/runs/:n/gate',
+    { schema: { tags, summary: 'What the gate saw: confusions, worst errors and changed answers, by id', params: runParams } },
+    async (request) => {
+      const { c, n } = runParams.parse(request.params);
+      const { verdict } = await findRun(tenantOf(request.caller), c, n);
+      if (!verdict?.details)
+        throw new Problem('not_found', `run ${n} of ${c} has no details of a gate: it has not come so far, or is older than they are`);
+      return JSON.parse(Buffer.from(await store.read(verdict.details)).toString('utf8')) as GateDetails;
     },
   );
 

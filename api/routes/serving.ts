@@ -8,13 +8,13 @@ import { findCustomization, modelOf } from '../example-content.ts';
 import { lagOf } from '../lag.ts';
 import { Problem } from '../problems.ts';
 import { mappedReadiness } from '../mapped-examples.ts';
-import { readinessOf } from '../readiness.ts';
+import { managedReadiness } from '../managed-readiness.ts';
+import { checkedInputs } from '../predict-inputs.ts';
 import { customizationParams, predictBody } from '../schemas.ts';
 import { tenantStatus } from '../tenant-workflow.ts';
 
 type VersionRow = RowDataPacket & { version: number };
-type LabelRow = RowDataPacket & { label: string | null; examples: string };
-type TextRow = RowDataPacket & { copies: string; labels: string };
+type ServedRow = RowDataPacket & { business_model: string; version: number | null };
 
 const iso = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());
 
@@ -29,6 +29,18 @@ export function servingRoutes(app: FastifyInstance, context: ApiContext): void {
     return rows[0]?.version ?? null;
   };
 
+  const servedBy = async (tenantId: string, c: string): Promise<ServedRow> => {
+    const [rows] = await pool.query<ServedRow[]>(
+      `SELECT c.business_model, a.version FROM modelwright.customizations c
+       LEFT JOIN modelwright_control.aliases a
+         ON a.tenant_id = c.tenant_id AND a.customization_id = c.customization_id AND a.alias = 'production'
+       WHERE c.tenant_id = ? AND c.customization_id = ?`,
+      [tenantId, c],
+    );
+    if (!rows[0]) throw new Problem('not_found', `there is no customization ${c}`);
+    return rows[0];
+  };
+
   app.post(
     '/v1/customizations/:c/$predict',
     { schema: { tags: ['serving'], summary: 'Ask the version in production, or another', params: customizationParams, body: predictBody } },
@@ -36,13 +48,18 @@ export function servingRoutes(app: FastifyInstance, context: ApiContext): void {
       const tenantId = tenantOf(request.caller);
       const { c } = customizationParams.parse(request.params);
       const { inputs, version, topK } = predictBody.parse(request.body);
-      const asked = version === undefined ? await productionOf(tenantId, c) : Number(String(version).replace(/^v/, ''));
-      if (asked === null) {
-        await findCustomization(pool, tenantId, c);
-        throw new Problem('no_model_yet');
-      }
+      const served = await servedBy(tenantId, c);
+      const asked = version === undefined ? served.version : Number(String(version).replace(/^v/, ''));
+      if (asked === null) throw new Problem('no_model_yet');
+      const checked = checkedInputs(modelOf(catalog, served.business_model), inputs);
       try {
-        return await predictor.predict({ tenantId, customizationId: c, version: asked, inputs, ...(topK === undefined ? {} : { topK }) });
+        return await predictor.predict({
+          tenantId,
+          customizationId: c,
+          version: asked,
+          inputs: checked,
+          ...(topK === undefined ? {} : { topK }),
+        });
       } catch (error) {
         if (error instanceof VersionNotServable) throw new Problem('not_found', error.message);
         if (error instanceof PredictorUnavailable) throw new Problem('predictor_unavailable', error.message);
@@ -58,28 +75,9 @@ export function servingRoutes(app: FastifyInstance, context: ApiContext): void {
       const tenantId = tenantOf(request.caller);
       const { c } = customizationParams.parse(request.params);
       const customization = await findCustomization(pool, tenantId, c);
-      const { minimumData } = modelOf(catalog, customization.business_model);
-      if (customization.source) return await mappedReadiness(context, customization, customization.source, minimumData);
-      const scope = 'tenant_id = ? AND customization_id = ?';
-      const [[labels], [texts]] = await Promise.all([
-        pool.query<LabelRow[]>(
-          `SELECT content->>'$.label' AS label, COUNT(*) AS examples FROM modelwright.examples WHERE ${scope} GROUP BY label ORDER BY label`,
-          [tenantId, c],
-        ),
-        pool.query<TextRow[]>(
-          `SELECT COUNT(*) AS copies, COUNT(DISTINCT content->>'$.label') AS labels FROM modelwright.examples
-         WHERE ${scope} GROUP BY LOWER(TRIM(content->>'$.text')) HAVING COUNT(*) > 1`,
-          [tenantId, c],
-        ),
-      ]);
-      return {
-        ...readinessOf(
-          labels.map(({ label, examples }) => ({ label: label ?? '', examples: Number(examples) })),
-          minimumData,
-        ),
-        duplicates: texts.reduce((sum, { copies }) => sum + Number(copies) - 1, 0),
-        conflicts: texts.filter(({ labels: different }) => Number(different) > 1).length,
-      };
+      const model = modelOf(catalog, customization.business_model);
+      if (customization.source) return await mappedReadiness(context, customization, customization.source, model);
+      return await managedReadiness(pool, [tenantId, c], model);
     },
   );
 

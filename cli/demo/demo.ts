@@ -4,7 +4,7 @@ import type { ImportReport, Page, Predictions, Run } from '../api-types.ts';
 import { CommandError } from '../command.ts';
 import { followReceipt } from '../follow-receipt.ts';
 import { type Screen, bar } from '../screen.ts';
-import { count, duration, percent, table } from '../wording.ts';
+import { answerText, count, duration, percent, scoreText, table } from '../wording.ts';
 import type { DemoPlan, DemoRow } from './demo-data.ts';
 
 /** Answers asked for at once. */
@@ -145,9 +145,9 @@ async function showAnswers(api: ApiClient, customization: string, rows: readonly
   const { version, outputs } = await predict(api, customization, some);
   some.forEach(({ text, label }, i) => {
     const answer = outputs[i];
-    const mark = answer?.label === label ? 'right' : `wrong, it is ${label}`;
+    const mark = answer?.['label'] === label ? 'right' : `wrong, it is ${label}`;
     screen.line(
-      `  v${version}: ${(answer?.label ?? '-').padEnd(14)} ${percent(answer?.score ?? 0).padStart(7)}  ${mark.padEnd(8)} ${text.replaceAll(/\s+/g, ' ').slice(0, 60)}`,
+      `  v${version}: ${answerText(answer ?? {}).padEnd(14)} ${scoreText(answer ?? {}).padStart(7)}  ${mark.padEnd(8)} ${text.replaceAll(/\s+/g, ' ').slice(0, 60)}`,
     );
   });
 }
@@ -158,7 +158,7 @@ async function accuracyOf(api: ApiClient, customization: string, rows: readonly 
     const batch = rows.slice(at, at + predictBatch);
     const answer = await predict(api, customization, batch);
     if (answer.version !== version) throw new StepFailed(`v${answer.version} answered, v${version} should serve`);
-    right += batch.filter(({ label }, i) => answer.outputs[i]?.label === label).length;
+    right += batch.filter(({ label }, i) => answer.outputs[i]?.['label'] === label).length;
   }
   return rows.length === 0 ? 0 : right / rows.length;
 }

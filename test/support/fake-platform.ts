@@ -15,7 +15,7 @@ import { bucketOf, optionsDigest, sha256Hex } from '../../platform/hash.ts';
 
 const source = '3e11fa47-71ca-11e1-9e33-c80aa9429562';
 const ref = { bucket: 'b', key: 'k', sha256: '0'.repeat(64), bytes: 1 };
-const metrics: TrainingMetrics = { accuracy: 0.97, macroF1: 0.97, rows: { train: 80, evaluation: 20 }, perLabel: {} };
+const metrics: TrainingMetrics = { metric: 'f1', unit: 'share', values: { f1: 1 }, rows: { train: 8, evaluation: 2 }, perLabel: {} };
 
 /**
  * Our own ports over a table in memory: rows really change, datasets really hold what the table held at their cut.

@@ -1,20 +1,35 @@
 """python -m modelwright_trainer --spec SPEC.json"""
 
 import argparse
-import importlib
+import importlib.util
 import sys
 import traceback
 from pathlib import Path
+from types import ModuleType
 
 from .errors import EXIT_OF, JobError, is_out_of_memory
 from .job import Job, Progress
 from .spec import load_spec
 
 
-def main() -> int:
+def load_trainer(path: Path) -> ModuleType:
+    """The business model's trainer.py. It is read from where it is, so that adding a model changes nothing here."""
+    module_spec = importlib.util.spec_from_file_location(f"modelwright_trainer_of_{path.parent.name.replace('-', '_')}", path)
+    if module_spec is None or module_spec.loader is None or not path.is_file():
+        raise JobError("bad_options", f"the business model has no trainer at {path.parent.name}/{path.name}")
+    module = importlib.util.module_from_spec(module_spec)
+    # Known by its name before it runs: dataclasses look their module up.
+    sys.modules[module_spec.name] = module
+    module_spec.loader.exec_module(module)
+    if not callable(getattr(module, "run", None)):
+        raise JobError("bad_options", f"{path.parent.name}/{path.name} has no function run(spec, job, progress)")
+    return module
+
+
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="modelwright_trainer", description=__doc__)
     parser.add_argument("--spec", type=Path, required=True)
-    path: Path = parser.parse_args().spec
+    path: Path = parser.parse_args(arguments).spec
     progress = Progress()
     try:
         spec = load_spec(path)
@@ -31,14 +46,11 @@ def main() -> int:
     try:
         # What is heavy is imported here, after everything that can end the job without it.
         progress.tell("load", 0, 1)
-        module = importlib.import_module(f".{spec.trainer}", __package__)
-        job.write_result(module.run(spec, job, progress))
+        job.write_result(load_trainer(spec.trainer_file).run(spec, job, progress))
         return EXIT_OF["ok"]
     except JobError as error:
         progress.log("error", error.message)
         return job.fail(error)
-    except ModuleNotFoundError as error:
-        return job.fail(JobError("bad_options", f"this trainer has no module {error.name}"))
     except Exception as error:
         if is_out_of_memory(error):
             return job.fail(JobError("out_of_memory", "the job needs more memory than there is"))

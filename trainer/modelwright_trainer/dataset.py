@@ -1,7 +1,11 @@
-"""The rows of a dataset, from its bucket files."""
+"""The rows of a dataset, from its bucket files: dicts with the fields of the business model's examples."""
 
+import hashlib
 import json
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import zstandard
 
@@ -10,14 +14,10 @@ from .spec import Spec
 from .transfer import fetch
 
 MAX_NAMED = 20
+#: More is almost always an id where a label should be, and a head of that size learns nothing.
+MAX_LABELS = 10_000
 
-
-@dataclass(frozen=True)
-class Row:
-    id: str
-    text: str
-    label: str
-    weight: float
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -27,38 +27,73 @@ class Dataset:
     train: list[Row]
     evaluation: list[Row]
 
-    @property
-    def labels(self) -> list[str]:
-        return sorted({row.label for row in self.train})
 
-
-def load_dataset(spec: Spec, tell) -> Dataset:  # type: ignore[no-untyped-def]
+def load_dataset(spec: Spec, tell: Callable[[str, int, int], None], check: Callable[[Row], str | None], text_field: str = "text") -> Dataset:
+    """`check` says what is wrong with a row of this business model (without quoting it), or None."""
     sides: dict[str, list[Row]] = {"train": [], "evaluation": []}
-    bad: list[str] = []
+    bad: dict[str, list[str]] = {}
     for done, bucket in enumerate(spec.buckets, start=1):
         text = zstandard.ZstdDecompressor().decompressobj().decompress(fetch(bucket.url, bucket.sha256)).decode("utf-8")
-        for line in text.splitlines():
-            raw = json.loads(line)
-            row, side = _row(raw), raw.get("split")
-            if row is None or side not in sides:
-                bad.append(str(raw.get("id")))
+        # Not splitlines: a text may hold separators that JSON does not escape.
+        for line in text.split("\n"):
+            if not line:
+                continue
+            row = json.loads(line)
+            problem = _common_problem(row, text_field) or check(row)
+            if problem is None:
+                sides[row["split"]].append(row)
             else:
-                sides[side].append(row)
+                bad.setdefault(problem, []).append(str(row.get("id")))
         tell("load", done, len(spec.buckets))
-    if bad:
-        raise JobError("invalid_data", f"{len(bad)} rows have no usable text, label or split", bad[:MAX_NAMED])
+    raise_for(bad)
     for rows in sides.values():
-        rows.sort(key=lambda row: row.id)
-    dataset = Dataset(sides["train"], sides["evaluation"])
-    if len(dataset.labels) < 2:
-        raise JobError("invalid_data", f"the training rows have {len(dataset.labels)} label(s): at least 2 are needed")
-    return dataset
+        rows.sort(key=lambda row: str(row["id"]))
+    if not sides["train"]:
+        raise JobError("invalid_data", "there are no training rows")
+    return Dataset(sides["train"], sides["evaluation"])
 
 
-def _row(raw: dict[str, object]) -> Row | None:
-    text, label, weight = raw.get("text"), raw.get("label"), raw.get("weight", 1.0)
-    if not isinstance(text, str) or not text.strip() or not isinstance(label, str) or not label:
-        return None
-    if not isinstance(weight, (int, float)) or not 0 < weight < float("inf"):
-        return None
-    return Row(str(raw["id"]), text, label, float(weight))
+def raise_for(bad: dict[str, list[str]]) -> None:
+    """One error for all bad rows: what is wrong, how often, and the first ids."""
+    if bad:
+        parts = [f"{len(ids)} row{'s' if len(ids) > 1 else ''}: {problem}" for problem, ids in sorted(bad.items())]
+        raise JobError("invalid_data", "; ".join(parts), sorted(row for ids in bad.values() for row in ids)[:MAX_NAMED])
+
+
+def is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _common_problem(row: Row, text_field: str) -> str | None:
+    text, weight = row.get(text_field), row.get("weight", 1.0)
+    if row.get("split") not in ("train", "evaluation"):
+        return "the split is neither train nor evaluation"
+    if not isinstance(text, str) or not text.strip():
+        return f"the {text_field} is empty or no text"
+    if not is_number(weight) or weight <= 0:
+        return "the weight is not a finite number above 0"
+    return None
+
+
+def label_set(labels: set[str], at_least: int = 2) -> list[str]:
+    """The labels in their order, checked against what can be trained."""
+    if len(labels) < at_least:
+        raise JobError("invalid_data", f"the training rows have {len(labels)} label{'s' if len(labels) != 1 else ''}: at least {at_least} are needed")
+    if len(labels) > MAX_LABELS:
+        raise JobError("invalid_data", f"the training rows have {len(labels)} labels: at most {MAX_LABELS} can be trained")
+    return sorted(labels)
+
+
+def folds_of(rows: list[Row], count: int, kind: Callable[[Row], str]) -> list[int]:
+    """A fold for each row: spread evenly within each kind of row, rows of one group together, whatever the order of the rows."""
+    folds = [0] * len(rows)
+    seen: dict[str, int] = {}
+    for i in sorted(range(len(rows)), key=lambda i: hashlib.sha256(str(rows[i]["id"]).encode()).digest()):
+        group = rows[i].get("group")
+        if group:
+            folds[i] = hashlib.sha256(str(group).encode()).digest()[0] % count
+        else:
+            at = seen.get(kind(rows[i]), 0)
+            seen[kind(rows[i])] = at + 1
+            folds[i] = at % count
+    return folds

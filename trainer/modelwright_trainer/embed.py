@@ -1,54 +1,104 @@
-"""Embeddings of many texts with a frozen encoder: sorted by length, in chunks that are kept, so that a killed job goes on."""
+"""Embeddings of many texts with a frozen encoder; what was computed before, in this job or another, is read."""
 
-import hashlib
-import os
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from .encoder import Encoder, TextTokens, padded
+from .base_model import BaseModel
+from .embedding_cache import EmbeddingCache, Entries, key_of
 from .job import Job, Progress
+from .packed import PackedEncoder, pack, sentences
+from .spec import Spec
 
-CHUNK_TEXTS = 64
-BATCH_TOKENS = 4096
+BATCH_TOKENS = 2048
+#: Below this many rows the matrix library computes some rows by another kernel, whose last bits differ. Measured: 12 with two threads.
+LEAST_TOKENS = 64
+#: Kept so often, a kill loses little.
+KEEP_EVERY_TOKENS = 64 * 1024
 
 
-def embed(encoder: Encoder, tokens_of: TextTokens, texts: list[str], job: Job, progress: Progress) -> np.ndarray:
-    """f32 [texts, dim], in the order of the texts. A chunk that was computed before, for the same tokens, is read from its file."""
-    tokens = tokens_of(texts)
-    order = sorted(range(len(texts)), key=lambda i: (len(tokens[i]), tokens[i]))
-    dim = encoder.embeddings["LayerNorm"].weight.shape[0]
-    result = np.zeros((len(texts), dim), dtype=np.float32)
-    folder = job.checkpoints / "embeddings"
-    folder.mkdir(exist_ok=True)
-    whole, done = sum(len(ids) for ids in tokens), 0
-    for start in range(0, len(order), CHUNK_TEXTS):
-        chunk = order[start : start + CHUNK_TEXTS]
-        done += sum(len(tokens[i]) for i in chunk)
-        digest = hashlib.sha256(repr([tokens[i] for i in chunk]).encode()).hexdigest()
-        path = folder / f"{digest}.npy"
-        if path.exists():
-            result[chunk] = np.load(path)
-        else:
-            result[chunk] = embed_tokens(encoder, [tokens[i] for i in chunk])
-            temporary = folder / f".{digest}.{os.getpid()}.npy"
-            np.save(temporary, result[chunk])
-            os.rename(temporary, path)
-        # Long texts come last and take longer: the time left goes by tokens.
-        progress.tell("embed", start + len(chunk), len(order), share=done / whole, samples=start + len(chunk))
-        job.check_stop()
+def embed(spec: Spec, base: BaseModel, tokens: list[list[int]], job: Job, progress: Progress) -> np.ndarray:
+    """f32 [texts, dim]: sentence embeddings in the order of the texts."""
+    found = _cached(spec, base, "sentence", tokens, job, progress)
+    return np.concatenate([found[key_of(ids)] for ids in tokens]) if tokens else np.zeros((0, base.packed().dim), np.float32)
+
+
+def embed_tokens(spec: Spec, base: BaseModel, tokens: list[list[int]], job: Job, progress: Progress) -> list[np.ndarray]:
+    """For each text f32 [its tokens, dim]: the last hidden states."""
+    found = _cached(spec, base, "token", tokens, job, progress)
+    return [found[key_of(ids)] for ids in tokens]
+
+
+def embed_fresh(encoder: PackedEncoder, tokens: list[list[int]], progress: Progress, phase: str = "evaluate") -> np.ndarray:
+    """Sentence embeddings of an encoder that was just trained, which nobody has kept."""
+    result = np.zeros((len(tokens), encoder.dim), dtype=np.float32)
+    for done, (chosen, states, count) in enumerate(_batches(encoder, tokens), start=1):
+        result[chosen] = states[1][:count]
+        progress.tell(phase, done * len(chosen), len(tokens))
     return result
 
 
-def embed_tokens(encoder: Encoder, tokens: list[list[int]]) -> np.ndarray:
-    parts = []
-    start = 0
+def embed_tokens_fresh(encoder: PackedEncoder, tokens: list[list[int]], progress: Progress, phase: str = "evaluate") -> list[np.ndarray]:
+    result: list[np.ndarray] = [np.zeros((0, encoder.dim), np.float32)] * len(tokens)
+    for done, (chosen, states, _) in enumerate(_batches(encoder, tokens), start=1):
+        for i, part in zip(chosen, states[0], strict=False):
+            result[i] = part
+        progress.tell(phase, done * len(chosen), len(tokens))
+    return result
+
+
+def _cached(spec: Spec, base: BaseModel, kind: str, tokens: list[list[int]], job: Job, progress: Progress) -> Entries:
+    root = spec.cache_dir or job.checkpoints / "embeddings"
+    cache = EmbeddingCache(Path(root), cache_name(base.digest, kind))
+    distinct = {key_of(ids): ids for ids in tokens}
+    found = cache.find(set(distinct))
+    missing = [(key, ids) for key, ids in distinct.items() if key not in found]
+    missing.sort(key=lambda entry: (len(entry[1]), entry[0]))
+    progress.tell("embed", len(found), len(distinct))
+    if missing:
+        encoder = base.packed().eval()
+        fresh: Entries = {}
+        whole, done, unkept, texts = sum(len(ids) for _, ids in missing), 0, 0, 0
+        for chosen, states, count in _batches(encoder, [ids for _, ids in missing]):
+            parts = states[0] if kind == "token" else [row[None] for row in states[1][:count]]
+            fresh |= {missing[i][0]: part for i, part in zip(chosen, parts, strict=False)}
+            size = sum(len(missing[i][1]) for i in chosen)
+            done, unkept, texts = done + size, unkept + size, texts + len(chosen)
+            if unkept > KEEP_EVERY_TOKENS or job.stop_asked or done == whole:
+                cache.add(fresh)
+                found |= fresh
+                fresh, unkept = {}, 0
+            # Long texts come last and take longer: the time left goes by tokens.
+            progress.tell("embed", texts, len(missing), share=done / whole, samples=texts)
+            job.check_stop()
+    cache.tidy()
+    return found
+
+
+def cache_name(digest: str, kind: str) -> str:
+    """Other libraries and other processors compute other last bits: they do not share."""
+    bits = f"{torch.__version__} {torch.backends.cpu.get_cpu_capability()}"
+    return f"{kind}-{key_of([*f'{digest} {bits}'.encode()]).hex()}"
+
+
+def _batches(encoder: PackedEncoder, tokens: list[list[int]]):  # type: ignore[no-untyped-def]
+    """Yields (text numbers, (states of each text, sentence embeddings), how many).
+
+    A batch has texts of one length only, and never few tokens: then the bits of an embedding do not depend on its neighbours,
+    and a retrain with kept embeddings comes to the same weights as one without.
+    """
+    by_length: dict[int, list[int]] = {}
+    for i, ids in enumerate(tokens):
+        by_length.setdefault(len(ids), []).append(i)
+    encoder.eval()
     with torch.inference_mode():
-        while start < len(tokens):
-            end = start + 1
-            # Sorted by length: the last of the batch is the longest.
-            while end < len(tokens) and (end + 1 - start) * len(tokens[end]) <= BATCH_TOKENS:
-                end += 1
-            parts.append(encoder(*padded(tokens[start:end])).numpy())
-            start = end
-    return np.concatenate(parts)
+        for length, members in sorted(by_length.items()):
+            most = max(1, BATCH_TOKENS // length)
+            for start in range(0, len(members), most):
+                chosen = members[start : start + most]
+                least = -(-LEAST_TOKENS // length)
+                rows = [tokens[i] for i in chosen] + [tokens[chosen[0]]] * max(0, least - len(chosen))
+                batch = pack(rows)
+                states = encoder(batch)
+                yield chosen, (list(states.view(len(rows), length, -1).numpy()), sentences(states, batch).numpy()), len(chosen)

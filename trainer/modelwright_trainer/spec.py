@@ -20,11 +20,14 @@ class Bucket:
 @dataclass(frozen=True)
 class Spec:
     job_name: str
-    trainer: str
+    #: catalog/<business model>/trainer.py
+    trainer_file: Path
     dataset_digest: str
     buckets: tuple[Bucket, ...]
     base_name: str
     base_path: Path
+    #: What the base model really is; empty where the platform did not say.
+    base_digest: str
     options: dict[str, Any]
     batch_divisor: int
     learning_rate_divisor: int
@@ -32,14 +35,9 @@ class Spec:
     threads: int
     outputs: dict[str, str]
     work_dir: Path
+    #: Outlives the job; None keeps embeddings in the job's own folder.
+    cache_dir: Path | None
     digest: str
-
-    def number(self, name: str, default: float) -> float:
-        value = self.options.get(name)
-        return default if value is None else float(value)
-
-    def integer(self, name: str, default: int) -> int:
-        return int(self.number(name, default))
 
 
 def load_spec(path: Path) -> Spec:
@@ -49,11 +47,12 @@ def load_spec(path: Path) -> Spec:
         overrides = raw.get("overrides", {})
         spec = Spec(
             job_name=raw["jobName"],
-            trainer=raw["businessModel"].get("trainer", raw["businessModel"]["id"].replace("-", "_")),
+            trainer_file=Path(raw["businessModel"]["trainerFile"]),
             dataset_digest=raw["dataset"]["digest"],
             buckets=tuple(Bucket(b["index"], b["url"], b["sha256"], b["rows"]) for b in raw["dataset"]["buckets"]),
             base_name=raw["baseModel"]["name"],
             base_path=Path(raw["baseModel"]["path"]),
+            base_digest=str(raw["baseModel"].get("digest", "")),
             options=raw["options"],
             batch_divisor=int(overrides.get("batchDivisor", 1)),
             learning_rate_divisor=int(overrides.get("learningRateDivisor", 1)),
@@ -61,6 +60,7 @@ def load_spec(path: Path) -> Spec:
             threads=int(raw.get("threads", 1)),
             outputs=dict(raw["outputs"]),
             work_dir=Path(raw["workDir"]),
+            cache_dir=Path(raw["cacheDir"]) if raw.get("cacheDir") else None,
             digest=digest_of(raw),
         )
     except KeyError as error:
@@ -73,6 +73,8 @@ def load_spec(path: Path) -> Spec:
 
 
 def digest_of(raw: dict[str, Any]) -> str:
-    """What decides the weights. Addresses, attempt and folder do not."""
-    parts = [raw["dataset"]["digest"], raw["baseModel"]["name"], raw["options"], raw.get("overrides", {}), raw["seed"], raw["businessModel"]]
+    """What decides the weights. Addresses, attempt and folders do not."""
+    model = {name: raw["businessModel"].get(name) for name in ("id", "version")}
+    base = [raw["baseModel"]["name"], raw["baseModel"].get("digest", "")]
+    parts = [raw["dataset"]["digest"], base, raw["options"], raw.get("overrides", {}), raw["seed"], model]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -1,7 +1,10 @@
 """A tiny encoder with random weights: the trainer's whole path in a second."""
 
+import contextlib
 import hashlib
+import io
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,9 +15,11 @@ import zstandard
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
+from modelwright_trainer.__main__ import main
 from modelwright_trainer.encoder import Encoder
 
 TRAINER = Path(__file__).resolve().parent.parent
+CATALOG = TRAINER.parent / "catalog"
 WORDS = ["soup", "bread", "cheese", "goal", "match", "league", "bank", "share", "budget", "a", "story", "about"]
 CONFIG = {
     "vocab_size": len(WORDS) + 4,
@@ -30,17 +35,21 @@ CONFIG = {
 @pytest.fixture(scope="session")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("base")
+    make_base(folder)
+    return folder
+
+
+def make_base(folder: Path) -> None:
     torch.manual_seed(1)
     (folder / "config.json").write_text(json.dumps(CONFIG))
     save_file(Encoder(CONFIG).state_dict(), folder / "model.safetensors")
     vocabulary = {word: i for i, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
     tokenizer.save(str(folder / "tokenizer.json"))
     (folder / "modelwright.json").write_text(json.dumps({"name": "tiny", "dim": 16, "maxTokens": 32, "prefix": "", "sha256": {}}))
-    return folder
 
 
 def rows(count: int = 90) -> list[dict]:
@@ -60,14 +69,14 @@ class JobFolder:
         self.folder, self.base = folder, base
         self.folder.mkdir(parents=True, exist_ok=True)
 
-    def specify(self, data: list[dict] | None = None, **changes: object) -> None:
-        text = "".join(json.dumps(row) + "\n" for row in (rows() if data is None else data))
+    def specify(self, data: list[dict] | None = None, model: str = "text-classification", **changes: object) -> None:
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in (rows() if data is None else data))
         packed = zstandard.ZstdCompressor().compress(text.encode())
         (self.folder / "bucket").write_bytes(packed)
-        names = ("model.safetensors", "eval.jsonl", "encoder.onnx", "result.json")
+        names = ("model.safetensors", "eval.jsonl", "answering.json", "encoder.onnx", "result.json")
         spec = {
             "jobName": "job",
-            "businessModel": {"id": "text-classification", "version": "1.0.0", "trainer": "text_classification"},
+            "businessModel": {"id": model, "version": "1.0.0", "trainerFile": str(CATALOG / model / "trainer.py")},
             "dataset": {
                 "digest": hashlib.sha256(text.encode()).hexdigest(),
                 "buckets": [{"index": 0, "url": f"file://{self.folder}/bucket", "sha256": hashlib.sha256(packed).hexdigest(), "rows": 90}],
@@ -91,6 +100,24 @@ class JobFolder:
         out, _ = process.communicate(timeout=120)
         result = self.folder / "result.json"
         return process.returncode, json.loads(result.read_text()) if result.exists() else {}, [json.loads(line) for line in out.splitlines()]
+
+    def run_here(self) -> tuple[int, dict, list[dict]]:
+        """As `run`, within this process: a second where a start of Python and torch takes several."""
+        (self.folder / "result.json").unlink(missing_ok=True)
+        out, handlers = io.StringIO(), [(one, signal.getsignal(one)) for one in (signal.SIGTERM, signal.SIGINT)]
+        try:
+            with contextlib.redirect_stdout(out):
+                status = main(["--spec", str(self.folder / "spec.json")])
+        finally:
+            for one, handler in handlers:
+                signal.signal(one, handler)
+        return status, json.loads((self.folder / "result.json").read_text()), [json.loads(line) for line in out.getvalue().splitlines()]
+
+    def answers(self) -> list[dict]:
+        return [json.loads(line) for line in (self.folder / "staged.eval.jsonl").read_text().splitlines()]
+
+    def answering(self) -> dict:
+        return json.loads((self.folder / "staged.answering.json").read_text())
 
     def weights(self) -> bytes:
         return (self.folder / "staged.model.safetensors").read_bytes()

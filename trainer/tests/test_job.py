@@ -14,10 +14,12 @@ def test_a_job_leaves_weights_answers_and_a_result(job: JobFolder) -> None:
     status, result, lines = job.run()
     assert (status, result["class"]) == (0, "ok")
     assert result["labels"] == ["food", "money", "sport"]
-    assert result["metrics"]["rows"] == {"train": 72, "evaluation": 18}
-    answers = [json.loads(line) for line in (job.folder / "staged.eval.jsonl").read_text().splitlines()]
+    assert result["rows"] == {"train": 72, "evaluation": 18}
+    assert {file["name"] for file in result["files"]} == {"model.safetensors", "eval.jsonl", "answering.json", "result.json"}
+    answers = job.answers()
     assert [a["id"] for a in answers] == sorted(a["id"] for a in answers)
-    assert "text" not in answers[0]
+    assert set(answers[0]) == {"id", "expected", "predicted"}
+    assert "story" not in json.dumps(answers)
     assert [line["phase"] for line in lines if line["type"] == "progress"][-1] == "upload"
     assert not (job.folder / "staged.encoder.onnx").exists()
 
@@ -29,7 +31,7 @@ def test_no_line_and_no_result_quotes_a_row(job: JobFolder) -> None:
     assert "confidential" not in json.dumps([result, lines])
 
 
-@pytest.mark.parametrize("method", ["head", "full"])
+@pytest.mark.parametrize("method", ["head", "full", "lora"])
 def test_equal_specifications_give_equal_bytes_and_another_seed_others(job: JobFolder, another: JobFolder, method: str) -> None:
     for folder in (job, another):
         folder.specify(options={"method": method, "epochs": 2})
@@ -98,7 +100,7 @@ def test_a_stopped_fine_tuning_goes_on_and_comes_to_the_same_weights(job: JobFol
     if how == signal.SIGTERM:
         assert process.returncode == 143
         assert json.loads((job.folder / "result.json").read_text())["class"] == "preempted"
-        assert (job.folder / "checkpoints" / "full.pt").exists()
+        assert list((job.folder / "checkpoints").glob("step-*.ckpt"))
         (job.folder / "result.json").unlink()
     assert job.run()[0] == 0
     assert job.weights() == another.weights()
@@ -123,7 +125,8 @@ def test_two_starts_of_one_job_train_once(job: JobFolder) -> None:
     ("changes", "status", "kind"),
     [
         ({"options": {"method": "magic"}}, 64, "bad_options"),
-        ({"businessModel": {"id": "x", "version": "1", "trainer": "no_such_module"}}, 64, "bad_options"),
+        ({"options": {"tier": "splendid"}}, 64, "bad_options"),
+        ({"businessModel": {"id": "x", "version": "1", "trainerFile": "/no/such/trainer.py"}}, 64, "bad_options"),
         ({"options": {"learningRate": 1e39, "method": "full"}}, 70, "diverged"),
         ({"dataset": {"digest": "d", "buckets": [{"index": 0, "url": "http://127.0.0.1:9/x", "sha256": "0", "rows": 1}]}}, 75, "storage"),
     ],
@@ -137,14 +140,20 @@ def test_each_kind_of_failure_has_its_status(
     assert result["message"]
 
 
-def test_one_label_is_not_enough(job: JobFolder) -> None:
-    job.specify([row | {"label": "food"} for row in rows()])
-    status, result, _ = job.run()
-    assert (status, result["class"]) == (65, "invalid_data")
-
-
-def test_fine_tuning_leaves_its_own_encoder_for_serving(job: JobFolder) -> None:
-    job.specify(options={"method": "full", "epochs": 1})
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_fine_tuning_leaves_its_own_encoder_for_serving(job: JobFolder, method: str) -> None:
+    job.specify(options={"method": method, "epochs": 1})
     status, result, _ = job.run()
     assert (status, result["encoder"]) == (0, "own")
     assert (job.folder / "staged.encoder.onnx").stat().st_size > 1_000
+
+
+def test_a_tier_stands_for_options_and_explicit_options_win(job: JobFolder, another: JobFolder) -> None:
+    job.specify(options={"tier": "balanced"})
+    another.specify(options={"method": "full", "epochs": 2})
+    assert (job.run()[0], another.run()[0]) == (0, 0)
+    assert job.weights() == another.weights()
+    another.specify(options={"tier": "balanced", "epochs": 1})
+    assert another.run()[1]["steps"] == job.run()[1]["steps"] // 2
+    job.specify(options={"tier": "balanced", "method": "head"})
+    assert job.run()[1]["encoder"] == "base"

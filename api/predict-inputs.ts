@@ -1,0 +1,39 @@
+import type { z } from 'zod';
+import { type BusinessModel, validatorOf } from '../catalog/catalog.ts';
+import type { Json } from '../core/json.ts';
+import { fieldErrors } from './example-content.ts';
+import { type FieldError, Problem } from './problems.ts';
+
+type Input = { readonly [field: string]: Json };
+
+/** What `predict` takes of an example: its input fields, with the rules of the example schema. */
+export function inputValidator({
+  exampleSchema,
+  fields,
+}: Pick<BusinessModel, 'exampleSchema' | 'fields'>): z.ZodType<Record<string, unknown>> {
+  const required = Array.isArray(exampleSchema['required']) ? exampleSchema['required'] : [];
+  return validatorOf({
+    type: 'object',
+    additionalProperties: false,
+    required: fields.input.filter((field) => required.includes(field)),
+    properties: Object.fromEntries(fields.input.map((field) => [field, exampleSchema.properties[field] ?? {}])),
+  });
+}
+
+/** Inputs as the business model takes them; a plain text stands for its first field. */
+export function checkedInputs(model: BusinessModel, inputs: readonly unknown[]): Input[] {
+  const validator = inputValidator(model);
+  const [first = 'text'] = model.fields.input;
+  const errors: FieldError[] = [];
+  const checked = inputs.map((input, i) => {
+    const parsed = validator.safeParse(typeof input === 'string' ? { [first]: input } : input);
+    if (!parsed.success)
+      errors.push(
+        ...parsed.error.issues.flatMap(fieldErrors).map(({ pointer, message }) => ({ pointer: `/inputs/${i}${pointer}`, message })),
+      );
+    return (parsed.data ?? {}) as Input;
+  });
+  if (errors.length > 0)
+    throw new Problem('invalid_request', `the inputs do not fit ${model.id}: give ${model.fields.input.join(', ')}`, errors);
+  return checked;
+}
