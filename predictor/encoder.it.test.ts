@@ -75,7 +75,7 @@ describe.each(['all-MiniLM-L6-v2', 'multilingual-e5-small'])('the encoder %s', (
       expect(spans).toEqual(own.map(({ begin, end }) => ({ start: Math.max(0, begin - prefix.length), end: end - prefix.length })));
       expect(
         largestDifference(
-          embeddings,
+          data,
           own.flatMap(({ token }) => embedded[i]?.states[token] ?? []),
         ),
       ).toBeLessThan(1e-3);

@@ -167,6 +167,17 @@ async function lookOf(folder: string): Promise<string> {
   return looks.join('|');
 }
 
+/** What the encoders in MW_MODELS_DIR say of themselves, their files not looked at; folders that say nothing are left out. */
+export async function listEncoders(modelsDir: string): Promise<EncoderInfo[]> {
+  const found: EncoderInfo[] = [];
+  for (const name of await encoderNames(modelsDir)) {
+    const raw = await readJson(join(modelsDir, name), 'modelwright.json', addAgain).catch(() => null);
+    const info = encoderInfoSchema.safeParse(raw);
+    if (info.success) found.push({ ...info.data, name });
+  }
+  return found;
+}
+
 /** Names of folders in MW_MODELS_DIR that claim to be encoders. */
 export async function encoderNames(modelsDir: string): Promise<string[]> {
   const entries = await readdir(modelsDir, { withFileTypes: true }).catch(() => []);
