@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { projectDir, resolvePaths } from '../platform/paths.ts';
 import { readEncoder } from '../store/encoder-folder.ts';
-import { drawnTexts, oddTexts } from '../test/support/odd-texts.ts';
+import { drawnTexts, oddTexts } from './tokenizer/odd-texts.ts';
 import { loadEncoder } from './encoder.ts';
 import { loadTokenizer } from './tokenizer/text-tokenizer.ts';
 
@@ -17,8 +17,8 @@ const paths = resolvePaths(process.env);
 
 /** What the trainer's Python makes of the same texts. */
 function reference(folder: string, maxTokens: number, texts: readonly string[], embed: readonly string[] = []): Reference {
-  const script = join(projectDir, 'test/support/encode_texts.py');
-  const { stdout, stderr, status } = spawnSync(paths.trainerPython, [script, folder, String(maxTokens)], {
+  const script = join(projectDir, 'infra/local/python/encode_texts.py');
+  const { stdout, stderr, status } = spawnSync(paths.trainerPython, [script, folder, String(maxTokens), '/dev/stdin'], {
     input: JSON.stringify({ texts, embed }),
     env: { ...process.env, PYTHONPATH: join(projectDir, 'trainer'), PYTHONDONTWRITEBYTECODE: '1' },
     maxBuffer: 1 << 28,

@@ -74,7 +74,10 @@ export async function loadEncoder(parts: {
             const from = (row * width + token) * dim;
             vectors.set(data.subarray(from, from + dim), at * dim);
           });
-          found[i] = { data: vectors, spans: kept.map(({ begin, end }) => ({ start: Math.max(0, begin - prefixChars), end: end - prefixChars })) };
+          found[i] = {
+            data: vectors,
+            spans: kept.map(({ begin, end }) => ({ start: Math.max(0, begin - prefixChars), end: end - prefixChars })),
+          };
         });
       }
       return found;

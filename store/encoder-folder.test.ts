@@ -25,7 +25,8 @@ async function complaint(spoil: (folder: string) => Promise<unknown>): Promise<{
   return { file: error.file, message: error.message };
 }
 
-const config = (changes: object) => (folder: string) => writeFile(join(folder, 'config.json'), JSON.stringify({ ...tinyConfig, ...changes }));
+const config = (changes: object) => (folder: string) =>
+  writeFile(join(folder, 'config.json'), JSON.stringify({ ...tinyConfig, ...changes }));
 
 describe('the folder of an encoder', () => {
   it('is taken when it is whole; its digest changes with its files', async () => {

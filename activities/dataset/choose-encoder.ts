@@ -10,7 +10,30 @@ const languagesOfScript: Readonly<Record<string, readonly string[]>> = {
   'und-Cyrl': ['ru', 'uk', 'bg', 'sr', 'mk', 'be', 'kk', 'ky', 'mn'],
   'und-Arab': ['ar', 'fa', 'ur', 'ps', 'sd', 'ug'],
   'und-Deva': ['hi', 'mr', 'ne', 'sa'],
-  'und-Latn': ['de', 'fr', 'es', 'pt', 'it', 'nl', 'pl', 'tr', 'vi', 'cs', 'ro', 'hu', 'fi', 'hr', 'sk', 'da', 'no', 'et', 'lt', 'lv', 'sq', 'ca'],
+  'und-Latn': [
+    'de',
+    'fr',
+    'es',
+    'pt',
+    'it',
+    'nl',
+    'pl',
+    'tr',
+    'vi',
+    'cs',
+    'ro',
+    'hu',
+    'fi',
+    'hr',
+    'sk',
+    'da',
+    'no',
+    'et',
+    'lt',
+    'lv',
+    'sq',
+    'ca',
+  ],
 };
 
 type Installed = { readonly name: string; readonly languages: readonly string[] };
@@ -57,7 +80,8 @@ export function chooseEncoder({
   const fits = (encoder: Installed): boolean => languages.every((language) => knows(encoder, language));
   const kept = installed.find(({ name }) => name === before);
   if (kept && fits(kept)) return { name: kept.name, languages, why: `kept from the dataset before, whose languages it knows (${said})` };
-  const gone = before === null ? '' : `; ${before}, that of the dataset before, ${kept ? 'does not know them' : 'is not installed any more'}`;
+  const gone =
+    before === null ? '' : `; ${before}, that of the dataset before, ${kept ? 'does not know them' : 'is not installed any more'}`;
   const ranked = [...installed].sort((a, b) => a.languages.length - b.languages.length || (a.name < b.name ? -1 : 1));
   const fitting = ranked.find(fits);
   if (fitting) return { name: fitting.name, languages, why: `the most specialised installed encoder that knows them (${said})${gone}` };

@@ -99,7 +99,8 @@ for (const [language, words] of Object.entries(commonWords))
 
 function byWords(text: string): string | null {
   const hits = new Map<string, number>();
-  for (const word of text.split(' ')) for (const language of languagesByWord.get(word) ?? []) hits.set(language, (hits.get(language) ?? 0) + 1);
+  for (const word of text.split(' '))
+    for (const language of languagesByWord.get(word) ?? []) hits.set(language, (hits.get(language) ?? 0) + 1);
   const most = Math.max(...hits.values());
   return Object.keys(commonWords).find((language) => hits.get(language) === most) ?? null;
 }

@@ -52,7 +52,11 @@ export async function chooseBaseModel(
 const formerDefault = 'all-MiniLM-L6-v2';
 
 /** The encoder that a dataset was built for: its choice is frozen, whatever was installed or said since. */
-export async function baseModelOf(modelsDir: string, options: Options, { baseModel }: Pick<DatasetManifest, 'baseModel'>): Promise<BaseModel> {
+export async function baseModelOf(
+  modelsDir: string,
+  options: Options,
+  { baseModel }: Pick<DatasetManifest, 'baseModel'>,
+): Promise<BaseModel> {
   const base = await loadBaseModel(modelsDir, baseModel?.name ?? optionOf(options) ?? formerDefault);
   if (baseModel && base.digest !== baseModel.digest)
     throw failure(

@@ -33,12 +33,15 @@ export async function writeTinyEncoder(modelsDir: string, name: string, language
     'config.json': JSON.stringify(tinyConfig),
     'model.safetensors': Buffer.concat([buildHeader(tensors), data]),
     'tokenizer.json': JSON.stringify({
+      version: '1.0',
+      truncation: null,
+      padding: null,
       normalizer: null,
       pre_tokenizer: { type: 'BertPreTokenizer' },
       post_processor: null,
       decoder: null,
       added_tokens: [],
-      model: { type: 'WordPiece', vocab, unk_token: '[UNK]' },
+      model: { type: 'WordPiece', vocab, unk_token: '[UNK]', continuing_subword_prefix: '##', max_input_chars_per_word: 100 },
     }),
     'encoder.onnx': `graph of ${name}`,
   };
@@ -46,4 +49,12 @@ export async function writeTinyEncoder(modelsDir: string, name: string, language
   const sha256 = Object.fromEntries(encoderFiles.map((file) => [file, sha256Hex(contents[file])]));
   await writeFile(join(folder, 'modelwright.json'), JSON.stringify({ name, dim: 4, maxTokens: 16, prefix: '', languages, sha256 }));
   return folder;
+}
+
+/** The two encoders that are shipped, by name and language, in a folder that can be MW_MODELS_DIR. */
+export async function writeShippedEncoders(home: string): Promise<string> {
+  const modelsDir = join(home, 'tiny-encoders');
+  await writeTinyEncoder(modelsDir, 'all-MiniLM-L6-v2', ['en']);
+  await writeTinyEncoder(modelsDir, 'multilingual-e5-small', ['en', 'zh', 'de', 'ru']);
+  return modelsDir;
 }
