@@ -79,11 +79,11 @@ describe.each(['all-MiniLM-L6-v2', 'multilingual-e5-small'])('the encoder %s', (
           own.flatMap(({ token }) => embedded[i]?.states[token] ?? []),
         ),
       ).toBeLessThan(1e-3);
-      const chars = [...text];
+      const chars = Array.from(text);
       expect(spans.every(({ start, end }) => start < end && end <= chars.length)).toBe(true);
     }
     // Every Chinese character is somebody's; the mark of a word's begin stands for the word's first character too.
     const covered = new Set(tokens[1]?.spans.flatMap(({ start, end }) => Array.from({ length: end - start }, (_, i) => start + i)));
-    expect([...covered].sort((a, b) => a - b)).toEqual([...(texts[1] ?? '')].map((_, i) => i));
+    expect([...covered].sort((a, b) => a - b)).toEqual(Array.from(texts[1] ?? '', (_, i) => i));
   });
 });

@@ -46,7 +46,7 @@ export async function loadEncoder(parts: {
   };
   const encode = (texts: readonly string[], maxTokens: number): Encoded[] =>
     texts.map((text) => tokenizer.encode(`${prefix}${text}`, maxTokens));
-  const prefixChars = [...prefix].length;
+  const prefixChars = Array.from(prefix).length;
   return {
     bytes,
     embed: async (texts, maxTokens) => {

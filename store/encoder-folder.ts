@@ -10,7 +10,6 @@ import { SafetensorsError, headerLength, parseHeader } from './safetensors.ts';
 
 /** Files that make an encoder; modelwright.json names each with its digest. */
 export const encoderFiles = ['config.json', 'model.safetensors', 'tokenizer.json', 'encoder.onnx'] as const;
-export type EncoderFile = (typeof encoderFiles)[number];
 
 /** modelwright.json of an encoder's folder: what training and serving must agree on, and who may be served by it. */
 export const encoderInfoSchema = z.looseObject({

@@ -53,7 +53,7 @@ export function filter(text: AlignedText, keep: (char: string) => boolean): Alig
 export function replace(text: AlignedText, pattern: RegExp, content: string): AlignedText {
   const joined = text.chars.join('');
   if (!joined.match(pattern)) return text;
-  const inserted = [...content];
+  const inserted = Array.from(content);
   const chars: string[] = [];
   const starts: number[] = [];
   const ends: number[] = [];

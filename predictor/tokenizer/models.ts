@@ -60,7 +60,7 @@ function wordPiece({
 function unigram({ vocab, unk_id: unknown }: z.infer<typeof unigramSchema>): Model {
   const ids = new Map(vocab.map(([piece], id) => [piece, id]));
   const scores = Float64Array.from(vocab, ([, score]) => score);
-  const longest = vocab.reduce((most, [piece]) => Math.max(most, [...piece].length), 1);
+  const longest = vocab.reduce((most, [piece]) => Math.max(most, Array.from(piece).length), 1);
   const unknownScore = scores.reduce((least, score) => Math.min(least, score), Infinity) - unknownPenalty;
   return (word) => {
     const { length } = word;

@@ -45,7 +45,7 @@ export function normalizerOf(config: unknown): Normalizer {
     }
     case 'Prepend': {
       const { prepend: prefix } = z.looseObject({ prepend: z.string() }).parse(config);
-      return (text) => [...prefix].reverse().reduce(prepend, text);
+      return (text) => Array.from(prefix).reverse().reduce(prepend, text);
     }
     case 'Precompiled':
       return precompiled(z.looseObject({ precompiled_charsmap: z.string() }).parse(config).precompiled_charsmap);
@@ -58,7 +58,7 @@ export function normalizerOf(config: unknown): Normalizer {
 const lowercase: Normalizer = (text) =>
   transform(
     text,
-    text.chars.flatMap((char) => [...char.toLowerCase()].map((part, i): Change => [part, i === 0 ? 0 : 1])),
+    text.chars.flatMap((char) => Array.from(char.toLowerCase()).map((part, i): Change => [part, i === 0 ? 0 : 1])),
   );
 
 const isChinese = (char: string): boolean => {

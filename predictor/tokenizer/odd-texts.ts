@@ -24,7 +24,7 @@ export const oddTexts: readonly string[] = [
 
 /** So many texts of characters drawn from the odd ones; equal seeds give equal texts. */
 export function drawnTexts(count: number, seed: number): string[] {
-  const chars = oddTexts.flatMap((text) => [...text].slice(0, 60));
+  const chars = oddTexts.flatMap((text) => Array.from(text).slice(0, 60));
   let state = seed;
   // mulberry32
   const below = (n: number): number => {

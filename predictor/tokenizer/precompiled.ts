@@ -32,8 +32,8 @@ export function precompiled(base64: string): (text: AlignedText) => AlignedText 
     const put = (piece: string): boolean => {
       const found = look(piece);
       if (found === null) return false;
-      const parts = [...found];
-      const more = parts.length - [...piece].length;
+      const parts = Array.from(found);
+      const more = parts.length - Array.from(piece).length;
       parts.forEach((part, i) => changes.push([part, more > 0 && i >= parts.length - more ? 1 : 0]));
       const last = changes.at(-1);
       if (more < 0 && last) changes[changes.length - 1] = [last[0], last[1] + more];

@@ -8,7 +8,7 @@ const whiteSpace = /^\p{White_Space}$/u;
 export function specialTokensOf(tokens: readonly SpecialToken[]): (chars: readonly string[]) => Part[] {
   const byFirst = new Map<string, { readonly chars: readonly string[]; readonly token: SpecialToken }[]>();
   for (const token of tokens) {
-    const chars = [...token.content];
+    const chars = Array.from(token.content);
     const [first] = chars;
     if (first === undefined) continue;
     byFirst.set(

@@ -53,7 +53,7 @@ export function loadTokenizer(json: Buffer): TextTokenizer {
       const room = Math.max(0, maxTokens - before.length - after.length);
       const ids: number[] = [];
       const offsets: (readonly [number, number])[] = [];
-      for (const part of split([...text.toWellFormed()])) {
+      for (const part of split(Array.from(text.toWellFormed()))) {
         if (ids.length >= room) break;
         if (part.id !== null) {
           ids.push(part.id);

@@ -18,7 +18,7 @@ export function unicodeForm(text: AlignedText, form: UnicodeForm): AlignedText {
     segment = [];
   };
   for (const char of text.chars)
-    [...char.normalize(decompose)].forEach((part, i) => {
+    Array.from(char.normalize(decompose)).forEach((part, i) => {
       if (!joins.test(part)) flush();
       segment.push([part, i === 0 ? 0 : 1]);
     });
@@ -26,16 +26,13 @@ export function unicodeForm(text: AlignedText, form: UnicodeForm): AlignedText {
   return transform(text, changes);
 }
 
+const textOf = (segment: readonly Change[]): string => segment.map(([char]) => char).join('');
+
 /** In canonical order. */
 function sorted(segment: readonly Change[]): Change[] {
   if (segment.length < 2) return [...segment];
   const left = [...segment];
-  return [
-    ...segment
-      .map(([char]) => char)
-      .join('')
-      .normalize('NFD'),
-  ].map((char) => {
+  return Array.from(textOf(segment).normalize('NFD'), (char) => {
     const found = left.findIndex(([other]) => other === char);
     return left.splice(Math.max(found, 0), 1)[0] as Change;
   });
@@ -45,12 +42,7 @@ function sorted(segment: readonly Change[]): Change[] {
 function composed(segment: readonly Change[]): Change[] {
   const [first, ...marks] = segment;
   if (!first || marks.length === 0 || joins.test(first[0])) return [...segment];
-  const [head, ...rest] = [
-    ...segment
-      .map(([char]) => char)
-      .join('')
-      .normalize('NFC'),
-  ];
+  const [head, ...rest] = Array.from(textOf(segment).normalize('NFC'));
   if (head === undefined || rest.length === marks.length) return [...segment];
   let change = first[1];
   const kept: Change[] = [];
