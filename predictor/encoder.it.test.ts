@@ -18,7 +18,7 @@ const paths = resolvePaths(process.env);
 /** What the trainer's Python makes of the same texts. */
 function reference(folder: string, maxTokens: number, texts: readonly string[], embed: readonly string[] = []): Reference {
   const script = join(projectDir, 'infra/local/python/encode_texts.py');
-  const { stdout, stderr, status } = spawnSync(paths.trainerPython, [script, folder, String(maxTokens), '/dev/stdin'], {
+  const { stdout, stderr, status } = spawnSync(paths.trainerPython, [script, folder, String(maxTokens), '-'], {
     input: JSON.stringify({ texts, embed }),
     env: { ...process.env, PYTHONPATH: join(projectDir, 'trainer'), PYTHONDONTWRITEBYTECODE: '1' },
     maxBuffer: 1 << 28,

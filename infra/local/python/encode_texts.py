@@ -1,4 +1,4 @@
-"""usage: encode_texts.py ENCODER_FOLDER MAX_TOKENS FILE   FILE: {"texts": [...], "embed": [...]} ->
+"""usage: encode_texts.py ENCODER_FOLDER MAX_TOKENS FILE   FILE, or - for standard input: {"texts": [...], "embed": [...]} ->
 {"encoded": [{ids, offsets}], "embedded": [{sentence, states}]} as the trainer's tokenizer and its encoder in plain torch give them, without prefix."""
 
 import json
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-folder, asked = Path(sys.argv[1]), json.loads(Path(sys.argv[3]).read_text(encoding="utf-8"))
+folder, asked = Path(sys.argv[1]), json.loads(sys.stdin.read() if sys.argv[3] == "-" else Path(sys.argv[3]).read_text(encoding="utf-8"))
 tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
 tokenizer.no_padding()
 tokenizer.enable_truncation(int(sys.argv[2]))
