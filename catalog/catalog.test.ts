@@ -53,6 +53,11 @@ describe('a business model of the catalogue', () => {
       expect(Number.isFinite(model.evaluation.measure([]).values[model.metric])).toBe(true);
     });
 
+    it(`${model.id} has the tiers that its trainer falls back on`, () => {
+      const [, tiers = ''] = /^TIERS = (.*)$/m.exec(readFileSync(model.trainerFile, 'utf8')) ?? [];
+      expect(JSON.parse(tiers)).toEqual(model.tiers);
+    });
+
     it(`${model.id} takes the options of each of its tiers`, () => {
       for (const tier of ['fast', 'balanced', 'accurate']) {
         const parsed = validatorOf(model.optionSchema).safeParse(withTier(model, {}, { tier }));

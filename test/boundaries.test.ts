@@ -52,6 +52,18 @@ describe('folder boundaries', () => {
     });
   }
 
+  it('no file of the platform names a business model: one folder is all that there is of it', () => {
+    const ids = globSync('catalog/*/business-model.json', { cwd: projectDir }).map((file) => file.split('/')[1] ?? '');
+    expect(ids.length).toBeGreaterThanOrEqual(5);
+    const files = globSync('{core,platform,workflows,activities,workers,predictor,sources,store,api,infra}/**/*.ts', { cwd: projectDir });
+    const naming = [
+      ...files.filter((file) => !isTest(file)),
+      ...globSync('catalog/*.ts', { cwd: projectDir }).filter((file) => !isTest(file)),
+    ];
+    const wrong = naming.filter((file) => ids.some((id) => readFileSync(join(projectDir, file), 'utf8').includes(id)));
+    expect(wrong).toEqual([]);
+  });
+
   it('no file but tests and tables of data is longer than 300 lines', () => {
     const files = globSync(
       '{core,platform,catalog,workflows,activities,workers,predictor,sources,store,api,cli,infra,test,bench}/**/*.ts',

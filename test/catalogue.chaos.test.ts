@@ -26,7 +26,7 @@ describe('a business model of one folder', () => {
     expect(`${output}\nstatus ${status}`).toContain('\nstatus 0');
     // The station, the version and both answers, as the commands print them.
     expect(output).toMatch(/serving +[+\d].*v1 answers/);
-    expect(output).toMatch(/^v1 +candidate, production +accuracy /m);
+    expect(output).toMatch(/^v1 +production +accuracy /m);
     expect(output).toMatch(/^food +\d+\.\d % +We ate pasta/m);
     expect(output).toMatch(/^sport +\d+\.\d % +The players/m);
 

@@ -82,19 +82,19 @@ describe('the trainer', () => {
   }
 });
 
-/** Numbers that a trainer and a server compute by different kernels. */
-const near = (value: unknown): unknown => (typeof value === 'number' && !Number.isInteger(value) ? (expect.closeTo(value, 3) as number) : value);
+/** An answer of the trainer as serving gives it: scores come from other kernels, and what is quoted is no part of an evaluation's answer. */
 const comparable = (value: unknown): unknown => {
   if (Array.isArray(value)) return value.map(comparable);
-  if (typeof value !== 'object' || value === null) return near(value);
-  // What is quoted when it serves is no part of an evaluation's answer.
-  return Object.fromEntries(Object.entries(value).filter(([field]) => field !== 'text' && field !== 'answer').map(([field, of]) => [field, comparable(of)]));
+  if (typeof value !== 'object' || value === null) return value;
+  const kept = Object.entries(value).filter(([field]) => field !== 'text' && field !== 'answer');
+  return Object.fromEntries(kept.map(([field, of]) => [field, field === 'score' ? (expect.closeTo(Number(of), 3) as number) : comparable(of)]));
 };
+/** Graphs from before there were vectors of tokens cannot serve entities. */
 const hasTokens = readFileSync(join(encoderFolder, 'encoder.onnx')).includes('token_embeddings');
 
 describe('the sample of each business model', () => {
   for (const model of catalog.values())
-    it.skipIf(model.id === 'entity-extraction' && !hasTokens)(`${model.id} is learned, and served as its trainer answers`, { timeout: 120_000 }, async () => {
+    it.skipIf(model.id === 'entity-extraction' && !hasTokens)(`${model.id} is learned, and served as its trainer answers`, { timeout: 300_000 }, async () => {
       const lines = readFileSync(join(dirname(model.trainerFile), 'sample.jsonl'), 'utf8').trim().split('\n');
       // Every row is learned, and every third asked about: what is compared is the way of answering, not how good it is.
       const rows = lines.flatMap((line, i): JobRow[] => {
