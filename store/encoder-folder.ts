@@ -40,8 +40,8 @@ export class BrokenEncoder extends Error {
   }
 }
 
-const addAgain = 'add the folder anew with `./mw base add`';
-const fetchAgain = 'get the file again from where the model came from';
+const addAgain = 'delete the folder and make it anew, by `./mw base add` or, one that is shipped, by `./mw up`';
+const fetchAgain = 'get the file again from where the model came from; one that is shipped: delete its folder and run `./mw up`';
 /** What PyTorch saves by itself. Reading one can run any code, so nobody here does. */
 const pickle = /\.(bin|pt|pth|pkl|ckpt)$/;
 
