@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { loadCatalog, validatorOf } from '../../catalog/catalog.ts';
 import { writeTinyEncoder } from '../../test/support/tiny-encoders.ts';
 import { baseModelOf, chooseBaseModel, loadBaseModel } from '../training/base-model.ts';
 import { chooseEncoder } from './choose-encoder.ts';
@@ -63,6 +64,20 @@ describe('the choice of the encoder', () => {
     expect(choose({ zh: 100 }, { before: 'english' })?.why).toContain('english, that of the dataset before, does not know them');
     expect(choose({ en: 100 }, { before: 'gone' })?.why).toContain('not installed any more');
     expect(choose({ en: 100 }, { option: 'other', before: 'many' })).toMatchObject({ name: 'other' });
+  });
+});
+
+describe('the option baseModel', () => {
+  it('is the name of a folder and no path, and has no default: the language decides', async () => {
+    const catalog = await loadCatalog();
+    expect(catalog.size).toBeGreaterThan(0);
+    for (const { optionSchema } of catalog.values()) {
+      const options = validatorOf(optionSchema);
+      expect(options.parse({})).not.toHaveProperty('baseModel');
+      for (const baseModel of ['all-MiniLM-L6-v2', 'multilingual-e5-small', 'my.own_encoder'])
+        expect(options.parse({ baseModel })).toMatchObject({ baseModel });
+      for (const baseModel of ['', '../x', 'a/b', '.hidden', 'a b', 7]) expect(options.safeParse({ baseModel }).success).toBe(false);
+    }
   });
 });
 
