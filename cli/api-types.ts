@@ -58,6 +58,7 @@ export type ModelVersion = {
   readonly version: number;
   readonly run: number;
   readonly dataset: { readonly digest: string; readonly rows: number; readonly cut: string };
+  readonly baseModel: { readonly name: string; readonly languages: readonly string[]; readonly why: string } | null;
   readonly metrics: StoredMetrics;
   readonly verdict: GateVerdict;
   readonly aliases: readonly string[];

@@ -1,3 +1,4 @@
+import { registerBase } from './base.ts';
 import type { RegisterCommand } from './command.ts';
 import { registerConfig } from './config.ts';
 import {
@@ -34,6 +35,7 @@ export const commands: readonly RegisterCommand[] = [
   registerStatus,
   registerLogs,
   registerDoctor,
+  registerBase,
   registerDeadLetters,
   registerReset,
   registerConfig,

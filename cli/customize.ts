@@ -182,9 +182,10 @@ export const registerModels: RegisterCommand = (program) => {
         count(model.dataset.rows),
         bytes(model.bytes),
         bytes(model.storedBytes),
+        model.baseModel ? `${model.baseModel.name} (${model.baseModel.languages.join(', ') || 'any'})` : '-',
         model.verdict.explanation,
       ]);
-      console.log(table(['version', 'serves as', 'quality', 'rows', 'size', 'new bytes', 'gate'], rows));
+      console.log(table(['version', 'serves as', 'quality', 'rows', 'size', 'new bytes', 'encoder', 'gate'], rows));
     });
 };
 

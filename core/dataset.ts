@@ -7,6 +7,19 @@ export type Split = 'train' | 'evaluation';
 /** One line of a bucket file: the example with its id and its split. The fields are those of its business model. */
 export type DatasetRow = { readonly id: string; readonly split: Split } & { readonly [field: string]: Json };
 
+/** Rows by language: codes of ISO 639, `und-Cyrl` and the like where only the script is known, `und` where nothing is. */
+export type LanguageCounts = Readonly<Record<string, number>>;
+
+/** The encoder that models of a dataset start from, and why it is this one. */
+export type ChosenEncoder = {
+  readonly name: string;
+  /** Of the digests of its files. */
+  readonly digest: string;
+  /** Languages of the rows that it was chosen for, the commonest first. */
+  readonly languages: readonly string[];
+  readonly why: string;
+};
+
 export type DatasetBucket = {
   readonly index: number;
   /** zstd-compressed JSON Lines; rows by finest bucket (first byte of SHA-256 of the id), then by id. */
@@ -18,6 +31,8 @@ export type DatasetBucket = {
   readonly labels: Readonly<Record<string, { readonly train: number; readonly evaluation: number }>>;
   /** Rows by side. Absent in datasets from before rows could have other than one label: the sum of the labels. */
   readonly counts?: { readonly train: number; readonly evaluation: number };
+  /** Absent in datasets from before languages were counted. */
+  readonly languages?: LanguageCounts;
 };
 
 /** The structure that a dataset was read with: the columns that its mapping uses. */
@@ -51,6 +66,9 @@ export type DatasetManifest = {
   /** Texts that carry two answers, and texts that occur more than once: counts and a few example ids, never text. */
   readonly conflicts: { readonly groups: number; readonly exampleIds: readonly string[] };
   readonly duplicates: { readonly rows: number; readonly exampleIds: readonly string[] };
+  /** Absent, with `baseModel`, in datasets from before languages were counted: their models start from all-MiniLM-L6-v2, or from the option. */
+  readonly languages?: LanguageCounts;
+  readonly baseModel?: ChosenEncoder;
   readonly digest: string;
 };
 

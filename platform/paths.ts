@@ -29,7 +29,8 @@ const trainerEnvName = (): string =>
     .update(readFileSync(join(projectDir, 'trainer/requirements.txt')))
     .digest('hex')
     .slice(0, 12)}`;
-const baseModelsVersion = '1';
+/** Of what provisioning writes beside an encoder's weights: 2 has token embeddings and languages. */
+const baseModelsVersion = '2';
 
 export function resolvePaths(env: Readonly<Record<string, string | undefined>>): Paths {
   const home = resolve(env['MW_HOME'] ?? join(projectDir, '.modelwright'));
@@ -43,7 +44,7 @@ export function resolvePaths(env: Readonly<Record<string, string | undefined>>):
     processDir: (name) => join(home, 'run', name),
     logFile: (name) => join(home, 'logs', `${name}.log`),
     jobsDir: join(home, 'jobs'),
-    modelsDir: env['MW_MODELS_DIR'] ?? join(cache, `models-${baseModelsVersion}`),
+    modelsDir: resolve(env['MW_MODELS_DIR'] ?? join(cache, `models-${baseModelsVersion}`)),
     trainerEnv,
     trainerPython: env['MW_TRAINER_PYTHON'] ?? join(trainerEnv, 'bin', 'python'),
   };

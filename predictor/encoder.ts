@@ -1,22 +1,17 @@
-import { Tokenizer } from '@huggingface/tokenizers';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { TokenEmbeddings } from '../catalog/contract.ts';
-import { type TokenNames, tokenSpans } from './token-spans.ts';
+import { type Encoded, loadTokenizer } from './tokenizer/text-tokenizer.ts';
 
 /** Tokens of one pass, padding included: bounds the memory of a request. */
 const maxBatchTokens = 8_192;
-const sentences = 'sentence_embedding';
-const tokenVectors = 'token_embeddings';
 
 export type Encoder = {
   readonly bytes: number;
   /** One embedding a text, of length 1, in the order of the texts. */
   embed(texts: readonly string[], maxTokens: number): Promise<Float32Array[]>;
-  /** The tokens of each text that stand for something in it. Fails where the graph gives no vectors of tokens. */
+  /** The last hidden state of each token of each text, in the order of the texts; not of special tokens, nor of the encoder's prefix. */
   embedTokens(texts: readonly string[], maxTokens: number): Promise<TokenEmbeddings[]>;
 };
-
-type Tokens = { readonly ids: readonly number[]; readonly names: readonly string[] };
 
 /** A sentence encoder: the tokenizer of its folder, and its ONNX graph with mean pooling in it. Shared by all models that start from it. */
 export async function loadEncoder(parts: {
@@ -28,22 +23,14 @@ export async function loadEncoder(parts: {
   readonly dim: number;
 }): Promise<Encoder> {
   const { onnxPath, tokenizer: json, bytes, threads, prefix, dim } = parts;
-  const tokenizer = new Tokenizer(JSON.parse(json.toString('utf8')) as object, {});
+  const tokenizer = loadTokenizer(json);
   const session = await InferenceSession.create(onnxPath, {
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     graphOptimizationLevel: 'all',
   });
-  const names = namesOf(tokenizer, json);
-  const prefixPoints = Array.from(prefix).length;
-
-  const tokensOf = (text: string, maxTokens: number): Tokens => {
-    const { ids, tokens } = tokenizer.encode(`${prefix}${text}`);
-    return { ids: truncated(ids, maxTokens), names: truncated(tokens, maxTokens) };
-  };
-  /** One pass over rows of token ids; the output's rows lie one after the other. */
-  const run = async (rows: readonly (readonly number[])[], output: string): Promise<Float32Array> => {
-    const width = Math.max(...rows.map((ids) => ids.length));
+  // Only what is fetched is copied out of the session.
+  const run = async (rows: readonly (readonly number[])[], width: number, output: string): Promise<Float32Array> => {
     const ids = new BigInt64Array(rows.length * width);
     const mask = new BigInt64Array(rows.length * width);
     rows.forEach((tokens, row) => {
@@ -54,74 +41,62 @@ export async function loadEncoder(parts: {
     });
     const shape = [rows.length, width];
     const feeds = { input_ids: new Tensor('int64', ids, shape), attention_mask: new Tensor('int64', mask, shape) };
-    // Only what is asked for is computed and copied.
-    const { [output]: found } = await session.run(feeds, [output]);
-    return found?.data as Float32Array;
+    const { [output]: fetched } = await session.run(feeds, [output]);
+    return fetched?.data as Float32Array;
   };
-  /** Runs texts in batches of like length, so that little is computed for padding; `take` gets the numbers of one text. */
-  const runAll = async (
-    texts: readonly Tokens[],
-    output: string,
-    take: (i: number, data: Float32Array, row: number, width: number) => void,
-  ) => {
-    const lengthOf = (i: number): number => texts[i]?.ids.length ?? 0;
-    const order = texts.map((_, i) => i).sort((a, b) => lengthOf(a) - lengthOf(b));
-    for (let at = 0; at < order.length;) {
-      let count = 1;
-      while (at + count < order.length && (count + 1) * lengthOf(order[at + count] as number) <= maxBatchTokens) count++;
-      const batch = order.slice(at, at + count);
-      const data = await run(
-        batch.map((i) => texts[i]?.ids ?? []),
-        output,
-      );
-      const width = lengthOf(batch.at(-1) as number);
-      batch.forEach((i, row) => take(i, data, row, width));
-      at += count;
-    }
-  };
+  const encode = (texts: readonly string[], maxTokens: number): Encoded[] =>
+    texts.map((text) => tokenizer.encode(`${prefix}${text}`, maxTokens));
+  const prefixChars = Array.from(prefix).length;
   return {
     bytes,
     embed: async (texts, maxTokens) => {
+      const encoded = encode(texts, maxTokens);
       const embeddings: Float32Array[] = Array.from({ length: texts.length });
-      const tokens = texts.map((text) => tokensOf(text, maxTokens));
-      await runAll(tokens, sentences, (i, data, row) => (embeddings[i] = data.slice(row * dim, (row + 1) * dim)));
+      for (const { members, width } of batchesOf(encoded)) {
+        const rows = members.map((i) => encoded[i]?.ids ?? []);
+        const data = await run(rows, width, 'sentence_embedding');
+        members.forEach((i, row) => (embeddings[i] = data.slice(row * dim, (row + 1) * dim)));
+      }
       return embeddings;
     },
     embedTokens: async (texts, maxTokens) => {
-      if (!session.outputNames.includes(tokenVectors))
-        throw new Error(`the encoder's graph has no output ${tokenVectors}: provision the base encoders again with \`./mw up\``);
+      if (!session.outputNames.includes('token_embeddings'))
+        throw new Error("the encoder's graph has no output token_embeddings: provision the base encoders again with `./mw up`");
+      const encoded = encode(texts, maxTokens);
       const found: TokenEmbeddings[] = Array.from({ length: texts.length });
-      const tokens = texts.map((text) => tokensOf(text, maxTokens));
-      await runAll(tokens, tokenVectors, (i, data, row, width) => {
-        const spans = tokenSpans(`${prefix}${texts[i] ?? ''}`, tokens[i]?.names ?? [], names);
-        const kept = spans.flatMap((span, token) => (span && span.start >= prefixPoints ? [{ token, ...span }] : []));
-        const vectors = new Float32Array(kept.length * dim);
-        kept.forEach(({ token }, k) => {
-          const from = (row * width + token) * dim;
-          vectors.set(data.subarray(from, from + dim), k * dim);
+      for (const { members, width } of batchesOf(encoded)) {
+        const rows = members.map((i) => encoded[i]?.ids ?? []);
+        const data = await run(rows, width, 'token_embeddings');
+        members.forEach((i, row) => {
+          const kept = (encoded[i]?.offsets ?? []).flatMap(([begin, end], token) => (end > prefixChars ? [{ begin, end, token }] : []));
+          const vectors = new Float32Array(kept.length * dim);
+          kept.forEach(({ token }, at) => {
+            const from = (row * width + token) * dim;
+            vectors.set(data.subarray(from, from + dim), at * dim);
+          });
+          found[i] = {
+            data: vectors,
+            spans: kept.map(({ begin, end }) => ({ start: Math.max(0, begin - prefixChars), end: end - prefixChars })),
+          };
         });
-        found[i] = { data: vectors, spans: kept.map(({ start, end }) => ({ start: start - prefixPoints, end: end - prefixPoints })) };
-      });
+      }
       return found;
     },
   };
 }
 
-export function namesOf(tokenizer: Tokenizer, json: Buffer): TokenNames {
-  const { model, added_tokens: added = [] } = JSON.parse(json.toString('utf8')) as {
-    readonly model: { readonly unk_token?: string };
-    readonly added_tokens?: readonly { readonly content: string }[];
-  };
-  const { normalizer } = tokenizer;
-  return {
-    normalize: normalizer ? (text) => normalizer.normalize(text) : (text) => text,
-    added: new Set(added.map(({ content }) => content).filter((content) => content !== model.unk_token)),
-    unknown: model.unk_token,
-  };
-}
-
-/** Cuts to a number of tokens and keeps the closing special token, as the trainer's tokenizer does. */
-function truncated<T>(tokens: readonly T[], maxTokens: number): T[] {
-  if (tokens.length <= maxTokens) return [...tokens];
-  return [...tokens.slice(0, maxTokens - 1), tokens.at(-1) as T];
+/** Texts of like length go together, so that little is computed for padding. */
+function batchesOf(encoded: readonly Encoded[]): { readonly members: readonly number[]; readonly width: number }[] {
+  const length = (i: number): number => encoded[i]?.ids.length ?? 0;
+  const order = encoded.map((_, i) => i).sort((a, b) => length(a) - length(b));
+  const batches: { members: number[]; width: number }[] = [];
+  for (const i of order) {
+    const last = batches.at(-1);
+    // Sorted by length: the next is the longest of the batch.
+    if (last && (last.members.length + 1) * length(i) <= maxBatchTokens) {
+      last.members.push(i);
+      last.width = length(i);
+    } else batches.push({ members: [i], width: length(i) });
+  }
+  return batches;
 }

@@ -25,6 +25,7 @@ import { DatasetReader } from '../store/lineage.ts';
 import { createS3ObjectStore } from '../store/s3-object-store.ts';
 import { type TestStack, startTestStack } from './support/engines.ts';
 import { LiveTenant, eventually, sentences } from './support/live-tenant.ts';
+import { writeShippedEncoders } from './support/tiny-encoders.ts';
 
 let stack: TestStack;
 let pool: Pool;
@@ -206,6 +207,7 @@ describe('verify', () => {
     const common = { pool, store, catalog: await loadCatalog(), maxTextChars: 1_000, beat: () => undefined };
     const datasets = createDatasetActivities({
       ...common,
+      modelsDir: await writeShippedEncoders(stack.home),
       predict: () => Promise.reject(new Error('no version is asked here')),
       changedBuckets: changedBucketsSince({ ...common, tenants: createTenantWorkflows(temporal.client) }),
     });

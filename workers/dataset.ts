@@ -42,6 +42,7 @@ await runWorker(
           activities: {
             ...createDatasetActivities({
               ...common,
+              modelsDir: config.paths.modelsDir,
               changedBuckets: changedBucketsSince({ ...common, tenants }),
               predict: async ({ tenantId, customizationId }, version, inputs) => {
                 try {

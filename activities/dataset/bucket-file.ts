@@ -16,11 +16,11 @@ export const bucketBytes = ({ rows }: Pick<ScannedBucket, 'rows'>): Promise<Buff
 
 /** Stores a bucket under the digest of its bytes: equal rows are stored once. */
 export async function writeBucket(store: ObjectStore, key: CustomizationKey, scanned: ScannedBucket): Promise<DatasetBucket> {
-  const { index, rows, digest, labels, counts } = scanned;
+  const { index, rows, digest, labels, languages, counts } = scanned;
   const bytes = await bucketBytes(scanned);
   const sha256 = sha256Hex(bytes);
   const { ref } = await store.putContent(datasetBucketKey(key, sha256), bytes, sha256);
-  return { index, ref, rows: rows.length, digest, labels, counts };
+  return { index, ref, rows: rows.length, digest, labels, languages, counts };
 }
 
 /** Lines of a stored bucket, verified against its reference. */

@@ -6,9 +6,11 @@ import { canonicalJson } from '../../core/json.ts';
 import { sha256Hex } from '../../platform/hash.ts';
 import { datasetManifestKey } from '../../store/keys.ts';
 import type { DatasetActivities } from '../ports.ts';
+import { chooseBaseModel } from '../training/base-model.ts';
 import { approveStructure } from '../registry/approved-structure.ts';
 import { loadTrainingSettings } from '../registry/training-settings.ts';
 import { bucketCountFor, bucketsToRead, fineBucketsOf } from './bucket-count.ts';
+import { sumLanguages, unknownLanguage } from './choose-encoder.ts';
 import { readBucket, writeBucket } from './bucket-file.ts';
 import { atSnapshot } from './consistent-snapshot.ts';
 import type { DatasetDependencies } from './dataset-activities.ts';
@@ -16,6 +18,7 @@ import { datasetOfRun, isOfSchema, isOfSource, latestDataset, readManifest, regi
 import { rowShaper } from './dataset-row.ts';
 import { Exclusions } from './exclusions.ts';
 import { sidesOf, sumLabels, sumSides } from './label-counts.ts';
+import { languageOf } from './language-of.ts';
 import { merkleRoot } from '../../store/merkle.ts';
 import { pinStructure } from './pin-structure.ts';
 import { rowSourceOf } from './row-source.ts';
@@ -39,7 +42,7 @@ export async function buildDataset(
   dependencies: DatasetDependencies,
   input: Parameters<DatasetActivities['buildDataset']>[0],
 ): Promise<DatasetRef> {
-  const { pool, store, catalog, maxTextChars, beat } = dependencies;
+  const { pool, store, catalog, maxTextChars, modelsDir, beat } = dependencies;
   const done = await datasetOfRun(pool, store, input);
   if (done) return { ...done, bucketsRead: 0, bucketsReused: (await readManifest(store, done.manifest)).bucketCount };
 
@@ -80,12 +83,18 @@ export async function buildDataset(
       beat();
       const kept = toRead.has(index) ? undefined : reusable?.buckets[index];
       if (kept) {
-        buckets.push(kept);
+        const counted: Record<string, number> = {};
         for (const line of await readBucket(store, kept)) {
           const row = JSON.parse(line) as DatasetRow;
           const { text, answer } = factsOf(settings.model, row);
-          if (text !== null) groups.add(row.id, normalisedText(text), answer);
+          if (text === null) continue;
+          const key = normalisedText(text);
+          groups.add(row.id, key, answer);
+          if (kept.languages) continue;
+          const language = languageOf(key) ?? unknownLanguage;
+          counted[language] = (counted[language] ?? 0) + 1;
         }
+        buckets.push({ languages: counted, ...kept });
         continue;
       }
       const { value: scanned, done } = await scanning.next();
@@ -95,6 +104,7 @@ export async function buildDataset(
       buckets.push(await writeBucket(store, input, scanned));
     }
     const labels = sumLabels(buckets.map((bucket) => bucket.labels));
+    const languages = sumLanguages(buckets.map((bucket) => bucket.languages ?? {}));
     const manifest: DatasetManifest = {
       format: 'modelwright-dataset/1',
       tenantId,
@@ -115,6 +125,8 @@ export async function buildDataset(
       exclusions: exclusions.list(reusable?.exclusions ?? [], toRead),
       conflicts: groups.conflicts,
       duplicates: groups.duplicates,
+      languages,
+      baseModel: await chooseBaseModel(modelsDir, settings.options, languages, parent),
       digest: merkleRoot(buckets.map(({ digest }) => Buffer.from(digest, 'hex'))).toString('hex'),
     };
     return { manifest, bucketsRead: toRead.size, readBuckets: fineBucketsOf([...toRead], bucketCount), approved };

@@ -14,6 +14,8 @@ export type DatasetDependencies = {
   readonly store: ObjectStore;
   readonly catalog: Catalog;
   readonly maxTextChars: number;
+  /** Folders of encoders: one is chosen for each dataset. */
+  readonly modelsDir: string;
   readonly predict: PredictVersion;
   /** Absent where nothing senses: then a build reads what its run was started for, and no more. */
   readonly changedBuckets?: ChangedBuckets;

@@ -99,5 +99,6 @@ export const registerDataset = (
       manifest_bytes: ref.bytes,
       row_count: manifest.rows,
       read_buckets: readBuckets,
+      base_model: manifest.baseModel ? JSON.stringify(manifest.baseModel) : null,
     });
   });

@@ -8,6 +8,7 @@ import { createS3Client } from '../../platform/s3.ts';
 import type { ObjectStore } from '../../store/object-store.ts';
 import { createS3ObjectStore } from '../../store/s3-object-store.ts';
 import { type TestStack, startTestStack } from '../../test/support/engines.ts';
+import { writeShippedEncoders } from '../../test/support/tiny-encoders.ts';
 import type { DatasetActivities } from '../ports.ts';
 import { readBucket } from './bucket-file.ts';
 import { createDatasetActivities } from './dataset-activities.ts';
@@ -59,6 +60,7 @@ beforeAll(async () => {
     store,
     catalog: await loadCatalog(),
     maxTextChars: 1_000,
+    modelsDir: await writeShippedEncoders(stack.home),
     predict: () => Promise.reject(new Error('no version is asked here')),
     changedBuckets: () => Promise.resolve(changedLater),
     beat: () => undefined,
@@ -142,6 +144,59 @@ describe('a dataset', () => {
     expect(exact.bucketsReused).toBeGreaterThan(0);
     expect((await rowsOf(whole)).has('e7000')).toBe(true);
     expect(whole.bucketsReused).toBe(0);
+  });
+
+  it('counts languages bucket by bucket, and freezes the encoder that knows them; one from before they were counted stays readable', async () => {
+    const key = await customize();
+    const texts = async (prefix: string, from: number, to: number): Promise<void> => {
+      const rows = Array.from({ length: to - from }, (_, i) => [key.tenantId, key.customizationId, `e${from + i}`, from + i] as const);
+      const contents = rows.map(([tenant, c, id, i]) => [
+        tenant,
+        c,
+        id,
+        JSON.stringify({ text: `${prefix} ${i}`, label: `label-${i % 3}` }),
+      ]);
+      await pool.query('INSERT INTO modelwright.examples (tenant_id, customization_id, example_id, content) VALUES ?', [contents]);
+    };
+    const chosen = async (ref: Awaited<ReturnType<typeof build>>) => {
+      const { languages, baseModel, buckets } = await readManifest(store, ref.manifest);
+      return { languages, baseModel, buckets };
+    };
+    await texts('what is the balance of my account', 0, 5_000);
+    const first = await build(key);
+    const english = await chosen(first);
+    expect(english).toMatchObject({ languages: { en: 5_000 }, baseModel: { name: 'all-MiniLM-L6-v2', languages: ['en'] } });
+    await texts('我想订一张火车票', 5_000, 5_400);
+    const later = Array.from({ length: 400 }, (_, i) => bucketOf(`e${5_000 + i}`)).reduce(withBucket, noBuckets);
+    // Too few to count, and so it stays.
+    expect(await chosen(await build(key, later))).toMatchObject({
+      languages: { en: 5_000, zh: 400 },
+      baseModel: { name: 'all-MiniLM-L6-v2' },
+    });
+    await texts('请问酒店有早餐吗', 6_000, 6_400);
+    const third = await build(key, null);
+    expect(await chosen(third)).toMatchObject({
+      languages: { en: 5_000, zh: 800 },
+      baseModel: { name: 'multilingual-e5-small', languages: ['en', 'zh'] },
+    });
+    const [rows] = await pool.query<({ base_model: { why: string } } & RowDataPacket)[]>(
+      'SELECT base_model FROM modelwright_control.datasets WHERE customization_id = ? AND number = 3',
+      [key.customizationId],
+    );
+    expect(rows[0]?.base_model.why).toContain('en 86 %, zh 14 %');
+    // As it was written before: without languages and choice.
+    const { languages: _, baseModel: __, buckets, ...old } = await readManifest(store, third.manifest);
+    const bytes = Buffer.from(JSON.stringify({ ...old, buckets: buckets.map(({ languages: ___, ...bucket }) => bucket) }));
+    const sha256 = sha256Hex(bytes);
+    await store.putContent(`test/${sha256}`, bytes, sha256);
+    await pool.query(
+      'UPDATE modelwright_control.datasets SET manifest_key = ?, manifest_sha256 = ?, manifest_bytes = ?, base_model = NULL WHERE customization_id = ? AND number = 3',
+      [`test/${sha256}`, sha256, bytes.byteLength, key.customizationId],
+    );
+    await texts('how do I', 7_000, 7_001);
+    const fourth = await build(key, withBucket(noBuckets, bucketOf('e7000')));
+    expect(fourth.bucketsReused).toBeGreaterThan(0);
+    expect(await chosen(fourth)).toMatchObject({ languages: { en: 5_001, zh: 800 }, baseModel: { name: 'multilingual-e5-small' } });
   });
 
   it('keeps every row on its side of the split from one dataset to the next', async () => {

@@ -10,6 +10,7 @@ import { createS3ObjectStore } from '../../store/s3-object-store.ts';
 import { openMappedTable } from '../../sources/mapped-table.ts';
 import { type TestStack, startTestStack } from '../../test/support/engines.ts';
 import { letRead, rootPool } from '../../test/support/root-pool.ts';
+import { writeShippedEncoders } from '../../test/support/tiny-encoders.ts';
 import type { DatasetActivities } from '../ports.ts';
 import { readBucket } from './bucket-file.ts';
 import { createDatasetActivities } from './dataset-activities.ts';
@@ -54,6 +55,7 @@ beforeAll(async () => {
     store,
     catalog,
     maxTextChars,
+    modelsDir: await writeShippedEncoders(stack.home),
     predict: () => Promise.reject(new Error('no version is asked here')),
     beat: () => undefined,
   });

@@ -13,6 +13,7 @@ import { createS3ObjectStore } from '../../store/s3-object-store.ts';
 import { type TestStack, startTestStack } from '../../test/support/engines.ts';
 import { readColumns } from '../../sources/table-columns.ts';
 import { letRead, rootPool } from '../../test/support/root-pool.ts';
+import { writeShippedEncoders } from '../../test/support/tiny-encoders.ts';
 import { type TableEvent, decodeSchemaEvent } from '../../workers/cdc/schema/decode-schema-event.ts';
 import { recordTableEvent } from '../../workers/cdc/schema/record-table-event.ts';
 import { markTold, untoldChanges } from '../../workers/cdc/schema/untold-changes.ts';
@@ -49,6 +50,7 @@ beforeAll(async () => {
     store,
     catalog: await loadCatalog(),
     maxTextChars: 1_000,
+    modelsDir: await writeShippedEncoders(stack.home),
     predict: () => Promise.reject(new Error('no version is asked here')),
     beat: () => undefined,
   });
@@ -339,6 +341,7 @@ describe('a dataset and the structure of its table', () => {
       store,
       catalog: await loadCatalog(),
       maxTextChars: 1_000,
+      modelsDir: await writeShippedEncoders(stack.home),
       predict: () => Promise.reject(new Error('no version is asked here')),
       // Called between the buckets, under the snapshot.
       beat: () => {

@@ -1,6 +1,9 @@
+import type { LanguageCounts } from '../../core/dataset.ts';
 import { fineRange } from './bucket-count.ts';
+import { unknownLanguage } from './choose-encoder.ts';
 import type { RowShaper } from './dataset-row.ts';
 import type { LabelCounts, SideCounts } from './label-counts.ts';
+import { languageOf } from './language-of.ts';
 import { leafDigest, merkleRoot } from '../../store/merkle.ts';
 import type { RowReader, SourceRow } from './row-source.ts';
 
@@ -11,6 +14,7 @@ export type ScannedBucket = {
   readonly rows: readonly ScannedRow[];
   readonly digest: string;
   readonly labels: LabelCounts;
+  readonly languages: LanguageCounts;
   readonly counts: SideCounts;
   readonly texts: readonly { readonly id: string; readonly key: string; readonly answer: string }[];
   readonly excluded: readonly { readonly id: string; readonly reason: string }[];
@@ -55,6 +59,7 @@ class FillingBucket {
   readonly #leaves: Buffer[][];
   readonly #rows: ScannedRow[] = [];
   readonly #labels: Record<string, { train: number; evaluation: number }> = {};
+  readonly #languages: Record<string, number> = {};
   readonly #counts = { train: 0, evaluation: 0 };
   readonly #texts: { id: string; key: string; answer: string }[] = [];
   readonly #excluded: { id: string; reason: string }[] = [];
@@ -78,6 +83,8 @@ class FillingBucket {
     const { split } = shaped.row;
     this.#texts.push({ id, key: shaped.textKey, answer: shaped.facts.answer });
     this.#counts[split] += 1;
+    const language = languageOf(shaped.textKey) ?? unknownLanguage;
+    this.#languages[language] = (this.#languages[language] ?? 0) + 1;
     for (const label of shaped.facts.labels) (this.#labels[label] ??= { train: 0, evaluation: 0 })[split] += 1;
   }
 
@@ -88,6 +95,7 @@ class FillingBucket {
       digest: merkleRoot(this.#leaves.map(merkleRoot)).toString('hex'),
       labels: this.#labels,
       counts: this.#counts,
+      languages: this.#languages,
       texts: this.#texts,
       excluded: this.#excluded,
     };

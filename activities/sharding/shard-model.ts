@@ -10,9 +10,9 @@ import type { RowDataPacket } from '../../platform/mysql.ts';
 import { modelManifestKey, tenantFileKey, tenantShardKey } from '../../store/keys.ts';
 import { failure } from '../failure.ts';
 import type { ShardedModel, ShardingActivities } from '../ports.ts';
+import { readManifest } from '../dataset/dataset-registry.ts';
 import { loadTrainingSettings } from '../registry/training-settings.ts';
-import { loadBaseModel } from '../training/base-model.ts';
-import { baseModelName } from '../training/training-activities.ts';
+import { baseModelOf } from '../training/base-model.ts';
 import { storeBase } from './base-parts.ts';
 import { fetchStaged } from './fetch-staged.ts';
 import type { ShardingDependencies } from './sharding-activities.ts';
@@ -28,7 +28,7 @@ export async function shardModel(
 ): Promise<ShardedModel> {
   const { tenantId, customizationId, run, dataset, training, verdict } = input;
   const settings = await loadTrainingSettings(pool, catalog, input);
-  const base = await loadBaseModel(modelsDir, baseModelName(settings.options));
+  const base = await baseModelOf(modelsDir, settings.options, await readManifest(store, dataset.manifest));
   const { version, parent } = await nextVersion(pool, input);
   const staged = (name: string): ObjectRef => {
     const ref = training.files[name];

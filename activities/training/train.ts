@@ -8,10 +8,10 @@ import { failure } from '../failure.ts';
 import { f1Of, measureAnswers, readAnswers, worstLabels } from '../gate/answers-file.ts';
 import type { TrainingActivities, TrainingRef } from '../ports.ts';
 import { loadTrainingSettings } from '../registry/training-settings.ts';
-import { loadBaseModel } from './base-model.ts';
+import { baseModelOf } from './base-model.ts';
 import { completeClaim } from './claims.ts';
 import type { JobClass, JobEnd, JobSpec } from './executor.ts';
-import { type TrainingDependencies, baseDigest, baseModelName, trainerDigest } from './training-activities.ts';
+import { type TrainingDependencies, trainerDigest } from './training-activities.ts';
 
 /** Presigned addresses hold as long as S3 lets them: a job may wait and run for days. */
 const addressSeconds = 7 * 86_400;
@@ -39,8 +39,8 @@ export async function train(dependencies: TrainingDependencies, input: Parameter
   const { beat, signal, cancelled } = dependencies.activity();
   const { dataset, attempt, overrides } = input;
   const settings = await loadTrainingSettings(pool, catalog, input);
-  const base = await loadBaseModel(modelsDir, baseModelName(settings.options));
   const manifest = await readManifest(store, dataset.manifest);
+  const base = await baseModelOf(modelsDir, settings.options, manifest);
   const spec: JobSpec = {
     jobName: `${input.tenantId}.${input.customizationId}.${input.run}.${attempt}`,
     tenantId: input.tenantId,
@@ -61,7 +61,7 @@ export async function train(dependencies: TrainingDependencies, input: Parameter
         })),
       ),
     },
-    baseModel: { name: base.name, path: base.folder, digest: baseDigest(base) },
+    baseModel: { name: base.name, path: base.folder, digest: base.digest },
     options: settings.options,
     overrides,
     seed: Number(settings.options['seed'] ?? 7),

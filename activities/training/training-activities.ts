@@ -1,5 +1,4 @@
 import type { BusinessModel, Catalog } from '../../catalog/catalog.ts';
-import { canonicalJson } from '../../core/json.ts';
 import type { TrainingProgress } from '../../core/run.ts';
 import { sha256Hex } from '../../platform/hash.ts';
 import type { Pool } from '../../platform/mysql.ts';
@@ -7,8 +6,9 @@ import { runPrefix } from '../../store/keys.ts';
 import type { ObjectStore } from '../../store/object-store.ts';
 import { withInfrastructure } from '../infrastructure.ts';
 import type { TrainingActivities } from '../ports.ts';
+import { readManifest } from '../dataset/dataset-registry.ts';
 import { loadTrainingSettings } from '../registry/training-settings.ts';
-import { type BaseModel, loadBaseModel } from './base-model.ts';
+import { type BaseModel, baseModelOf } from './base-model.ts';
 import { claim, releaseClaim } from './claims.ts';
 import type { TrainingExecutor } from './executor.ts';
 import { train } from './train.ts';
@@ -36,12 +36,6 @@ export type TrainingDependencies = {
 export const trainerDigest = (source: string, model: Pick<BusinessModel, 'trainerDigest'>, base: BaseModel): string =>
   sha256Hex(`${source}\n${model.trainerDigest}\n${JSON.stringify(base.sha256)}`);
 
-/** What an encoder is, by the digests of its files. */
-export const baseDigest = ({ sha256 }: BaseModel): string => sha256Hex(canonicalJson(sha256));
-
-export const baseModelName = ({ baseModel }: { readonly [name: string]: unknown }): string =>
-  typeof baseModel === 'string' ? baseModel : 'all-MiniLM-L6-v2';
-
 /** `train`, on the task queue `training`: as many at once as the worker has slots. */
 export const createTrainActivity = (dependencies: TrainingDependencies): Pick<TrainingActivities, 'train'> => ({
   train: (input) => withInfrastructure(() => train(dependencies, input)),
@@ -59,7 +53,7 @@ export const createTrainingControl = ({
   claimTraining: (input) =>
     withInfrastructure(async () => {
       const settings = await loadTrainingSettings(pool, catalog, input);
-      const base = await loadBaseModel(modelsDir, baseModelName(settings.options));
+      const base = await baseModelOf(modelsDir, settings.options, await readManifest(store, input.dataset.manifest));
       const digests = {
         dataset: input.dataset.digest,
         options: settings.optionsDigest,

@@ -1,8 +1,9 @@
 import type { FastifyInstance } from 'fastify';
+import type { ChosenEncoder } from '../../core/dataset.ts';
 import { defaultPolicy } from '../../core/policy.ts';
 import { type BusinessModel, validatorOf, withTier } from '../../catalog/catalog.ts';
 import { randomBytes } from '../../platform/clock.ts';
-import type { PoolConnection } from '../../platform/mysql.ts';
+import type { PoolConnection, RowDataPacket } from '../../platform/mysql.ts';
 import { tenantOf } from '../auth.ts';
 import type { ApiContext } from '../context.ts';
 import { type CustomizationRow, fieldErrors, findCustomization, hasExamples, modelOf } from '../example-content.ts';
@@ -72,7 +73,16 @@ export function customizationRoutes(app: FastifyInstance, context: ApiContext): 
   const { pool, catalog } = context;
   const one = async (tenantId: string, c: string) => {
     const row = await findCustomization(pool, tenantId, c);
-    return { ...shown(row), capture: row.source && (await captureOf(pool, tenantId, c, row.source)) };
+    const [datasets] = await pool.query<(RowDataPacket & { base_model: ChosenEncoder | null })[]>(
+      'SELECT base_model FROM modelwright_control.datasets WHERE tenant_id = ? AND customization_id = ? ORDER BY number DESC LIMIT 1',
+      [tenantId, c],
+    );
+    return {
+      ...shown(row),
+      /** The encoder of the latest dataset, and why it is this one; null before the first. */
+      baseModel: datasets[0]?.base_model ?? null,
+      capture: row.source && (await captureOf(pool, tenantId, c, row.source)),
+    };
   };
 
   app.post(

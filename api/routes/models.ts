@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify';
+import type { ChosenEncoder } from '../../core/dataset.ts';
 import type { ModelManifest } from '../../core/model.ts';
 import { type AliasesAfter, messageNames } from '../../core/tenant-messages.ts';
 import { randomUUID } from '../../platform/clock.ts';
@@ -29,13 +30,14 @@ type ModelRow = RowDataPacket & {
   digest: string;
   row_count: string;
   cut: string;
+  base_model: ChosenEncoder | null;
   aliases: string | null;
 };
 
 const tags = ['models'];
 /** Addresses of files hold this long: time enough for a large model, not for passing them on. */
 const addressSeconds = 3_600;
-const select = `SELECT v.*, d.digest, d.row_count, d.cut,
+const select = `SELECT v.*, d.digest, d.row_count, d.cut, d.base_model,
     (SELECT GROUP_CONCAT(a.alias ORDER BY a.alias) FROM modelwright_control.aliases a
      WHERE a.tenant_id = v.tenant_id AND a.customization_id = v.customization_id AND a.version = v.version) AS aliases
   FROM modelwright_control.model_versions v
@@ -46,6 +48,8 @@ const shown = (row: ModelRow) => ({
   version: row.version,
   run: row.run_number,
   dataset: { number: row.dataset_number, digest: row.digest, rows: Number(row.row_count), cut: row.cut },
+  /** Null for versions from before encoders were chosen by language. */
+  baseModel: row.base_model,
   metrics: row.metrics,
   verdict: row.verdict,
   aliases: row.aliases?.split(',') ?? [],

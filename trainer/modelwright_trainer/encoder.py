@@ -57,7 +57,8 @@ class Encoder(nn.Module):
         ]
         self.encoder = nn.ModuleDict({"layer": nn.ModuleList(layers)})
 
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+    def states(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Last hidden states, f32 [batch, length, dim]."""
         positions = torch.arange(input_ids.shape[1], device=input_ids.device)
         parts = self.embeddings
         x = parts["word_embeddings"](input_ids) + parts["position_embeddings"](positions) + parts["token_type_embeddings"].weight[0]
@@ -65,6 +66,10 @@ class Encoder(nn.Module):
         mask = attention_mask.bool()[:, None, None, :]
         for layer in self.encoder["layer"]:
             x = layer(x, mask)
+        return x
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        x = self.states(input_ids, attention_mask)
         weights = attention_mask.unsqueeze(-1).to(x.dtype)
         pooled = (x * weights).sum(1) / weights.sum(1).clamp(min=1e-9)
         return F.normalize(pooled.float(), dim=-1)
