@@ -8,6 +8,7 @@ import { runCommand } from '../infra/local/run-command.ts';
 import { serviceProcess } from '../infra/local/service-process.ts';
 import { readState } from '../infra/local/supervisor-state.ts';
 import { type Config, loadConfig, parseSettings, type Settings } from '../platform/config.ts';
+import { createConnectClient } from '../platform/kafka-connect.ts';
 import { createPool, type RowDataPacket } from '../platform/mysql.ts';
 import { type Paths, resolvePaths } from '../platform/paths.ts';
 import { BrokenEncoder, encoderNames, readEncoder } from '../store/encoder-folder.ts';
@@ -140,7 +141,7 @@ async function mysqlProblems(config: Config): Promise<Problem[]> {
 async function runningProblems(config: Config): Promise<Problem[]> {
   const problems = await mysqlProblems(config);
   try {
-    const { state, detail } = await connectorState(config.connectUrl);
+    const { state, detail } = await connectorState(createConnectClient(config.connectUrl));
     if (state !== 'running')
       problems.push({
         problem: `the connector is ${state}: ${detail}`,

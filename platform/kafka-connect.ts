@@ -1,6 +1,10 @@
 import { z } from 'zod';
+import { canonicalJson } from '../core/json.ts';
 
 const requestTimeoutMs = 10_000;
+/** A configuration is checked against MySQL and Kafka before it is taken: on a busy machine that is not done in a moment. */
+const configTimeoutMs = 30_000;
+const badRequest = 400;
 /** All connectors of this platform have names that begin so; others on the same workers are none of our business. */
 export const connectorNamePrefix = 'modelwright';
 
@@ -43,43 +47,80 @@ export type Connector = {
   readonly name: string;
   /** RUNNING, FAILED, PAUSED, STOPPED, UNASSIGNED, RESTARTING */
   readonly state: string;
+  /** Of the connector and its tasks, each in a line. */
   readonly failures: readonly string[];
+  /** Everything that is said of the failures; it may quote statements, and is not for a log. */
+  readonly trace: string;
   readonly tasks: readonly { readonly id: number; readonly state: string }[];
   readonly config: ConnectorConfig;
   /** Null before the first snapshot is complete, and after the offsets were deleted. */
   readonly position: ConnectorPosition | null;
 };
 
-/** Kafka Connect answered with an error; the message has no configuration in it. */
-export class ConnectRefused extends Error {
-  override name = 'ConnectRefused';
+/** Kafka Connect adds the name; all else is as it was given. */
+export function sameConfig({ name: _a, ...a }: ConnectorConfig, { name: _b, ...b }: ConnectorConfig): boolean {
+  return canonicalJson(a) === canonicalJson(b);
 }
 
-/** What the platform asks of Kafka Connect's REST interface. Every call may be repeated. */
+/** Past its first look at the tables' structure: it knows its position in the log, and reads from there. */
+export const hasBegun = ({ position }: Connector): boolean => position !== null && !position.snapshot;
+
+/** Its tasks have ended, too: nothing writes its position any more. */
+export const isStopped = ({ state, tasks }: Connector): boolean => state === 'STOPPED' && tasks.length === 0;
+
+/** Kafka Connect refused or did not answer; the message has no configuration in it. */
+export class ConnectFailure extends Error {
+  override name = 'ConnectFailure';
+  /** False: what was asked is wrong, and asking again changes nothing. One that starts, or that moves its tasks, answers with passing failures. */
+  readonly passing: boolean;
+  constructor(message: string, passing: boolean, cause?: unknown) {
+    super(message, { cause });
+    this.passing = passing;
+  }
+}
+
+/**
+ * What the platform asks of Kafka Connect's REST interface; all that speaks to it goes through here. Every call may be repeated, fails with
+ * `ConnectFailure`, and is not repeated by itself: whoever asks looks again at what is there, since a call without an answer may have been done.
+ */
 export type ConnectClient = {
+  /** Fails while Kafka Connect starts: it knows of none then. */
   readonly connectors: () => Promise<readonly Connector[]>;
   /** Creates it stopped, so that its position can be looked at before it runs. */
   readonly createStopped: (name: string, config: ConnectorConfig) => Promise<void>;
   readonly putConfig: (name: string, config: ConnectorConfig) => Promise<void>;
   readonly restartFailed: (name: string) => Promise<void>;
   readonly restart: (name: string) => Promise<void>;
+  /** Ends the tasks and removes them from the status: a task that is seen later runs with the configuration of then. */
   readonly stop: (name: string) => Promise<void>;
   readonly resume: (name: string) => Promise<void>;
   /** Only while it is stopped. */
   readonly deleteOffsets: (name: string) => Promise<void>;
+  readonly remove: (name: string) => Promise<void>;
 };
 
 export function createConnectClient(url: string): ConnectClient {
   async function call(method: string, path: string, body?: unknown): Promise<unknown> {
-    const response = await fetch(`${url}${path}`, {
-      method,
-      signal: AbortSignal.timeout(requestTimeoutMs),
-      ...(body === undefined ? {} : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
-    });
-    const text = await response.text();
+    const asked = `${method} ${path.split('?')[0] ?? path}`;
+    const timeoutMs = body === undefined ? requestTimeoutMs : configTimeoutMs;
+    let response: Response;
+    let text: string;
+    try {
+      response = await fetch(`${url}${path}`, {
+        method,
+        signal: AbortSignal.timeout(timeoutMs),
+        ...(body === undefined ? {} : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
+      });
+      text = await response.text();
+    } catch (error) {
+      throw new ConnectFailure(`Kafka Connect does not answer ${asked}: ${reasonOf(error)}`, true, error);
+    }
     // A refused configuration is quoted in the answer, passwords and all: only the status goes on.
     if (!response.ok)
-      throw new ConnectRefused(`Kafka Connect answered ${response.status} to ${method} ${path.split('?')[0] ?? path}: see its log`);
+      throw new ConnectFailure(
+        `Kafka Connect answered ${response.status} to ${asked}: see the log of \`connect\``,
+        response.status !== badRequest,
+      );
     return text === '' ? null : (JSON.parse(text) as unknown);
   }
   const path = (name: string, rest = ''): string => `/connectors/${encodeURIComponent(name)}${rest}`;
@@ -97,6 +138,7 @@ export function createConnectClient(url: string): ConnectClient {
             state: status?.connector.state ?? 'UNASSIGNED',
             tasks: tasks.map(({ id, state }) => ({ id, state })),
             failures: failed.map((one) => firstLine(one?.trace)),
+            trace: failed.map((one) => one?.trace ?? '').join('\n'),
             config: info?.config ?? {},
             position: positionOf(offsetsSchema.parse(await call('GET', path(name, '/offsets')))),
           };
@@ -110,7 +152,14 @@ export function createConnectClient(url: string): ConnectClient {
     stop: (name) => done(call('PUT', path(name, '/stop'))),
     resume: (name) => done(call('PUT', path(name, '/resume'))),
     deleteOffsets: (name) => done(call('DELETE', path(name, '/offsets'))),
+    remove: (name) => done(call('DELETE', path(name))),
   };
+}
+
+/** `fetch failed` says nothing: what the socket said does. */
+function reasonOf(error: unknown): string {
+  const { message, cause } = error as { message?: string; cause?: { code?: string; message?: string } };
+  return cause?.code ?? cause?.message ?? message ?? String(error);
 }
 
 /** Long enough to tell one failure from another, without the dumps of state that Debezium puts behind them. */

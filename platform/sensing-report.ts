@@ -1,5 +1,6 @@
 import { countGtids, parseGtidSet, subtractGtids } from '../core/gtid-set.ts';
 import { type Connector, createConnectClient } from './kafka-connect.ts';
+import { currentEpoch } from './log-epoch.ts';
 import type { Pool, RowDataPacket } from './mysql.ts';
 
 /** Ended conditions that are still shown. */
@@ -50,19 +51,20 @@ type ConditionRow = RowDataPacket & {
   detected_at: Date;
   ended_at: Date | null;
 };
-type SourceRow = RowDataPacket & { executed: string; epoch: number | null };
+type SourceRow = RowDataPacket & { executed: string };
 
 /** What the watch of the change consumer has found, and where connectors and source stand now. */
 export async function sensingReport(pool: Pool, connectUrl: string): Promise<SensingReport> {
   const connectors = await createConnectClient(connectUrl)
     .connectors()
     .catch(() => null);
-  const [[conditions], [sources]] = await Promise.all([
+  const [[conditions], [sources], epoch] = await Promise.all([
     pool.query<ConditionRow[]>(
       `SELECT code, subject, detail, remedy, state, action, detected_at, ended_at FROM modelwright_control.sensing_conditions
        ORDER BY state = 'healed', condition_id DESC LIMIT ${recentRows}`,
     ),
-    pool.query<SourceRow[]>('SELECT @@global.gtid_executed AS executed, (SELECT MAX(epoch) FROM modelwright_control.log_epochs) AS epoch'),
+    pool.query<SourceRow[]>('SELECT @@global.gtid_executed AS executed'),
+    currentEpoch(pool),
   ]);
   const executed = (sources[0]?.executed ?? '').replaceAll(/\s/g, '');
   return {
@@ -77,7 +79,7 @@ export async function sensingReport(pool: Pool, connectUrl: string): Promise<Sen
       endedAt: ended_at?.toISOString() ?? null,
     })),
     connectors: connectors?.map((connector) => shown(connector, executed)) ?? null,
-    watermarks: { executed, epoch: sources[0]?.epoch ?? 0 },
+    watermarks: { executed, epoch },
   };
 }
 

@@ -124,7 +124,7 @@ describe('a failover', () => {
     expect(detectedMs - sinceMs).toBeLessThan(detectedWithinMs);
     await datasetToEqualTable(stack, pool, tenant, 240_000);
     await faults.calm();
-    const commit = await tenant.submit(sentences(made, made + 1));
+    const commit = await tenant.submit(sentences(made, (made += 1)));
     await eventually('a later commit to be sensed', async () => ((await tenant.receipt(commit)).stations[1]?.at ? true : null), 60_000);
     await datasetToEqualTable(stack, pool, tenant, 240_000);
     const found = (await faults.conditions()).filter((one) => one.detectedMs >= sinceMs).map(({ code }) => code);

@@ -251,6 +251,7 @@ describe('the connector', () => {
     const { detectedMs } = await faults.healed('schema_history_missing', sinceMs);
     expect(detectedMs - sinceMs).toBeLessThan(detectedWithinMs);
     await faults.connect.restart('modelwright');
+    await datasetToEqualTable(stack, pool, tenant);
     await sensedAgain();
     expect(await other.count('runs')).toBe(1);
   });

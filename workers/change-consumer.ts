@@ -1,13 +1,15 @@
 import { Registry, collectDefaultMetrics } from 'prom-client';
-import { connectRest } from '../infra/debezium/connect-rest.ts';
 import { loadConfig } from '../platform/config.ts';
 import { startHealthServer } from '../platform/health-server.ts';
+import { createConnectClient } from '../platform/kafka-connect.ts';
 import { runProcess } from '../platform/lifecycle.ts';
 import { createLogger } from '../platform/logger.ts';
 import { createPool } from '../platform/mysql.ts';
 import { createTemporalClient } from '../platform/temporal.ts';
 import { createFeed } from './cdc/create-feed.ts';
 import { deadLetterTopic, kafkaDeadLetters } from './cdc/dead-letter.ts';
+import { conditionStore } from './cdc/healing/condition-store.ts';
+import { isOfCustomizations, reportTruncate } from './cdc/healing/report-truncate.ts';
 import { sensingWatch } from './cdc/healing/sensing-watch.ts';
 import { createKafka } from './cdc/kafkajs-feed.ts';
 import { sensingMetrics } from './cdc/metrics.ts';
@@ -79,7 +81,7 @@ await runProcess(logger, async (signal) => {
     recordCommits: (commits, sensedAtMs) => recordSensedCommits(pool, commits, sensedAtMs),
     signal: (digest) => signalTenant(temporal.client, digest),
     missed: (tenantId, missed) => signalMissed(temporal.client, tenantId, missed),
-    recordTruncate: (event) => recordTableEvent(pool, event),
+    recordTruncate: (event) => (isOfCustomizations(event) ? reportTruncate(conditionStore(pool), event) : recordTableEvent(pool, event)),
     metrics,
     logger,
     onBatch: (batch) => watch.reading.note(batch),
@@ -88,13 +90,23 @@ await runProcess(logger, async (signal) => {
   });
   const schema = await startSchemaSensing(
     { feed: config.settings.MW_CHANGE_FEED, topicPrefix, brokers, rowsGroupId },
-    { kafka, pool, client: temporal.client, deadLetters, metrics, logger, signal, onCrash },
+    {
+      kafka,
+      pool,
+      client: temporal.client,
+      deadLetters,
+      metrics,
+      logger,
+      signal,
+      onCrash,
+      onStructureFound: (topic, offset) => watch.reading.structureFound(topic, offset),
+    },
   );
   const reconciler = createReconciler({
     config,
     pool,
     mappings,
-    connect: connectRest(config.connectUrl),
+    connect: createConnectClient(config.connectUrl),
     createTopics: topicMaker(kafka),
     setTopics: (topics) => feed.setTopics([...managedTopics, ...topics]),
     observe: sourceMetrics(registry),

@@ -31,7 +31,7 @@ export function afterRun(state: TenantState, outcome: RunOutcome, nowMs: number)
     optionsChangedAtMs: optionsStillDiffer(entry, trainedOptions, learned) ? (entry.optionsChangedAtMs ?? nowMs) : null,
     recentRuns: withCost(entry, outcome, nowMs),
     failures,
-    hold: holdAfter(outcome, failures, nowMs),
+    hold: holdAfter(outcome, failures, pending !== null, nowMs),
     lastFailure:
       outcome.state === 'failed'
         ? { run: outcome.run, failureClass: outcome.failureClass, reason: outcome.reason }
@@ -52,20 +52,24 @@ const optionsStillDiffer = (entry: Entry, trainedOptions: string | null, learned
   trainedOptions !== entry.settings.optionsDigest &&
   (learned || entry.optionsChangedAtMs !== null);
 
-function holdAfter(outcome: RunOutcome, failures: number, nowMs: number): Hold | null {
+/** `changed`: rows have changed since the run began. They may be what mends it, and are the change that a hold without a time waits for. */
+function holdAfter(outcome: RunOutcome, failures: number, changed: boolean, nowMs: number): Hold | null {
   const because = outcome.reason ? `: ${outcome.reason}` : '';
   switch (outcome.state) {
     case 'failed': {
       // A store or a network that was away says nothing about the data: the platform tries again by itself.
       // A structure that was not approved is met again by the next comparison, which holds everything until a person has answered.
       const passing = outcome.failureClass === 'storage' || outcome.failureClass === 'schema_held';
+      if (!passing && changed) return null;
       const retryAtMs = passing ? nowMs + (outcome.failureClass === 'storage' ? retryDelayMs(failures) : 0) : null;
       return { kind: 'failed', reason: `run ${outcome.run} failed (${outcome.failureClass ?? 'lost'})${because}`, retryAtMs };
     }
     case 'cancelled':
       return { kind: 'cancelled', reason: `run ${outcome.run} was cancelled${because}`, retryAtMs: null };
     case 'skipped':
-      return outcome.dataset === null ? { kind: 'not_ready', reason: `run ${outcome.run} was skipped${because}`, retryAtMs: null } : null;
+      return outcome.dataset === null && !changed
+        ? { kind: 'not_ready', reason: `run ${outcome.run} was skipped${because}`, retryAtMs: null }
+        : null;
     default:
       return null;
   }

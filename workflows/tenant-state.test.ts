@@ -418,6 +418,13 @@ describe('a run', () => {
       { type: 'plan', customizationId: 'c', dirtyBuckets: withBucket(withBucket(noBuckets, 1), 9) },
     ]);
   });
+  it('that failed while rows changed, which its dataset lacks, is followed by one that learns them', () => {
+    const tenant = running().sense(11, { inserted: 0, updated: 1, dirtyBuckets: withBucket(noBuckets, 9) });
+    tenant.send({ type: 'runFinished', outcome: outcome({ state: 'failed', failureClass: 'invalid_data', version: null }) });
+    expect(tenant.after(30 * second)).toEqual([
+      { type: 'plan', customizationId: 'c', dirtyBuckets: withBucket(withBucket(noBuckets, 1), 9) },
+    ]);
+  });
   it('that failed after its dataset was built is trained again on retrain, although no row has changed since', () => {
     const tenant = running().send({ type: 'runFinished', outcome: outcome({ state: 'failed', failureClass: 'error', version: null }) });
     tenant.send({ type: 'retrain', request: { customizationId: 'c' } });

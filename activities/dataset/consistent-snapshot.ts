@@ -1,5 +1,6 @@
 import { inEpoch } from '../../core/gtid.ts';
 import { failure } from '../failure.ts';
+import { currentEpoch } from '../../platform/log-epoch.ts';
 import type { Pool, PoolConnection, RowDataPacket } from '../../platform/mysql.ts';
 
 /** Attempts without a lock before writers are held up for an instant. */
@@ -14,14 +15,6 @@ type GtidRow = RowDataPacket & { executed: string };
 async function executedGtids(connection: PoolConnection): Promise<string> {
   const [rows] = await connection.query<GtidRow[]>('SELECT @@global.gtid_executed AS executed');
   return (rows[0]?.executed ?? '').replaceAll(/\s/g, '');
-}
-
-/** Read before the set: a set that bears an epoch was read after the reset that began it. */
-async function logEpoch(connection: PoolConnection): Promise<number> {
-  const [rows] = await connection.query<(RowDataPacket & { epoch: number | null })[]>(
-    'SELECT MAX(epoch) AS epoch FROM modelwright_control.log_epochs',
-  );
-  return rows[0]?.epoch ?? 0;
 }
 
 async function commitsUnderWay(connection: PoolConnection): Promise<boolean> {
@@ -62,7 +55,8 @@ async function betweenCommits(connection: PoolConnection, epoch: number, attempt
 }
 
 async function openSnapshot(pool: Pool, connection: PoolConnection, table: string): Promise<string> {
-  const epoch = await logEpoch(connection);
+  // Before the set: a set that bears an epoch was read after the reset that began it.
+  const epoch = await currentEpoch(connection);
   const free = await betweenCommits(connection, epoch, freeAttempts);
   if (free !== null) return free;
   const locker = await pool.getConnection();

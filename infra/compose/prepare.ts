@@ -1,5 +1,6 @@
 import mysql from 'mysql2/promise';
 import { type Config, loadConfig } from '../../platform/config.ts';
+import { createConnectClient } from '../../platform/kafka-connect.ts';
 import { connectorConfig, registerConnector } from '../debezium/connector.ts';
 import { createTopics } from '../debezium/topics.ts';
 import { migrate } from '../mysql/migrate.ts';
@@ -30,5 +31,5 @@ else {
   await migrate(config);
   await ensureBucket(config);
   await prepareNamespace(config);
-  await registerConnector(config.connectUrl, connectorConfig(config, debeziumPassword), new AbortController().signal);
+  await registerConnector(createConnectClient(config.connectUrl), connectorConfig(config, debeziumPassword), new AbortController().signal);
 }

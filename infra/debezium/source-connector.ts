@@ -22,6 +22,9 @@ function plainName(name: string): string {
 export const sourceConnectorName = (database: string): string => `${sourceConnectorPrefix}${plainName(database)}`;
 export const sourceTopicPrefix = (topicPrefix: string, database: string): string => `${topicPrefix}-source-${plainName(database)}`;
 
+/** Topics that tell of the structures of mapped databases: each is named by its connector's prefix. */
+export const sourceSchemaTopics = (topicPrefix: string): RegExp => new RegExp(`^${topicPrefix}-source-[A-Za-z0-9_-]+$`);
+
 /** As Debezium names it: what a topic's name cannot hold becomes an underscore. */
 export const sourceTopic = (topicPrefix: string, database: string, table: string): string =>
   `${sourceTopicPrefix(topicPrefix, database)}.${database}.${table}`.replaceAll(/[^A-Za-z0-9._-]/g, '_');

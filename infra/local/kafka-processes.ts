@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, writeFile, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config, Secrets } from '../../platform/config.ts';
+import { createConnectClient } from '../../platform/kafka-connect.ts';
 import { projectDir } from '../../platform/paths.ts';
 import { connectorConfig, registerConnector } from '../debezium/connector.ts';
 import { createTopics } from '../debezium/topics.ts';
@@ -114,8 +115,8 @@ export async function connectProcess(config: Config, secrets: Secrets): Promise<
     ],
     probe: () => probeHttp(`${config.connectUrl}/connectors`),
     onReady: async (signal) => {
-      // One that was there before may be ill, which the change consumer sees and heals: only a new one must have begun.
-      await registerConnector(config.connectUrl, connectorConfig(config, secrets.mysqlDebeziumPassword), signal);
+      const connect = createConnectClient(config.connectUrl);
+      await registerConnector(connect, connectorConfig(config, secrets.mysqlDebeziumPassword), signal);
     },
     readyDeadlineMs: 120_000,
     stopDeadlineMs: 30_000,

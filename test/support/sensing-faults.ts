@@ -96,11 +96,11 @@ export class SensingFaults {
   }
 
   /** The connector is stopped from outside, as if it were down. */
-  async connectorDown(): Promise<void> {
-    await this.connect.stop('modelwright');
+  async connectorDown(connector = 'modelwright'): Promise<void> {
+    await this.connect.stop(connector);
     await eventually(
       'the connector to stop',
-      async () => ((await this.connect.connectors())[0]?.state === 'STOPPED' ? true : null),
+      async () => ((await this.connect.connectors()).some(({ name, state }) => name === connector && state === 'STOPPED') ? true : null),
       30_000,
     );
   }

@@ -26,11 +26,7 @@ const comparable = ({ text, label, weight }: Row): string => JSON.stringify([tex
 export async function tableAgainstDataset(stack: TestStack, pool: Pool, { tenantId, c }: Whose): Promise<Difference> {
   const s3 = createS3Client(stack.config);
   try {
-    const [manifests] = await pool.query<ManifestRow[]>(
-      'SELECT manifest_key FROM modelwright_control.datasets WHERE tenant_id = ? AND customization_id = ? ORDER BY number DESC LIMIT 1',
-      [tenantId, c],
-    );
-    const key = manifests[0]?.manifest_key;
+    const key = await newestManifest(pool, { tenantId, c });
     const dataset = key === undefined ? new Map<string, string>() : await rowsOfDataset(s3, stack.config.s3.bucket, key);
     const [rows] = await pool.query<ExampleRow[]>(
       'SELECT example_id, content FROM modelwright.examples WHERE tenant_id = ? AND customization_id = ?',
@@ -64,12 +60,14 @@ export async function datasetToEqualTable(stack: TestStack, pool: Pool, whose: W
 
 const named = (ids: readonly string[]): string => (ids.length === 0 ? 'none' : `${ids.length} (${ids.slice(0, 5).join(' ')})`);
 
+type Manifest = {
+  readonly buckets: readonly { readonly ref: { readonly key: string } }[];
+  readonly exclusions: readonly { readonly reason: string; readonly exampleIds: readonly string[] }[];
+};
+
 async function rowsOfDataset(s3: S3Client, bucket: string, manifestKey: string): Promise<Map<string, string>> {
-  const read = async (key: string): Promise<Buffer> => {
-    const { Body: body } = await s3.send(new GetObjectCommand({ Bucket: bucket, Key: key }));
-    return Buffer.from((await body?.transformToByteArray()) ?? []);
-  };
-  const manifest = JSON.parse((await read(manifestKey)).toString('utf8')) as { buckets: { ref: { key: string } }[] };
+  const read = reader(s3, bucket);
+  const manifest = JSON.parse((await read(manifestKey)).toString('utf8')) as Manifest;
   const rows = new Map<string, string>();
   for (const { ref } of manifest.buckets) {
     const text = (await decompress(await read(ref.key))).toString('utf8');
@@ -81,4 +79,32 @@ async function rowsOfDataset(s3: S3Client, bucket: string, manifestKey: string):
     }
   }
   return rows;
+}
+
+const reader =
+  (s3: S3Client, bucket: string) =>
+  async (key: string): Promise<Buffer> => {
+    const { Body: body } = await s3.send(new GetObjectCommand({ Bucket: bucket, Key: key }));
+    return Buffer.from((await body?.transformToByteArray()) ?? []);
+  };
+
+/** Why rows were left out of the newest dataset, by example id. */
+export async function exclusionsOf(stack: TestStack, pool: Pool, whose: Whose): Promise<Record<string, string>> {
+  const s3 = createS3Client(stack.config);
+  try {
+    const manifest = JSON.parse(
+      (await reader(s3, stack.config.s3.bucket)((await newestManifest(pool, whose)) ?? '')).toString('utf8'),
+    ) as Manifest;
+    return Object.fromEntries(manifest.exclusions.flatMap(({ reason, exampleIds }) => exampleIds.map((id) => [id, reason])));
+  } finally {
+    s3.destroy();
+  }
+}
+
+async function newestManifest(pool: Pool, { tenantId, c }: Whose): Promise<string | undefined> {
+  const [manifests] = await pool.query<ManifestRow[]>(
+    'SELECT manifest_key FROM modelwright_control.datasets WHERE tenant_id = ? AND customization_id = ? ORDER BY number DESC LIMIT 1',
+    [tenantId, c],
+  );
+  return manifests[0]?.manifest_key;
 }

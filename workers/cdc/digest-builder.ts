@@ -96,6 +96,11 @@ export class DigestBuilder {
     return commit;
   }
 
+  /** Of the newest change; by the clock of MySQL. */
+  get lastCommitMs(): number {
+    return Math.max(0, ...[...this.#customizations.values()].map(({ lastCommitMs }) => lastCommitMs));
+  }
+
   get commitCount(): number {
     return this.#commits.size;
   }

@@ -1,14 +1,5 @@
 import type { ConnectorConfig } from '../../platform/kafka-connect.ts';
-import type { Pool, RowDataPacket } from '../../platform/mysql.ts';
 import { epochHeader } from './change-feed.ts';
-
-/** The epoch of the log that new commits belong to (docs/adr/0005-log-epochs.md); 0 until the first reset. */
-export async function currentEpoch(pool: Pool): Promise<number> {
-  const [rows] = await pool.query<(RowDataPacket & { epoch: number | string })[]>(
-    'SELECT COALESCE(MAX(epoch), 0) AS epoch FROM modelwright_control.log_epochs',
-  );
-  return Number(rows[0]?.epoch ?? 0);
-}
 
 /** Our transform's name within a connector's configuration. */
 const transform = 'mwEpoch';

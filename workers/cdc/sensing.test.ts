@@ -36,7 +36,7 @@ async function sensing(refuse: (digest: ChangeDigest) => Error | null = () => nu
 
 const inserts = (from: number, count: number, tenantId = 't'): FeedRecord[] =>
   Array.from({ length: count }, (_, i) =>
-    record(from + i, debeziumValue({ sequence: from + i + 1, after: exampleRow(tenantId, `e${from + i}`) })),
+    record(from + i, debeziumValue({ sequence: from + i + 1, after: exampleRow(tenantId, `e${from + i}`), tsMs: Date.now() })),
   );
 
 describe('sensing', () => {
@@ -98,14 +98,15 @@ describe('sensing', () => {
     expect(signals).toHaveLength(1);
     expect(feed.committed.get('examples/0')).toBe('3');
   });
-  it('puts a TRUNCATE on record before its offset is committed, and parks one of a table that is no source', async () => {
+  it('puts a TRUNCATE on record before its offset is committed, and parks one of a table that nobody reads', async () => {
     const { feed, service, truncated, parked, signals } = await sensing();
     await feed.deliver([record(0, debeziumValue({ op: 't' })), record(1, debeziumValue({ op: 't', table: 'customizations' }))]);
+    await feed.deliver([record(2, debeziumValue({ op: 't', table: 'others' }))]);
     await service.stop(500);
-    expect(truncated).toEqual(['modelwright.examples']);
-    expect(parked).toEqual(['1: TRUNCATE names no tenant: its examples were removed without row events']);
+    expect(truncated).toEqual(['modelwright.examples', 'modelwright.customizations']);
+    expect(parked).toEqual(['2: TRUNCATE names no tenant: its examples were removed without row events']);
     expect(signals).toEqual([]);
-    expect(feed.committed.get('examples/0')).toBe('2');
+    expect(feed.committed.get('examples/0')).toBe('3');
   });
   it('has an event that an operator sent again compared, and does not count it', async () => {
     const { feed, service, signals, order } = await sensing();

@@ -32,7 +32,7 @@ export type SensingDeps = {
   readonly deadLetters: Pick<DeadLetters, 'park'>;
   readonly recordCommits: (commits: readonly SensedCommit[], sensedAtMs: number) => Promise<void>;
   readonly signal: (digest: ChangeDigest) => Promise<void>;
-  /** A TRUNCATE comes among the rows, and nowhere else. */
+  /** Puts it on record: a TRUNCATE comes among the rows, and nowhere else. */
   readonly recordTruncate: (event: TableEvent) => Promise<unknown>;
   readonly missed: (tenantId: string, missed: ChangesMissed) => Promise<void>;
   readonly metrics: SensingMetrics;
@@ -149,7 +149,7 @@ export function createSensing(deps: SensingDeps) {
     for (;;) {
       try {
         await deps.recordTruncate(event);
-        logger.error({ database, table, gtid: event.position.gtid }, 'a table was truncated: training on it is held');
+        logger.error({ database, table, gtid: event.position.gtid }, 'a table was truncated');
         return;
       } catch (error) {
         metrics.retries.inc({ engine: 'mysql' });

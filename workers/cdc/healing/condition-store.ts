@@ -1,8 +1,8 @@
+import { currentEpoch } from '../../../platform/log-epoch.ts';
 import type { Pool, PoolConnection, RowDataPacket } from '../../../platform/mysql.ts';
 import type { Condition } from './condition-book.ts';
 import { conditionCodes, conditionRules } from './conditions.ts';
 import type { SourceMark } from './facts.ts';
-import { currentEpoch } from '../log-epoch.ts';
 
 type ConditionRow = RowDataPacket & {
   condition_id: string;
@@ -15,7 +15,12 @@ type ConditionRow = RowDataPacket & {
 };
 type MarkRow = RowDataPacket & { subject: string; mark: unknown };
 
-export type Marks = { readonly source: SourceMark | null; readonly consumed: readonly string[]; readonly positioned: readonly string[] };
+export type Marks = {
+  readonly source: SourceMark | null;
+  readonly consumed: readonly string[];
+  readonly positioned: readonly string[];
+  readonly begun: ReadonlyMap<string, number>;
+};
 
 const lockName = 'modelwright.healing';
 const topicMark = 'topic/';
@@ -64,11 +69,16 @@ export function conditionStore(pool: Pool) {
         source: source ? (source.mark as SourceMark) : null,
         consumed: named(topicMark),
         positioned: named(connectorMark),
+        begun: new Map(rows.flatMap(({ subject, mark }) => beginningIn(subject, mark))),
       };
     },
     markSource: (mark: SourceMark): Promise<void> => putMark(pool, 'source', mark),
     markConsumed: (topic: string): Promise<void> => putMark(pool, `${topicMark}${topic}`, {}),
-    markPositioned: (connector: string): Promise<void> => putMark(pool, `${connectorMark}${connector}`, {}),
+    /** A connector has a position, and the topic of its schema changes ended at `begunAt` when it had begun; null: that is not known. */
+    markPositioned: (connector: string, begunAt: number | null): Promise<void> =>
+      putMark(pool, `${connectorMark}${connector}`, begunAt === null ? {} : { begunAt }),
+    /** Its beginning is not the present one any more. */
+    forgetBeginning: (connector: string): Promise<void> => forgetBeginning(pool, connector),
     /** The epoch that begins with this condition. Key: the condition. */
     async raiseEpoch(conditionId: string): Promise<number> {
       await pool.query(
@@ -103,6 +113,16 @@ export function conditionStore(pool: Pool) {
   };
 }
 export type ConditionStore = ReturnType<typeof conditionStore>;
+
+function beginningIn(subject: string, mark: unknown): [string, number][] {
+  const begunAt = subject.startsWith(connectorMark) ? (mark as { begunAt?: unknown }).begunAt : undefined;
+  return typeof begunAt === 'number' ? [[subject.slice(connectorMark.length), begunAt]] : [];
+}
+
+/** For whoever lets a connector begin anew: what it tells of the structures that it finds then is no news. */
+export async function forgetBeginning(pool: Pool, connector: string): Promise<void> {
+  await pool.query("UPDATE modelwright_control.sensing_marks SET mark = '{}' WHERE subject = ?", [`${connectorMark}${connector}`]);
+}
 
 async function putMark(pool: Pool, subject: string, mark: unknown): Promise<void> {
   await pool.query(

@@ -12,11 +12,13 @@ export const conditionCodes = [
   'connector_task_failed',
   'connector_stalled',
   'connector_position_missing',
+  'connector_began_anew',
   'schema_history_missing',
   'topic_missing',
   'topic_recreated',
   'offsets_out_of_range',
   'snapshot_taken',
+  'customizations_truncated',
   'consumer_behind',
 ] as const;
 export type ConditionCode = (typeof conditionCodes)[number];
@@ -77,6 +79,11 @@ export const conditionRules: Readonly<Record<ConditionCode, Rule>> = {
     latched: true,
     remedy: `${itself}it starts from the present end of the log, and its tables are compared`,
   },
+  connector_began_anew: {
+    looks: 1,
+    latched: true,
+    remedy: `${itself}its tables are compared, since it never read what was committed between its old position and its new one`,
+  },
   schema_history_missing: {
     looks: 2,
     latched: true,
@@ -93,6 +100,11 @@ export const conditionRules: Readonly<Record<ConditionCode, Rule>> = {
     looks: 1,
     latched: true,
     remedy: `${itself}what changed before the snapshot is compared; snapshot.mode no_data needs none`,
+  },
+  customizations_truncated: {
+    looks: 1,
+    latched: true,
+    remedy: `${itself}nothing of them is trained any more, and their versions stay; rows of modelwright.customizations that come back, from a backup, are taken as they are`,
   },
   consumer_behind: {
     looks: 1,

@@ -24,6 +24,11 @@ export function connectorFindings(facts: Facts, memory: Memory, expected: Expect
     if (failures.length > 0) finding('connector_task_failed', `connector ${name} failed: ${failures[0]}`);
     if (position === null && memory.positioned.has(name))
       finding('connector_position_missing', `Kafka Connect no longer knows how far connector ${name} has read`);
+    const begunAt = memory.begun.get(name);
+    if (
+      facts.beginnings.some(({ topic, offset }) => topic === connector.config['topic.prefix'] && begunAt !== undefined && offset >= begunAt)
+    )
+      finding('connector_began_anew', `connector ${name} began anew at the end of the log, although nobody lets it: its position was lost`);
     const history = connector.config['schema.history.internal.kafka.topic'];
     if (kafka.ok && history !== undefined && position !== null && historyLost(kafka.value, history))
       finding('schema_history_missing', `topic ${history}, the history of table structures of connector ${name}, is missing or empty`);

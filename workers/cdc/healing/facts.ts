@@ -35,15 +35,21 @@ export type KafkaFacts = { readonly topics: readonly string[]; readonly watched:
 /** A jump in the offsets of what was read: `expected` never came. */
 export type Jump = { readonly topic: string; readonly partition: number; readonly expected: number; readonly got: number };
 
+/** What readers have seen since the last look. */
+export type Seen = {
+  readonly jumps: readonly Jump[];
+  /** Topics in which rows of a snapshot were read. */
+  readonly snapshots: readonly string[];
+  /** Where in the topic of a connector's schema changes it told of the structure that it found: it began there, or began anew. */
+  readonly beginnings: readonly { readonly topic: string; readonly offset: number }[];
+};
+
 /** One look at everything between the binary log and the change consumer. Connectors are asked before the source, so that it is never behind them. */
-export type Facts = {
+export type Facts = Seen & {
   readonly atMs: number;
   readonly connect: Asked<readonly Connector[]>;
   readonly source: Asked<SourceFacts>;
   readonly kafka: Asked<KafkaFacts>;
-  readonly jumps: readonly Jump[];
-  /** Topics in which rows of a snapshot were read since the last look. */
-  readonly snapshots: readonly string[];
 };
 
 /** What must be there: names of topics with what they are for, and the connector of the managed tables. */
@@ -71,6 +77,8 @@ export type Memory = {
   readonly consumed: ReadonlySet<string>;
   /** Connectors that have had a position. */
   readonly positioned: ReadonlySet<string>;
+  /** By connector: the end of its topic of schema changes when its present beginning was over. What it finds after that is another beginning. */
+  readonly begun: ReadonlyMap<string, number>;
   /** By connector: its position and since when, the source's GTIDs when it was first seen there, and since when the source has more. */
   readonly positions: ReadonlyMap<
     string,
@@ -86,6 +94,7 @@ export const noMemory: Memory = {
   source: null,
   consumed: new Set(),
   positioned: new Set(),
+  begun: new Map(),
   positions: new Map(),
   configs: new Map(),
   ends: new Map(),

@@ -93,10 +93,15 @@ describe('what the watch keeps', () => {
   it('keeps marks of source, topics and connectors apart', async () => {
     const mark = { serverUuid: 'u', serverId: '1', executed: 'u:1-5', log: { file: 'binlog.000002', pos: 157 } };
     await store.markConsumed('mw.modelwright.examples');
-    await store.markPositioned('modelwright');
+    await store.markPositioned('modelwright', 12);
+    await store.markPositioned('modelwright-source-shop', null);
     await store.markSource({ ...mark, executed: 'u:1' });
     await store.markSource(mark);
-    expect(await store.loadMarks()).toEqual({ source: mark, consumed: ['mw.modelwright.examples'], positioned: ['modelwright'] });
+    const positioned = ['modelwright', 'modelwright-source-shop'];
+    const marks = { source: mark, consumed: ['mw.modelwright.examples'], positioned };
+    expect(await store.loadMarks()).toEqual({ ...marks, begun: new Map([['modelwright', 12]]) });
+    await store.forgetBeginning('modelwright');
+    expect(await store.loadMarks()).toEqual({ ...marks, begun: new Map() });
   });
 
   it('is kept by one watch: another takes over when its lock is gone', async () => {

@@ -30,8 +30,13 @@ const connector = (over: Partial<Connector> & { readonly gtids?: string } = {}):
   name: 'modelwright',
   state: 'RUNNING',
   failures: [],
+  trace: '',
   tasks: [{ id: 0, state: 'RUNNING' }],
-  config: { 'schema.history.internal.kafka.topic': history, 'table.include.list': 'modelwright.customizations,modelwright.examples' },
+  config: {
+    'topic.prefix': 'mw',
+    'schema.history.internal.kafka.topic': history,
+    'table.include.list': 'modelwright.customizations,modelwright.examples',
+  },
   position: { gtids: over.gtids ?? `${uuid}:1-99`, file: 'binlog.000007', pos: 4, snapshot: false, text: over.gtids ?? 'same' },
   ...over,
 });
@@ -60,9 +65,10 @@ type Part = {
   connectors?: readonly Connector[];
   partition?: Partial<PartitionFacts>;
   topics?: readonly string[];
+  schemaEnd?: number;
 };
 
-const facts = (part: Part & Partial<Pick<Facts, 'atMs' | 'jumps'>> = {}): Facts => ({
+const facts = (part: Part & Partial<Pick<Facts, 'atMs' | 'jumps' | 'beginnings'>> = {}): Facts => ({
   atMs: part.atMs ?? noon,
   connect: { ok: true, value: part.connectors ?? [connector()] },
   source: { ok: true, value: source(part.source) },
@@ -73,11 +79,13 @@ const facts = (part: Part & Partial<Pick<Facts, 'atMs' | 'jumps'>> = {}): Facts 
       watched: [
         { name: topic, partitions: [partition(part.partition)] },
         { name: history, partitions: [partition({ committed: null })] },
+        { name: 'mw', partitions: [partition({ high: part.schemaEnd ?? 40, committed: null })] },
       ],
     },
   },
   jumps: part.jumps ?? [],
   snapshots: [],
+  beginnings: part.beginnings ?? [],
 });
 
 const known = (over: Partial<Memory> = {}): Memory => ({
@@ -172,6 +180,21 @@ describe('a look at the sensing', () => {
     expect(codes(facts({ connectors: [connector({ state: 'STOPPED', tasks: [] })] }))).toEqual(['connector_stopped']);
     const mapped = new Map([['modelwright-source-shop', {}]]);
     expect(codes(facts(), known({ configs: mapped }))).toEqual([]);
+  });
+
+  it('finds a connector out that began anew after its beginning was over, and no other', () => {
+    const found = (offset: number) => [{ topic: 'mw', offset }];
+    expect(codes(facts({ beginnings: found(39) }), noMemory)).toEqual([]);
+    let memory = remember(known(), facts({ connectors: [connector({ position: null })] }));
+    expect(codes(facts({ beginnings: found(39) }), memory)).toEqual([]);
+    memory = remember(memory, facts());
+    expect(codes(facts({ beginnings: found(39) }), memory)).toEqual([]);
+    memory = remember(memory, facts({ schemaEnd: 45 }));
+    expect(codes(facts({ beginnings: found(42) }), memory)).toEqual(['connector_began_anew']);
+    expect(codes(facts({ beginnings: [{ topic: 'mw-source-shop', offset: 42 }] }), memory)).toEqual([]);
+    // A topic of schema changes that was created again begins to count anew.
+    memory = remember(memory, facts({ schemaEnd: 3 }));
+    expect(codes(facts({ beginnings: found(3) }), memory)).toEqual(['connector_began_anew']);
   });
 
   it('misses topics, and a history of structures that is empty', () => {
@@ -348,8 +371,14 @@ describe('jumps in what is read', () => {
     jumps.note(batch(9));
     jumps.note(batch());
     jumps.snapshotRow(topic);
-    expect(jumps.take()).toEqual({ jumps: [{ topic, partition: 0, expected: 7, got: 9 }], snapshots: [topic] });
-    expect(jumps.take()).toEqual({ jumps: [], snapshots: [] });
+    jumps.structureFound('mw', '7');
+    jumps.structureFound('mw', '9');
+    expect(jumps.take()).toEqual({
+      jumps: [{ topic, partition: 0, expected: 7, got: 9 }],
+      snapshots: [topic],
+      beginnings: [{ topic: 'mw', offset: 9 }],
+    });
+    expect(jumps.take()).toEqual({ jumps: [], snapshots: [], beginnings: [] });
     jumps.rewound();
     jumps.note(batch(4));
     expect(jumps.take().jumps).toEqual([]);

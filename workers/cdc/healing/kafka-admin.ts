@@ -18,7 +18,7 @@ export function kafkaAdmin(options: {
   readonly brokers: readonly string[];
   readonly groupId: string;
   /** Topics that matter besides those that the group has read. */
-  readonly others: () => readonly string[];
+  readonly others: (existing: readonly string[]) => readonly string[];
 }): KafkaAdmin {
   const { groupId, others } = options;
   // The watch asks again in two seconds: waiting inside the client would only hide how long an engine is away.
@@ -58,7 +58,7 @@ export function kafkaAdmin(options: {
       withAdmin(async (client) => {
         const topics = await client.listTopics();
         const offsets = await client.fetchOffsets({ groupId });
-        const names = new Set([...offsets.map(({ topic }) => topic), ...others()]);
+        const names = new Set([...offsets.map(({ topic }) => topic), ...others(topics)]);
         const watched: TopicFacts[] = [];
         for (const name of [...names].filter((one) => topics.includes(one))) {
           const committed = offsets.find(({ topic }) => topic === name)?.partitions ?? [];

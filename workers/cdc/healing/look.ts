@@ -2,7 +2,7 @@ import { nowMs, sleep } from '../../../platform/clock.ts';
 import type { ConnectClient } from '../../../platform/kafka-connect.ts';
 import type { Pool, RowDataPacket } from '../../../platform/mysql.ts';
 import { wantedSettings } from './detect-source.ts';
-import type { Asked, Facts, KafkaFacts, LogEnd, SourceFacts } from './facts.ts';
+import type { Asked, Facts, KafkaFacts, LogEnd, Seen, SourceFacts } from './facts.ts';
 
 /** An engine that takes longer than this does not answer. */
 const askMs = 8_000;
@@ -29,13 +29,13 @@ type Asks = {
 };
 
 /** One look. The connectors first: a source that is asked later has everything that they have read, unless it was reset. */
-export async function look({ connect, pool, kafka }: Asks, seen: () => Pick<Facts, 'jumps' | 'snapshots'>): Promise<Facts> {
-  const { jumps, snapshots } = seen();
+export async function look({ connect, pool, kafka }: Asks, seen: () => Seen): Promise<Facts> {
+  const sinceLast = seen();
   const [[connectors, source], topics] = await Promise.all([
     (async () => [await ask(() => connect.connectors()), await ask(() => sourceFacts(pool))] as const)(),
     ask(() => kafka.facts()),
   ]);
-  return { atMs: nowMs(), connect: connectors, source, kafka: topics, jumps, snapshots };
+  return { atMs: nowMs(), connect: connectors, source, kafka: topics, ...sinceLast };
 }
 
 type VariablesRow = RowDataPacket & Readonly<Record<string, string | number>>;

@@ -1,4 +1,5 @@
 import { countGtids, parseGtidSet, subtractGtids } from '../../../core/gtid-set.ts';
+import { type ConnectorConfig, hasBegun } from '../../../platform/kafka-connect.ts';
 import type { Facts, Memory, SourceMark } from './facts.ts';
 
 /** Pure: what the next look must know of this one. The source's mark is moved by `sourceMark`, not here: a fault must not overwrite what proves it. */
@@ -6,11 +7,16 @@ export function remember(memory: Memory, facts: Facts): Memory {
   const { connect, source, kafka, atMs } = facts;
   const configs = new Map(memory.configs);
   const positioned = new Set(memory.positioned);
+  const begun = new Map(memory.begun);
   // Time in which nobody could move is no standstill.
   const positions = new Map(connect.ok && source.ok ? memory.positions : []);
-  for (const { name, position, config, state, failures } of connect.ok ? connect.value : []) {
+  for (const connector of connect.ok ? connect.value : []) {
+    const { name, position, config, state, failures } = connector;
     configs.set(name, config);
     if (position !== null) positioned.add(name);
+    const end = hasBegun(connector) ? schemaTopicEnd(facts, config) : null;
+    // A topic that ends before what was remembered of it was created again.
+    if (end !== null) begun.set(name, Math.min(end, begun.get(name) ?? end));
     const seen = positions.get(name);
     if (position === null || !source.ok) positions.delete(name);
     else if (seen?.text !== position.text || state !== 'RUNNING' || failures.length > 0)
@@ -39,7 +45,13 @@ export function remember(memory: Memory, facts: Facts): Memory {
       ends.set(key, { high, committed, sinceMs });
       if (committed !== null) consumed.add(name);
     }
-  return { ...memory, positions, configs, positioned, ends, consumed };
+  return { ...memory, positions, configs, positioned, begun, ends, consumed };
+}
+
+/** Where the topic that tells of a connector's schema changes ends; null where it is not known. */
+function schemaTopicEnd({ kafka }: Facts, config: ConnectorConfig): number | null {
+  const topic = kafka.ok ? kafka.value.watched.find(({ name }) => name === config['topic.prefix']) : undefined;
+  return topic?.partitions[0]?.high ?? null;
 }
 
 /** The mark of the source is written this often at most: each writing is a transaction of its own in the very log that is watched. */

@@ -1,14 +1,15 @@
 import { type FeedBatch, partitionKey } from '../change-feed.ts';
-import type { Facts, Jump } from './facts.ts';
+import type { Jump, Seen } from './facts.ts';
 
 /**
  * What the consumer itself sees of faults: where what is read does not follow what was read (nobody else sees it when the client moves its
- * offset by itself), and rows of snapshots.
+ * offset by itself), rows of snapshots, and connectors that look at the structure of their tables.
  */
 export class ReadingSeen {
   readonly #next = new Map<string, number>();
   readonly #jumps: Jump[] = [];
   readonly #snapshots = new Set<string>();
+  readonly #beginnings = new Map<string, number>();
 
   note(batch: FeedBatch): void {
     const first = batch.records[0];
@@ -30,9 +31,15 @@ export class ReadingSeen {
     this.#snapshots.add(topic);
   }
 
-  take(): Pick<Facts, 'jumps' | 'snapshots'> {
+  structureFound(topic: string, offset: string): void {
+    this.#beginnings.set(topic, Number(offset));
+  }
+
+  take(): Seen {
+    const beginnings = [...this.#beginnings].map(([topic, offset]) => ({ topic, offset }));
+    this.#beginnings.clear();
     const snapshots = [...this.#snapshots];
     this.#snapshots.clear();
-    return { jumps: this.#jumps.splice(0), snapshots };
+    return { jumps: this.#jumps.splice(0), snapshots, beginnings };
   }
 }

@@ -1,5 +1,5 @@
 import { countGtids, parseGtidSet, subtractGtids } from '../../../core/gtid-set.ts';
-import type { Connector, ConnectClient, ConnectorConfig } from '../../../platform/kafka-connect.ts';
+import { type Connector, type ConnectClient, type ConnectorConfig, hasBegun } from '../../../platform/kafka-connect.ts';
 import type { FeedPartition } from '../change-feed.ts';
 import { capturedBy, carriedBy, type Scope } from './affected.ts';
 import type { Condition } from './condition-book.ts';
@@ -19,6 +19,8 @@ export type RepairDeps = {
   /** Configuration of a connector that must exist; null where it is not known. */
   readonly wanted: (name: string) => ConnectorConfig | null;
   readonly commit: (offsets: readonly (FeedPartition & { readonly offset: string })[]) => Promise<void>;
+  /** Runs `work` while nothing else touches the connectors that others keep; false where it cannot. */
+  readonly undisturbed: (work: () => Promise<void>) => Promise<boolean>;
   readonly signal: AbortSignal;
 };
 
@@ -54,7 +56,12 @@ export async function repair(deps: RepairDeps, condition: Condition, facts: Fact
       if (!connect.ok) return wait('waiting for Kafka Connect');
       if (!kafka.ok) return wait('waiting for Kafka');
       const epoch = await store.raiseEpoch(id);
-      for (const { name } of connect.value) await fromNow(deps, name, epoch);
+      for (const { name } of connect.value) {
+        const start = (): Promise<void> => fromNow(deps, name, epoch);
+        if (!expected.keptByOthers(name)) await start();
+        // In the middle of it, it would be resumed before it has forgotten its position, or be given the epoch of before.
+        else if (!(await deps.undisturbed(start))) return wait(`waiting for what keeps connector ${name}`);
+      }
       const { serverUuid, serverId, executed, log } = source.value;
       await store.markSource({ serverUuid, serverId, executed, log });
       return done(`epoch ${epoch} of the log began; ${named(connect.value)} read it from its end`, capturedBy(configs));
@@ -69,6 +76,11 @@ export async function repair(deps: RepairDeps, condition: Condition, facts: Fact
         return stillFound ? wait('waiting for the watch of mapped tables') : done('it captures again', capturedBy([connector.config]));
       await fromNow(deps, subject, await store.epoch());
       return done(`connector ${subject} reads from the present end of the log`, capturedBy([connector.config]));
+    }
+    case 'connector_began_anew': {
+      const connector = connect.ok ? connect.value.find(({ name }) => name === subject) : undefined;
+      if (!connector || !hasBegun(connector)) return wait('waiting for its position');
+      return done(`connector ${subject} reads from where the log ended when it began anew`, capturedBy([connector.config]));
     }
     case 'connector_missing':
       return connect.ok && kafka.ok ? await recreate(deps, subject, connect.value, memory) : wait('waiting for Kafka Connect');
@@ -97,6 +109,11 @@ export async function repair(deps: RepairDeps, condition: Condition, facts: Fact
     }
     case 'snapshot_taken':
       return stillFound ? wait('waiting for the end of the snapshot') : done('the snapshot is over', carriedBy(subject));
+    case 'customizations_truncated':
+      return done('settings are read again, and what is gone is no longer trained', {
+        table: (name) => name === subject,
+        tenant: () => true,
+      });
     default:
       return done('it went by itself');
   }
@@ -106,7 +123,8 @@ const named = (connectors: readonly Connector[]): string =>
   `connector${connectors.length === 1 ? '' : 's'} ${connectors.map(({ name }) => name).join(', ')}`;
 
 async function fromNow(deps: RepairDeps, name: string, epoch: number): Promise<void> {
-  const { connect, kafka, signal } = deps;
+  const { connect, kafka, store, signal } = deps;
+  await store.forgetBeginning(name);
   const freshHistory = async (topic: string): Promise<void> => {
     const { topics } = await kafka.facts();
     if (topics.includes(topic)) await kafka.emptyTopic(topic);

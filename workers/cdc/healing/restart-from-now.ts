@@ -1,13 +1,16 @@
-import { canonicalJson } from '../../../core/json.ts';
-import { nowMs, sleep } from '../../../platform/clock.ts';
-import type { ConnectClient, Connector, ConnectorConfig } from '../../../platform/kafka-connect.ts';
+import { awaitConnector } from '../../../platform/await-connector.ts';
+import {
+  type ConnectClient,
+  type Connector,
+  type ConnectorConfig,
+  hasBegun,
+  isStopped,
+  sameConfig,
+} from '../../../platform/kafka-connect.ts';
 import { withEpoch } from '../log-epoch.ts';
 
-const pollMs = 300;
 const stopDeadlineMs = 20_000;
 const startDeadlineMs = 60_000;
-
-const sameConfig = (a: ConnectorConfig, b: ConnectorConfig): boolean => canonicalJson({ ...a }) === canonicalJson({ ...b });
 
 type Deps = {
   readonly connect: ConnectClient;
@@ -22,33 +25,28 @@ type Deps = {
  */
 export async function restartFromNow({ connect, freshHistory, signal }: Deps, name: string, epoch: number): Promise<void> {
   await connect.stop(name);
-  const stopped = await until(connect, name, stopDeadlineMs, signal, ({ state, tasks }) => state === 'STOPPED' && tasks.length === 0);
-  const config = withEpoch({ ...stopped.config, 'snapshot.mode': 'no_data' }, epoch);
-  if (!sameConfig(config, stopped.config)) await connect.putConfig(name, config);
+  let before: ConnectorConfig = {};
+  await awaitConnector(connect, name, { deadlineMs: stopDeadlineMs, signal }, (seen) => {
+    const connector = there(seen, name);
+    before = connector.config;
+    return isStopped(connector) ? null : `is still ${connector.state}`;
+  });
+  const config = withEpoch({ ...before, 'snapshot.mode': 'no_data' }, epoch);
+  if (!sameConfig(config, before)) await connect.putConfig(name, config);
   // What it says of positions that are no longer in the log would only mislead.
   const history = config['schema.history.internal.kafka.topic'];
   if (history !== undefined) await freshHistory(history);
   await connect.deleteOffsets(name);
   await connect.resume(name);
-  await until(connect, name, startDeadlineMs, signal, ({ state, tasks, position, failures }) => {
-    if (failures.length > 0) throw new Error(`it failed to start from the end of the log: ${failures[0]}`);
-    return state === 'RUNNING' && tasks.length > 0 && position !== null && !position.snapshot;
+  await awaitConnector(connect, name, { deadlineMs: startDeadlineMs, signal }, (seen) => {
+    const connector = there(seen, name);
+    const { state, tasks, failures } = connector;
+    if (failures.length > 0) throw new Error(`connector ${name} failed to start from the end of the log: ${failures[0]}`);
+    return state === 'RUNNING' && tasks.length > 0 && hasBegun(connector) ? null : `is still ${state} without a position`;
   });
 }
 
-async function until(
-  connect: ConnectClient,
-  name: string,
-  deadlineMs: number,
-  signal: AbortSignal,
-  reached: (connector: Connector) => boolean,
-): Promise<Connector> {
-  const endMs = nowMs() + deadlineMs;
-  for (;;) {
-    const connector = (await connect.connectors()).find((one) => one.name === name);
-    if (!connector) throw new Error(`connector ${name} has disappeared`);
-    if (reached(connector)) return connector;
-    if (nowMs() > endMs) throw new Error(`connector ${name} is still ${connector.state} after ${deadlineMs / 1_000} s`);
-    await sleep(pollMs, undefined, { signal });
-  }
+function there(connector: Connector | undefined, name: string): Connector {
+  if (!connector) throw new Error(`connector ${name} has disappeared`);
+  return connector;
 }

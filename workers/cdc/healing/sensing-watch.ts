@@ -1,6 +1,7 @@
 import type { Client } from '@temporalio/client';
 import type { Registry } from 'prom-client';
 import { connectorConfig, connectorName } from '../../../infra/debezium/connector.ts';
+import { sourceSchemaTopics } from '../../../infra/debezium/source-connector.ts';
 import { readTopics } from '../../../infra/debezium/topics.ts';
 import type { Config } from '../../../platform/config.ts';
 import { createConnectClient } from '../../../platform/kafka-connect.ts';
@@ -8,6 +9,7 @@ import type { Logger } from '../../../platform/logger.ts';
 import type { Pool } from '../../../platform/mysql.ts';
 import type { ChangeFeed } from '../change-feed.ts';
 import { signalMissed } from '../signal-tenant.ts';
+import { aloneWithSources } from '../sources/sources-lock.ts';
 import { conditionStore } from './condition-store.ts';
 import type { Expected } from './facts.ts';
 import { healingMetrics } from './healing-metrics.ts';
@@ -17,6 +19,9 @@ import { createWatch } from './watch.ts';
 
 /** Connectors of mapped tables are made, changed and restarted by what keeps the mappings. */
 const mappedPrefix = 'modelwright-source-';
+
+/** What keeps them takes a step of each in less. */
+const lockWaitSeconds = 10;
 
 /** The watch with the real engines; what it needs of the consumer is how to see batches and how to commit offsets. */
 export function sensingWatch(deps: {
@@ -33,6 +38,7 @@ export function sensingWatch(deps: {
   const { topicPrefix, brokers } = config.kafka;
   const known = readTopics(topicPrefix);
   const reading = new ReadingSeen();
+  const ofSources = sourceSchemaTopics(topicPrefix);
   const history = `_schema_history_${topicPrefix}`;
   const expected: Expected = {
     connectorName,
@@ -45,12 +51,17 @@ export function sensingWatch(deps: {
     pool,
     store: conditionStore(pool),
     connect: createConnectClient(config.connectUrl),
-    kafka: kafkaAdmin({ brokers, groupId, others: () => [...topics, history] }),
+    kafka: kafkaAdmin({
+      brokers,
+      groupId,
+      others: (all) => [...topics, history, topicPrefix, ...all.filter((name) => ofSources.test(name))],
+    }),
     topicPrefix,
     topics: known,
     expected,
     wanted: (name) => (name === connectorName && config.connectorUser ? connectorConfig(config, config.connectorUser.password) : null),
     commit: (offsets) => feed.commit(offsets),
+    undisturbed: (work) => aloneWithSources(pool, lockWaitSeconds, work),
     tellMissed: (tenantId, missed) => signalMissed(temporal, tenantId, missed),
     seen: () => reading.take(),
     metrics: healingMetrics(registry),

@@ -9,7 +9,7 @@ import { type ConditionCode, conditionRules } from './conditions.ts';
 import { connectorFindings } from './detect-connectors.ts';
 import { sourceFindings } from './detect-source.ts';
 import { topicFindings } from './detect-topics.ts';
-import { type Facts, type Memory, noMemory } from './facts.ts';
+import { type Facts, type Memory, type Seen, noMemory } from './facts.ts';
 import type { HealingMetrics } from './healing-metrics.ts';
 import { look } from './look.ts';
 import { remember, sourceMark } from './memory.ts';
@@ -18,7 +18,7 @@ import { type Restarts, noRestarts, planRestarts } from './restarts.ts';
 
 const lookEveryMs = 2_000;
 /** Found by offsets that jump and by rows that come, not by asking. */
-const seenByReaders: readonly ConditionCode[] = ['offsets_out_of_range', 'topic_recreated', 'snapshot_taken'];
+const seenByReaders: readonly ConditionCode[] = ['offsets_out_of_range', 'topic_recreated', 'snapshot_taken', 'connector_began_anew'];
 /** Tenants that are told in one look: what they compare is load on MySQL, and nobody waits for the last of thousands. */
 const toldPerLook = 50;
 /** A repair that failed is tried again after this, doubled up to the longest. */
@@ -30,7 +30,7 @@ export type WatchDeps = Omit<RepairDeps, 'signal'> & {
   readonly store: ConditionStore;
   readonly tellMissed: (tenantId: string, missed: ChangesMissed) => Promise<void>;
   /** What the consumer has seen since it was asked last. */
-  readonly seen: () => Pick<Facts, 'jumps' | 'snapshots'>;
+  readonly seen: () => Seen;
   readonly metrics: HealingMetrics;
   readonly logger: Logger;
 };
@@ -48,14 +48,16 @@ export function createWatch(deps: WatchDeps) {
   let book: Book = emptyBook;
   let memory: Memory = noMemory;
   let marked = new Set<string>();
+  let markedBeginnings = new Map<string, number | null>();
   let markedAtMs = 0;
   let restarts: Restarts = noRestarts;
   let watching = false;
 
   async function begin(): Promise<void> {
-    const { source, consumed, positioned } = await store.loadMarks();
-    memory = { ...noMemory, source, consumed: new Set(consumed), positioned: new Set(positioned) };
-    marked = new Set([...consumed, ...positioned]);
+    const { source, consumed, positioned, begun } = await store.loadMarks();
+    memory = { ...noMemory, source, consumed: new Set(consumed), positioned: new Set(positioned), begun };
+    marked = new Set(consumed);
+    markedBeginnings = new Map(positioned.map((name) => [name, begun.get(name) ?? null]));
     book = { open: new Map((await store.load()).map((condition) => [conditionKey(condition), condition] as const)), streaks: new Map() };
     for (const condition of book.open.values()) metrics.condition.set(labels(condition), 1);
     watching = true;
@@ -80,6 +82,8 @@ export function createWatch(deps: WatchDeps) {
   async function once(healing: boolean): Promise<void> {
     if (!(await mine())) return await report();
     const facts = await look(deps, deps.seen);
+    // Whoever lets a connector begin anew says so first, perhaps in another process.
+    if (facts.beginnings.length > 0 && facts.source.ok) await learnBeginnings();
     const all = [
       ...sourceFindings(facts, memory),
       ...connectorFindings(facts, memory, deps.expected),
@@ -108,9 +112,13 @@ export function createWatch(deps: WatchDeps) {
   /** A consumer that does not watch tells what only a reader can see: the one that watches heals it. */
   async function report(): Promise<void> {
     const seen = deps.seen();
-    if (seen.jumps.length === 0 && seen.snapshots.length === 0) return;
+    if (seen.jumps.length + seen.snapshots.length + seen.beginnings.length === 0) return;
     const facts = await look(deps, () => seen);
-    const own = topicFindings(facts, noMemory, deps.expected).filter(({ code }) => seenByReaders.includes(code));
+    const { begun } = await store.loadMarks();
+    const own = [
+      ...connectorFindings(facts, { ...noMemory, begun }, deps.expected),
+      ...topicFindings(facts, noMemory, deps.expected),
+    ].filter(({ code }) => seenByReaders.includes(code));
     const known = new Set((await store.load()).map(conditionKey));
     for (const finding of own)
       if (!known.has(conditionKey(finding)))
@@ -131,13 +139,24 @@ export function createWatch(deps: WatchDeps) {
 
   async function keepMarks(facts: Facts): Promise<void> {
     for (const topic of memory.consumed) if (!marked.has(topic)) await store.markConsumed(topic).then(() => marked.add(topic));
-    for (const name of memory.positioned) if (!marked.has(name)) await store.markPositioned(name).then(() => marked.add(name));
+    for (const name of memory.positioned) {
+      const begunAt = memory.begun.get(name) ?? null;
+      if (markedBeginnings.has(name) && markedBeginnings.get(name) === begunAt) continue;
+      await store.markPositioned(name, begunAt);
+      markedBeginnings.set(name, begunAt);
+    }
     const lineageInDoubt = [...book.open.values()].some(({ code }) => code === 'server_changed' || code === 'binlog_reset');
     const mark = lineageInDoubt ? null : sourceMark(memory, facts, markedAtMs);
     if (!mark) return;
     await store.markSource(mark);
     memory = { ...memory, source: mark };
     markedAtMs = facts.atMs;
+  }
+
+  async function learnBeginnings(): Promise<void> {
+    const { begun } = await store.loadMarks();
+    memory = { ...memory, begun };
+    markedBeginnings = new Map([...markedBeginnings.keys()].map((name) => [name, begun.get(name) ?? null]));
   }
 
   function replace(key: string, condition: Condition): void {
@@ -187,6 +206,7 @@ export function createWatch(deps: WatchDeps) {
         healings.set(key, healing);
         // The repair wrote the mark of what is true now.
         if (code === 'binlog_reset' || code === 'server_changed') memory = { ...memory, source: (await store.loadMarks()).source };
+        await learnBeginnings();
       }
       const { affected, action } = healing;
       if (!affected || (await tellSome(id, affected)))

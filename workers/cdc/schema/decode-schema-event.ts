@@ -1,5 +1,5 @@
 import type { LogPosition } from '../../../core/change-digest.ts';
-import { managedTable } from '../../../core/managed-table.ts';
+import { capturedTables, managedTable } from '../../../core/managed-table.ts';
 import type { Renames } from '../../../core/structure-change.ts';
 import { type TableColumns, column } from '../../../core/table-structure.ts';
 import type { FeedRecord } from '../change-feed.ts';
@@ -123,8 +123,8 @@ export function decodeTruncate(record: Pick<FeedRecord, 'value'>): TableEvent | 
   const event: unknown = record.value === null || record.value.length === 0 ? null : parsed(record.value);
   if (!isFields(event) || event['op'] !== 't' || !isFields(event['source'])) return null;
   const { db, table, gtid, file, pos, ts_ms: atMs } = event['source'];
-  // Our own table of customizations is nobody's source.
-  if (typeof db !== 'string' || typeof table !== 'string' || (db === managedTable.database && table !== managedTable.table)) return null;
+  if (typeof db !== 'string' || typeof table !== 'string') return null;
+  if (db === managedTable.database && !capturedTables.includes(table)) return null;
   const position: LogPosition = { gtid: textOf(gtid), file: textOf(file), pos: numberOf(pos) ?? 0, row: 0 };
   return { database: db, table, position, atMs: numberOf(atMs) ?? 0, ddl: `TRUNCATE TABLE ${table}`, change: { kind: 'truncated' } };
 }

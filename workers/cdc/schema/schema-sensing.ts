@@ -14,10 +14,12 @@ export type SchemaSensingDeps = {
   readonly record: (event: TableEvent) => Promise<number>;
   readonly metrics: Pick<SensingMetrics, 'events' | 'deadLetters' | 'retries'>;
   readonly logger: Logger;
+  /** A connector has looked at the structure of its tables: it began, or began anew. */
+  readonly onStructureFound?: (topic: string, offset: string) => void;
 };
 
 /** Reads the schema-change topics: each statement is on record before its offset is committed. */
-export function createSchemaSensing({ feed, deadLetters, record, metrics, logger }: SchemaSensingDeps) {
+export function createSchemaSensing({ feed, deadLetters, record, metrics, logger, onStructureFound }: SchemaSensingDeps) {
   async function untilDone(what: string, engine: string, alive: () => Promise<void>, work: () => Promise<unknown>): Promise<void> {
     for (;;) {
       try {
@@ -43,6 +45,7 @@ export function createSchemaSensing({ feed, deadLetters, record, metrics, logger
       );
       return;
     }
+    if (decoded.events.some(({ change }) => change.kind === 'found')) onStructureFound?.(batch.topic, one.offset);
     for (const event of decoded.events) {
       await untilDone('a schema change could not be recorded', 'mysql', alive, () => record(event));
       metrics.events.inc({ kind: 'schema' });

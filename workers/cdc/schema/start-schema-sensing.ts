@@ -1,5 +1,6 @@
 import type { Client } from '@temporalio/client';
 import type { Kafka } from 'kafkajs';
+import { sourceSchemaTopics } from '../../../infra/debezium/source-connector.ts';
 import type { Logger } from '../../../platform/logger.ts';
 import type { Pool } from '../../../platform/mysql.ts';
 import type { DeadLetters } from '../dead-letter.ts';
@@ -34,13 +35,21 @@ export async function startSchemaSensing(
     readonly logger: Logger;
     readonly signal: AbortSignal;
     readonly onCrash: (error: Error) => void;
+    readonly onStructureFound: (topic: string, offset: string) => void;
   },
 ) {
-  const { kafka, pool, client, deadLetters, metrics, logger, signal, onCrash } = deps;
+  const { kafka, pool, client, deadLetters, metrics, logger, signal, onCrash, onStructureFound } = deps;
   const groupId = `${topicPrefix}-schema-consumer`;
   const feed = await createFeed(feedName, { brokers, groupId, topics: [topicPrefix] }, { kafka, logger, signal, onCrash });
   const barrier = kafkaRowBarrier(kafka, { topicPrefix, groupId: rowsGroupId });
-  const sensing = createSchemaSensing({ feed, deadLetters, record: (event) => recordTableEvent(pool, event), metrics, logger });
+  const sensing = createSchemaSensing({
+    feed,
+    deadLetters,
+    record: (event) => recordTableEvent(pool, event),
+    metrics,
+    logger,
+    onStructureFound,
+  });
   const telling = createSchemaTelling({
     untold: (limit) => untoldChanges(pool, limit),
     markTold: (change) => markTold(pool, change),
@@ -48,7 +57,7 @@ export async function startSchemaSensing(
     barrier,
     logger,
   });
-  const isSourceTopic = new RegExp(`^${topicPrefix}-source-[A-Za-z0-9_-]+$`);
+  const isSourceTopic = sourceSchemaTopics(topicPrefix);
   const admin = kafka.admin();
   const lookForTopics = async (): Promise<void> => {
     try {

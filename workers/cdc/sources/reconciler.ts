@@ -1,4 +1,3 @@
-import type { ConnectRest } from '../../../infra/debezium/connect-rest.ts';
 import {
   type SourceCapture,
   sourceConnectorConfig,
@@ -9,25 +8,27 @@ import {
 } from '../../../infra/debezium/source-connector.ts';
 import { sleep } from '../../../platform/clock.ts';
 import type { Config } from '../../../platform/config.ts';
+import { currentEpoch } from '../../../platform/log-epoch.ts';
+import type { ConnectClient } from '../../../platform/kafka-connect.ts';
 import type { Logger } from '../../../platform/logger.ts';
-import type { Pool, RowDataPacket } from '../../../platform/mysql.ts';
+import type { Pool } from '../../../platform/mysql.ts';
 import { readStructure } from '../../../sources/table-structure.ts';
-import { currentEpoch, withEpoch } from '../log-epoch.ts';
+import { forgetBeginning } from '../healing/condition-store.ts';
+import { withEpoch } from '../log-epoch.ts';
 import { plannedCaptures } from './capture-plan.ts';
 import { type ConnectorProgress, connectorSteps } from './connector-steps.ts';
 import { type KnownMappings, type Mapping, dropUnmapped, forgetCapture, recordCapture } from './mappings.ts';
+import { aloneWithSources } from './sources-lock.ts';
 
 /** Between two looks: when nothing is on its way, or something has failed; and while a connector starts. */
 const restMs = 5_000;
 const startingMs = 500;
-/** Of several change consumers one looks after the connectors at a time. */
-const lockName = 'modelwright.sources';
 
 export type ReconcilerDeps = {
   readonly config: Pick<Config, 'mysql' | 'kafka' | 'connectorUser'>;
   readonly pool: Pool;
   readonly mappings: KnownMappings;
-  readonly connect: ConnectRest;
+  readonly connect: ConnectClient;
   /** Creates those that are missing, and says which that were. */
   readonly createTopics: (topics: ReturnType<typeof sourceTopics>) => Promise<readonly string[]>;
   /** Topics of mapped tables that the feed must read besides the managed ones. */
@@ -103,21 +104,9 @@ export function createReconciler(deps: ReconcilerDeps) {
     for (const { database } of lost) await forgetCapture(pool, database);
     const current = lost.length > 0 ? await mappings.refresh() : known;
     deps.observe(current);
-    return (await alone(() => lookAfter(current, captures, connectorUser))) ? startingMs : restMs;
-  }
-
-  /** Runs `work` where no other change consumer does; false otherwise. */
-  async function alone(work: () => Promise<boolean>): Promise<boolean> {
-    const connection = await pool.getConnection();
-    try {
-      const [rows] = await connection.query<(RowDataPacket & { got: number | string | null })[]>('SELECT GET_LOCK(?, 0) AS got', [
-        lockName,
-      ]);
-      return Number(rows[0]?.got) === 1 ? await work() : false;
-    } finally {
-      // The lock goes with the connection, whatever happened.
-      connection.destroy();
-    }
+    let onItsWay = false;
+    await aloneWithSources(pool, 0, async () => void (onItsWay = await lookAfter(current, captures, connectorUser)));
+    return onItsWay ? startingMs : restMs;
   }
 
   /** One step of every connector; whether one of them is on its way. */
@@ -126,16 +115,21 @@ export function createReconciler(deps: ReconcilerDeps) {
     captures: readonly SourceCapture[],
     connectorUser: NonNullable<Config['connectorUser']>,
   ): Promise<boolean> {
-    const existing = await connect.names();
+    const existing = await connect.connectors();
     const epoch = await currentEpoch(pool);
     let onItsWay = false;
     for (const capture of captures) {
       const { database } = capture;
+      const name = sourceConnectorName(database);
       const progress = await steps
         .step({
-          name: sourceConnectorName(database),
+          name,
+          connector: existing.find((one) => one.name === name),
           config: withEpoch(sourceConnectorConfig({ ...config, connectorUser }, capture), epoch),
-          forget: () => forgetCapture(pool, database),
+          forget: async () => {
+            await forgetCapture(pool, database);
+            await forgetBeginning(pool, name);
+          },
         })
         .catch((error: unknown): ConnectorProgress => {
           logger.warn({ err: error, database }, 'the connector of mapped tables could not be looked after: trying again');
@@ -145,10 +139,11 @@ export function createReconciler(deps: ReconcilerDeps) {
       await settle(known, database, progress);
     }
     const names = new Set(captures.map(({ database }) => sourceConnectorName(database)));
-    for (const name of existing)
-      if (name.startsWith(sourceConnectorPrefix) && !names.has(name)) {
+    for (const connector of existing)
+      if (connector.name.startsWith(sourceConnectorPrefix) && !names.has(connector.name)) {
         onItsWay = true;
-        await steps.remove(name);
+        await forgetBeginning(pool, connector.name);
+        await steps.remove(connector);
       }
     await dropUnmapped(pool);
     return onItsWay;
