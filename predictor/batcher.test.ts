@@ -48,7 +48,10 @@ describe('requests for one encoder', () => {
 
   it('of a thousand texts keep a single one of another tenant waiting for one batch, and are not prepared before their turn', async () => {
     const { batcher, prepared, next } = slow(40);
-    void batcher.ask('large', Array.from({ length: 1_000 }, () => 'long'));
+    void batcher.ask(
+      'large',
+      Array.from({ length: 1_000 }, () => 'long'),
+    );
     const single = batcher.ask('small', ['hi']);
     let answer: string[] = [];
     void single.then((given) => (answer = given));
