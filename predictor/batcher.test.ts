@@ -22,9 +22,9 @@ function slow(maxTokens = 100) {
       return promise;
     },
   });
-  const next = async (error?: Error): Promise<readonly string[]> => {
+  const next = async (fault?: Error): Promise<readonly string[]> => {
     const pass = passes.shift();
-    pass?.end(error);
+    pass?.end(fault);
     for (let tick = 0; tick < 10; tick++) await Promise.resolve();
     return pass?.texts ?? [];
   };

@@ -136,23 +136,24 @@ describe('the predictor under load', () => {
     async () => {
       const small = await open(1_000_000);
       let serving = 1;
-      let swaps = 0;
+      const swapped = new AbortController();
       const given: { version: number; output: Prediction | undefined; text: number }[] = [];
       const clients = Array.from({ length: 8 }, async (_, client) => {
-        for (let i = 0; swaps < 5; i++) {
+        for (let i = 0; !swapped.signal.aborted; i++) {
           const version = serving;
           const text = (client * 7 + i) % sentences.length;
           const [output] = await ask(`tenant-${client % 3}`, version, [sentences[text] ?? ''], small);
           given.push({ version, output, text });
         }
       });
-      for (; swaps < 5; swaps++) {
+      for (let swap = 0; swap < 5; swap++) {
         const next = 3 - serving;
         await small.warm({ tenantId: 'tenant-0', customizationId: 'c', version: next });
         const answered = given.length;
         serving = next;
         while (given.length < answered + 24) await new Promise((resolve) => setTimeout(resolve, 2));
       }
+      swapped.abort();
       await Promise.all(clients);
       for (const { version, output, text } of given) expectSame(output, alone.get(version)?.[text]);
       for (const version of [1, 2]) expect(given.filter((answer) => answer.version === version).length).toBeGreaterThan(20);
