@@ -99,7 +99,7 @@ describe('the passes of a batch', () => {
     expect(passes.flat().sort((a, b) => a - b)).toEqual([...lengths].sort((a, b) => a - b));
     for (const pass of passes) {
       const padding = pass.reduce((sum, length) => sum + Math.max(...pass) - length, 0);
-      expect(padding).toBeLessThanOrEqual(Math.max(32, 0.2 * Math.max(...pass) * pass.length));
+      expect(padding).toBeLessThanOrEqual(Math.max(16, 0.2 * Math.max(...pass) * pass.length));
       expect(pass.at(-1)).toBe(Math.max(...pass));
     }
     expect(passes.length).toBeLessThan(40);

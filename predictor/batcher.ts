@@ -22,8 +22,8 @@ type Asked<R> = {
 };
 type Waiting<I, P, R> = { readonly item: I; readonly index: number; readonly asked: Asked<R>; prepared: { readonly value: P } | null };
 
-/** Padding, in tokens, that is computed rather than start another pass. */
-const paddingWorthAPass = 32;
+/** Padding, in tokens, that is computed rather than start another pass: a pass costs about as much as 11 tokens, whatever its size. */
+const paddingWorthAPass = 16;
 
 /**
  * Answers the requests that wait at the same time together. Nobody waits for company: a request that comes alone runs at once, and those that come

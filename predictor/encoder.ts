@@ -3,8 +3,11 @@ import type { TokenEmbeddings } from '../catalog/contract.ts';
 import { Batcher } from './batcher.ts';
 import { type Encoded, loadTokenizer } from './tokenizer/text-tokenizer.ts';
 
-/** Tokens of one batch: bounds the memory of a pass, and how long others wait for it. More at once is not faster on a CPU. */
-const maxBatchTokens = 1_024;
+/**
+ * Tokens of one batch: how long another tenant's text waits. Measured with 300 texts on two cores: batches twice as large take 7 % less time in all,
+ * batches half as large 8 % more. The longest text of the shipped encoders is as long.
+ */
+const maxBatchTokens = 512;
 
 export type Encoder = {
   readonly bytes: number;
