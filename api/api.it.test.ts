@@ -1,6 +1,8 @@
+import { createServer } from 'node:http';
+import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type ApiClient, ApiProblem, createApiClient } from '../cli/api-client.ts';
-import type { ImportReport, Page, Receipt } from '../cli/api-types.ts';
+import type { ImportReport, Page, Predictions, Receipt } from '../cli/api-types.ts';
 import { type TestStack, startTestStack } from '../test/support/engines.ts';
 import { eventually } from '../test/support/live-tenant.ts';
 
@@ -278,6 +280,120 @@ describe('business models with other examples', () => {
     const { options } = await tenant.call<{ options: object }>('PATCH', '/v1/customizations/tiered', { options: { tier: 'fast' } });
     expect(options).toMatchObject({ tier: 'fast', method: 'head' });
     expect(options).not.toHaveProperty('epochs');
+  });
+});
+
+describe('feedback', () => {
+  // As long as an id may be: it is part of the prediction's.
+  const news = `news-${'n'.repeat(59)}`;
+  type Stored = { customization: string; version: number; example: string; commit: string | null };
+  const predicted = new Map<string, string>();
+  const feedback = (id: string, body: object, by = tenant, headers: Record<string, string> = {}): Promise<Stored> =>
+    by.call('POST', `/v1/predictions/${encodeURIComponent(id)}:feedback`, body, headers);
+  const idOf = (text: string): string => predicted.get(text) ?? '';
+  const texts = ['Shares rose 上涨 🙂', 'The match was drawn', 'Soup with bread'];
+
+  /** The predictor does not run here: this one answers in its place, that all is sport. */
+  const predictOnce = async (by: ApiClient, inputs: readonly string[]): Promise<Predictions> => {
+    const server = createServer((request, response) => {
+      const chunks: Buffer[] = [];
+      request.on('data', (chunk: Buffer) => chunks.push(chunk));
+      request.on('end', () => {
+        const asked = JSON.parse(Buffer.concat(chunks).toString('utf8')) as { version: number; inputs: object[] };
+        const outputs = asked.inputs.map(() => ({ label: 'sport', score: 0.9 }));
+        response.setHeader('content-type', 'application/json').end(JSON.stringify({ version: asked.version, outputs }));
+      });
+    });
+    await once(server.listen(Number(new URL(stack.config.predictorUrl).port), '127.0.0.1'), 'listening');
+    try {
+      return await by.call<Predictions>('POST', `/v1/customizations/${news}:predict`, { inputs, version: 7 });
+    } finally {
+      server.closeAllConnections();
+      await once(server.close(), 'close');
+    }
+  };
+
+  it('has an id for each answer, which is stable, of one tenant, and holds no text', async () => {
+    for (const owner of [tenant, stranger])
+      await owner.call('POST', '/v1/customizations', { id: news, name: 'News', businessModel: 'text-classification' });
+    const { outputs, predictionIds } = await predictOnce(tenant, texts);
+    expect(outputs).toHaveLength(3);
+    expect(new Set(predictionIds).size).toBe(3);
+    expect((await predictOnce(tenant, [...texts].reverse())).predictionIds).toEqual([...predictionIds].reverse());
+    const others = (await predictOnce(stranger, texts)).predictionIds;
+    expect(others.filter((id) => predictionIds.includes(id))).toEqual([]);
+    texts.forEach((text, i) => predicted.set(text, predictionIds[i] ?? ''));
+  });
+
+  it('becomes an example, with a commit that has a receipt; told again it changes nothing, told otherwise it corrects', async () => {
+    const [text = ''] = texts;
+    const told = await feedback(idOf(text), { input: { text }, answer: { label: 'business', weight: 2 } });
+    expect(told).toMatchObject({ customization: news, version: 7 });
+    expect((await tenant.call<Receipt>('GET', `/v1/receipts/${told.commit}`)).stations[0]).toMatchObject({ name: 'committed' });
+    const example = (): Promise<object> => tenant.call('GET', `/v1/customizations/${news}/examples/${told.example}`);
+    expect(await example()).toMatchObject({ text, label: 'business', weight: 2 });
+    const again = await feedback(idOf(text), { input: text, answer: { label: 'business', weight: 2 } });
+    expect(again).toMatchObject({ example: told.example, commit: null });
+    await feedback(idOf(text), { input: text, answer: { label: 'economy' } });
+    expect(await example()).toMatchObject({ label: 'economy' });
+    const key = { 'idempotency-key': 'told-once' };
+    const [second = ''] = texts.slice(1);
+    const once1 = await feedback(idOf(second), { input: second, answer: { label: 'sport' } }, tenant, key);
+    expect(once1.commit).not.toBeNull();
+    expect(await feedback(idOf(second), { input: second, answer: { label: 'sport' } }, tenant, key)).toEqual(once1);
+    const { items } = await tenant.call<Page<object>>('GET', `/v1/customizations/${news}/examples`);
+    expect(items).toHaveLength(2);
+  });
+
+  it('is one for a text, whether it was told or submitted, by which version or how often', async () => {
+    const [text = ''] = texts;
+    const { ids } = await tenant.call<{ ids: string[] }>('POST', `/v1/customizations/${news}/examples`, { text, label: 'economy' });
+    expect((await feedback(idOf(text), { input: text, answer: { label: 'economy' } })).example).toBe(ids[0]);
+  });
+
+  it("with an id that is unknown, or another tenant's, is told nothing", async () => {
+    const text = texts[2] ?? '';
+    const body = { input: text, answer: { label: 'food' } };
+    const real = idOf(text);
+    const foreign = await problemOf(feedback(real, body, stranger));
+    expect(foreign).toMatchObject({ status: 404, code: 'not_found' });
+    for (const id of [real.replace(news, 'absent'), `${real.slice(0, -1)}${real.endsWith('A') ? 'B' : 'A'}`, 'nonsense', 'p1.news.1.x.y'])
+      for (const by of [tenant, stranger]) {
+        const { status, message } = await problemOf(feedback(id, body, by));
+        expect([status, message]).toEqual([404, foreign.message]);
+      }
+    // Nor whether the rest of the request is right.
+    expect((await problemOf(feedback(real, { nothing: true }, stranger))).message).toBe(foreign.message);
+    expect(await problemOf(feedback(real, body, operator))).toMatchObject({ status: 403 });
+  });
+
+  it('of the wrong shape names the field, and stores nothing', async () => {
+    const text = texts[2] ?? '';
+    const wrong = async (body: object): Promise<string> => {
+      const { status, message } = await problemOf(feedback(idOf(text), body));
+      expect(message).not.toContain('Soup');
+      return `${status} ${message}`;
+    };
+    const answer = { label: 'food' };
+    expect(await wrong({ answer })).toMatch(/^400 .*\/input/s);
+    expect(await wrong({ input: text })).toMatch(/^400 .*\/answer/s);
+    expect(await wrong({ input: text, answer: 'food' })).toMatch(/^400 .*\/answer/s);
+    expect(await wrong({ input: text, answer, more: 1 })).toMatch(/^400 .*\/more/s);
+    expect(await wrong({ input: { question: text }, answer })).toMatch(/^400 .*\/input/s);
+    expect(await wrong({ input: `${text}!`, answer })).toMatch(/^422 .*\/input is not what this prediction was asked|^422 .*\/input/s);
+    expect(await wrong({ input: text, answer: {} })).toMatch(/^422 .*\/answer\/label/s);
+    expect(await wrong({ input: text, answer: { label: 7 } })).toMatch(/^422 .*\/answer\/label/s);
+    expect(await wrong({ input: text, answer: { label: 'food', colour: 'red' } })).toMatch(/^422 .*\/answer\/colour/s);
+    expect(await wrong({ input: text, answer: { label: 'food', id: 'mine' } })).toMatch(/^422 .*\/answer\/id/s);
+    expect(await wrong({ input: text, answer: { label: 'food', text: 'x' } })).toMatch(/^422 .*\/answer\/text/s);
+    const { items } = await tenant.call<Page<{ text: string }>>('GET', `/v1/customizations/${news}/examples`);
+    expect(items.map((item) => item.text)).not.toContain(text);
+  });
+
+  it('after its customization was deleted is for something that does not exist', async () => {
+    await tenant.call('DELETE', `/v1/customizations/${news}`);
+    const text = texts[2] ?? '';
+    expect(await problemOf(feedback(idOf(text), { input: text, answer: { label: 'food' } }))).toMatchObject({ status: 404 });
   });
 });
 

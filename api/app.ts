@@ -15,6 +15,7 @@ import { Problem } from './problems.ts';
 import { businessModelRoutes } from './routes/business-models.ts';
 import { customizationRoutes } from './routes/customizations.ts';
 import { exampleRoutes } from './routes/examples.ts';
+import { feedbackRoutes } from './routes/feedback.ts';
 import { importRoutes } from './routes/import.ts';
 import { lagRoutes } from './routes/lag.ts';
 import { lineageRoutes } from './routes/lineage.ts';
@@ -37,10 +38,12 @@ declare module 'fastify' {
 
 /** A batch of 1,000 examples with long texts. */
 const maxBodyBytes = 64 * 1024 * 1024;
+/** Of ids in paths: a prediction's is the longest, with its customization's in it, and characters may be escaped. */
+const maxParamLength = 512;
 const retryAfterSeconds = 2;
 
 /** `…/news:predict` is routed as `…/news/$predict`: a colon in a path means a parameter to the router. */
-const verbPath = /^(\/v1\/customizations\/[^/?]+(?:\/examples|\/(?:models|runs)\/[^/?]+)?):([a-zA-Z]+)(?=$|\?)/;
+const verbPath = /^(\/v1\/(?:predictions\/[^/?]+|customizations\/[^/?]+(?:\/examples|\/(?:models|runs)\/[^/?]+)?)):([a-zA-Z]+)(?=$|\?)/;
 
 function toProblem(error: unknown, log: (error: unknown) => void): Problem {
   if (error instanceof Problem) return error;
@@ -75,6 +78,7 @@ export async function buildApp(context: ApiContext): Promise<FastifyInstance> {
     logger: false,
     bodyLimit: maxBodyBytes,
     forceCloseConnections: true,
+    routerOptions: { maxParamLength },
     rewriteUrl: ({ url = '/' }) => url.replace(verbPath, '$1/$$$2'),
   });
   // Routes check their input themselves: the schemas they carry are for the OpenAPI file.
@@ -149,6 +153,7 @@ export async function buildApp(context: ApiContext): Promise<FastifyInstance> {
       runRoutes,
       modelRoutes,
       servingRoutes,
+      feedbackRoutes,
       schemaRoutes,
       sourceRoutes,
       sensingRoutes,

@@ -24,6 +24,7 @@ describe('documents that are made from the code', () => {
       'POST /v1/customizations/{c}/examples:import',
       'GET /v1/customizations/{c}/examples:export',
       'POST /v1/customizations/{c}:predict',
+      'POST /v1/predictions/{id}:feedback',
       'POST /v1/customizations/{c}:retrain',
       'POST /v1/customizations/{c}:rollback',
       'POST /v1/customizations/{c}/models/{v}:promote',

@@ -21,7 +21,11 @@ export function inputValidator({
 }
 
 /** Inputs as the business model takes them; a plain text stands for its first field. */
-export function checkedInputs(model: BusinessModel, inputs: readonly unknown[]): Input[] {
+export function checkedInputs(
+  model: BusinessModel,
+  inputs: readonly unknown[],
+  pointerOf = (i: number): string => `/inputs/${i}`,
+): Input[] {
   const validator = inputValidator(model);
   const [first = 'text'] = model.fields.input;
   const errors: FieldError[] = [];
@@ -29,7 +33,7 @@ export function checkedInputs(model: BusinessModel, inputs: readonly unknown[]):
     const parsed = validator.safeParse(typeof input === 'string' ? { [first]: input } : input);
     if (!parsed.success)
       errors.push(
-        ...parsed.error.issues.flatMap(fieldErrors).map(({ pointer, message }) => ({ pointer: `/inputs/${i}${pointer}`, message })),
+        ...parsed.error.issues.flatMap(fieldErrors).map(({ pointer, message }) => ({ pointer: `${pointerOf(i)}${pointer}`, message })),
       );
     return (parsed.data ?? {}) as Input;
   });

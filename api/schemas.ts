@@ -108,15 +108,16 @@ export const approveSchemaBody = z
 export const reasonBody = z.strictObject({ reason }).default({});
 
 const maxInputs = 1_000;
+// The fields of an input are those that the business model takes; a plain text stands for the first.
+const predictInput = z.union([z.string().min(1), z.looseObject({})]);
 export const predictBody = z.strictObject({
-  inputs: z
-    // The fields of an input are those that the business model takes; a plain text stands for the first.
-    .array(z.union([z.string().min(1), z.looseObject({})]))
-    .min(1)
-    .max(maxInputs),
+  inputs: z.array(predictInput).min(1).max(maxInputs),
   version: z.union([z.number().int().positive(), z.string().regex(/^v?[1-9][0-9]{0,8}$/)]).optional(),
   topK: z.number().int().min(1).max(100).optional(),
 });
+export const predictionParams = z.object({ id: z.string() });
+/** What was asked, unchanged, and the fields of the example that are its right answer. */
+export const feedbackBody = z.strictObject({ input: predictInput, answer: z.looseObject({}) });
 
 export const problemBody = z.object({
   type: z.string(),

@@ -70,4 +70,6 @@ export type Predictions = {
   readonly version: number;
   /** The fields are those of the business model. */
   readonly outputs: readonly { readonly [field: string]: Json }[];
+  /** For feedback, in the order of the outputs. */
+  readonly predictionIds: readonly string[];
 };

@@ -16,6 +16,7 @@ import { registerDeadLetters } from './dead-letters.ts';
 import { registerDemo } from './demo/command.ts';
 import { registerDoctor } from './doctor.ts';
 import { registerDown } from './down.ts';
+import { registerFeedback } from './feedback.ts';
 import { registerLineage } from './lineage.ts';
 import { registerLogs } from './logs.ts';
 import { registerPull } from './pull.ts';
@@ -49,6 +50,7 @@ export const commands: readonly RegisterCommand[] = [
   registerRuns,
   registerModels,
   registerPredict,
+  registerFeedback,
   registerRetrain,
   registerPromote,
   registerSchema,

@@ -14,7 +14,7 @@ const jsonFlag = ['--json', 'print one JSON document'] as const;
 const screen = new Screen(process.stdout.isTTY);
 
 /** `name=value` pairs; values are JSON where they look like it. */
-function pairs(items: readonly string[] | undefined): Record<string, unknown> {
+export function pairs(items: readonly string[] | undefined): Record<string, unknown> {
   return Object.fromEntries(
     (items ?? []).map((item) => {
       const at = item.indexOf('=');

@@ -1,17 +1,26 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { TokenEmbeddings } from '../catalog/contract.ts';
+import { Batcher } from './batcher.ts';
 import { type Encoded, loadTokenizer } from './tokenizer/text-tokenizer.ts';
 
-/** Tokens of one pass, padding included: bounds the memory of a request. */
-const maxBatchTokens = 8_192;
+/**
+ * Tokens of one batch: how long another tenant's text waits. Measured with 300 texts on two cores: batches twice as large take 7 % less time in all,
+ * batches half as large 8 % more. The longest text of the shipped encoders is as long.
+ */
+const maxBatchTokens = 512;
 
 export type Encoder = {
   readonly bytes: number;
-  /** One embedding a text, of length 1, in the order of the texts. */
-  embed(texts: readonly string[], maxTokens: number): Promise<Float32Array[]>;
+  /** One embedding a text, of length 1, in the order of the texts. Tenants that ask at the same time are answered together, in turns. */
+  embed(texts: readonly string[], maxTokens: number, tenantId?: string): Promise<Float32Array[]>;
   /** The last hidden state of each token of each text, in the order of the texts; not of special tokens, nor of the encoder's prefix. */
-  embedTokens(texts: readonly string[], maxTokens: number): Promise<TokenEmbeddings[]>;
+  embedTokens(texts: readonly string[], maxTokens: number, tenantId?: string): Promise<TokenEmbeddings[]>;
 };
+
+type Asked = { readonly text: string; readonly maxTokens: number; readonly output: 'sentence_embedding' | 'token_embeddings' };
+type Prepared = { readonly encoded: Encoded; readonly output: Asked['output'] };
+/** One of the two, as it was asked. */
+type Answer = { readonly sentence: Float32Array } | { readonly tokens: TokenEmbeddings };
 
 /** A sentence encoder: the tokenizer of its folder, and its ONNX graph with mean pooling in it. Shared by all models that start from it. */
 export async function loadEncoder(parts: {
@@ -21,82 +30,67 @@ export async function loadEncoder(parts: {
   readonly threads: number;
   readonly prefix: string;
   readonly dim: number;
+  /** Told of each pass: how many texts went through together. */
+  readonly onPass?: (texts: number) => void;
 }): Promise<Encoder> {
-  const { onnxPath, tokenizer: json, bytes, threads, prefix, dim } = parts;
+  const { onnxPath, tokenizer: json, bytes, threads, prefix, dim, onPass } = parts;
   const tokenizer = loadTokenizer(json);
   const session = await InferenceSession.create(onnxPath, {
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     graphOptimizationLevel: 'all',
   });
-  // Only what is fetched is copied out of the session.
-  const run = async (rows: readonly (readonly number[])[], width: number, output: string): Promise<Float32Array> => {
+  const prefixChars = Array.from(prefix).length;
+  const tokensAt = ({ offsets }: Encoded, states: Float32Array, row: number, width: number): TokenEmbeddings => {
+    const kept = offsets.flatMap(([begin, end], token) => (end > prefixChars ? [{ begin, end, token }] : []));
+    const data = new Float32Array(kept.length * dim);
+    kept.forEach(({ token }, at) => {
+      const from = (row * width + token) * dim;
+      data.set(states.subarray(from, from + dim), at * dim);
+    });
+    return { data, spans: kept.map(({ begin, end }) => ({ start: Math.max(0, begin - prefixChars), end: end - prefixChars })) };
+  };
+  const run = async (rows: readonly Prepared[]): Promise<Answer[]> => {
+    const width = rows.at(-1)?.encoded.ids.length ?? 0;
     const ids = new BigInt64Array(rows.length * width);
     const mask = new BigInt64Array(rows.length * width);
-    rows.forEach((tokens, row) => {
-      tokens.forEach((token, i) => {
+    rows.forEach(({ encoded }, row) => {
+      encoded.ids.forEach((token, i) => {
         ids[row * width + i] = BigInt(token);
         mask[row * width + i] = 1n;
       });
     });
     const shape = [rows.length, width];
     const feeds = { input_ids: new Tensor('int64', ids, shape), attention_mask: new Tensor('int64', mask, shape) };
-    const { [output]: fetched } = await session.run(feeds, [output]);
-    return fetched?.data as Float32Array;
+    // Only what is fetched is copied out of the session.
+    const fetched = await session.run(feeds, [...new Set(rows.map(({ output }) => output))]);
+    onPass?.(rows.length);
+    return rows.map(({ encoded, output }, row) => {
+      const data = fetched[output]?.data as Float32Array;
+      if (output === 'token_embeddings') return { tokens: tokensAt(encoded, data, row, width) };
+      return { sentence: data.slice(row * dim, (row + 1) * dim) };
+    });
   };
-  const encode = (texts: readonly string[], maxTokens: number): Encoded[] =>
-    texts.map((text) => tokenizer.encode(`${prefix}${text}`, maxTokens));
-  const prefixChars = Array.from(prefix).length;
+  const batcher = new Batcher<Asked, Prepared, Answer>({
+    maxTokens: maxBatchTokens,
+    roughly: ({ text }) => text.length,
+    prepare: ({ text, maxTokens, output }) => ({ encoded: tokenizer.encode(`${prefix}${text}`, maxTokens), output }),
+    tokensOf: ({ encoded }) => encoded.ids.length,
+    run,
+  });
+  const ask = (texts: readonly string[], maxTokens: number, output: Asked['output'], tenantId: string): Promise<Answer[]> =>
+    batcher.ask(
+      tenantId,
+      texts.map((text) => ({ text, maxTokens, output })),
+    );
   return {
     bytes,
-    embed: async (texts, maxTokens) => {
-      const encoded = encode(texts, maxTokens);
-      const embeddings: Float32Array[] = Array.from({ length: texts.length });
-      for (const { members, width } of batchesOf(encoded)) {
-        const rows = members.map((i) => encoded[i]?.ids ?? []);
-        const data = await run(rows, width, 'sentence_embedding');
-        members.forEach((i, row) => (embeddings[i] = data.slice(row * dim, (row + 1) * dim)));
-      }
-      return embeddings;
-    },
-    embedTokens: async (texts, maxTokens) => {
+    embed: async (texts, maxTokens, tenantId = '') =>
+      (await ask(texts, maxTokens, 'sentence_embedding', tenantId)).flatMap((answer) => ('sentence' in answer ? [answer.sentence] : [])),
+    embedTokens: async (texts, maxTokens, tenantId = '') => {
       if (!session.outputNames.includes('token_embeddings'))
         throw new Error("the encoder's graph has no output token_embeddings: provision the base encoders again with `./mw up`");
-      const encoded = encode(texts, maxTokens);
-      const found: TokenEmbeddings[] = Array.from({ length: texts.length });
-      for (const { members, width } of batchesOf(encoded)) {
-        const rows = members.map((i) => encoded[i]?.ids ?? []);
-        const data = await run(rows, width, 'token_embeddings');
-        members.forEach((i, row) => {
-          const kept = (encoded[i]?.offsets ?? []).flatMap(([begin, end], token) => (end > prefixChars ? [{ begin, end, token }] : []));
-          const vectors = new Float32Array(kept.length * dim);
-          kept.forEach(({ token }, at) => {
-            const from = (row * width + token) * dim;
-            vectors.set(data.subarray(from, from + dim), at * dim);
-          });
-          found[i] = {
-            data: vectors,
-            spans: kept.map(({ begin, end }) => ({ start: Math.max(0, begin - prefixChars), end: end - prefixChars })),
-          };
-        });
-      }
-      return found;
+      return (await ask(texts, maxTokens, 'token_embeddings', tenantId)).flatMap((answer) => ('tokens' in answer ? [answer.tokens] : []));
     },
   };
-}
-
-/** Texts of like length go together, so that little is computed for padding. */
-function batchesOf(encoded: readonly Encoded[]): { readonly members: readonly number[]; readonly width: number }[] {
-  const length = (i: number): number => encoded[i]?.ids.length ?? 0;
-  const order = encoded.map((_, i) => i).sort((a, b) => length(a) - length(b));
-  const batches: { members: number[]; width: number }[] = [];
-  for (const i of order) {
-    const last = batches.at(-1);
-    // Sorted by length: the next is the longest of the batch.
-    if (last && (last.members.length + 1) * length(i) <= maxBatchTokens) {
-      last.members.push(i);
-      last.width = length(i);
-    } else batches.push({ members: [i], width: length(i) });
-  }
-  return batches;
 }

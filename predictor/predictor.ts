@@ -26,8 +26,10 @@ export function createPredictor(options: {
   readonly catalog: Catalog;
   readonly cacheBytes: number;
   readonly threads: number;
+  /** Told of each pass of an encoder: how many texts went through together. */
+  readonly onPass?: (texts: number) => void;
 }): Predictor {
-  const { store, catalog, cacheBytes, threads } = options;
+  const { store, catalog, cacheBytes, threads, onPass } = options;
   const models = new LruLoader<Model>(cacheBytes / 4);
   // A session in use must not be released under it: the garbage collector frees what is evicted.
   const encoders = new LruLoader<Encoder>((cacheBytes * 3) / 4);
@@ -50,27 +52,28 @@ export function createPredictor(options: {
         threads,
         prefix: info.prefix,
         dim: info.dim,
+        ...(onPass ? { onPass } : {}),
       }),
     );
   };
   /** The encoder of a version as its answerer sees it. It is loaded when it is asked first: not every business model needs one. */
-  const shared = (manifest: ModelManifest): SharedEncoder => {
+  const shared = (manifest: ModelManifest, tenantId: string): SharedEncoder => {
     const { dim, maxTokens } = manifest.encoder;
     return {
       dim,
-      embed: async (texts) => (await encoder(manifest)).embed(texts, maxTokens),
-      embedTokens: async (texts) => (await encoder(manifest)).embedTokens(texts, maxTokens),
+      embed: async (texts) => (await encoder(manifest)).embed(texts, maxTokens, tenantId),
+      embedTokens: async (texts) => (await encoder(manifest)).embedTokens(texts, maxTokens, tenantId),
     };
   };
   return {
     predict: async (request) => {
       const { manifest, answerer } = await model(request);
-      const outputs = await answerer.answer(request.inputs, shared(manifest), { topK: request.topK ?? 1 });
+      const outputs = await answerer.answer(request.inputs, shared(manifest, request.tenantId), { topK: request.topK ?? 1 });
       return { version: manifest.version, outputs };
     },
     warm: async (request) => {
       const { manifest } = await model(request);
-      await (await encoder(manifest)).embed(['warm'], manifest.encoder.maxTokens);
+      await (await encoder(manifest)).embed(['warm'], manifest.encoder.maxTokens, request.tenantId);
     },
     loadedBytes: () => models.bytes + encoders.bytes,
   };

@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { Registry, collectDefaultMetrics } from 'prom-client';
+import { Histogram, Registry, collectDefaultMetrics } from 'prom-client';
 import { loadCatalog } from '../catalog/catalog.ts';
 import { loadConfig } from '../platform/config.ts';
 import { runProcess } from '../platform/lifecycle.ts';
@@ -19,6 +19,12 @@ await runProcess(logger, async () => {
   const { settings, paths, s3 } = config;
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
+  const passTexts = new Histogram({
+    name: 'mw_predictor_pass_texts',
+    help: 'texts that went through an encoder together',
+    registers: [registry],
+    buckets: [1, 2, 4, 8, 16, 32, 64, 128],
+  });
   const catalog = await loadCatalog(settings.MW_CATALOG_DIR);
   const pool = createPool(config);
   const store = createModelStore(
@@ -27,7 +33,13 @@ await runProcess(logger, async () => {
     join(paths.processDir('predictor'), 'cache'),
   );
   const app = predictorServer({
-    predictor: createPredictor({ store, catalog, cacheBytes: settings.MW_PREDICTOR_CACHE_BYTES, threads: availableParallelism() }),
+    predictor: createPredictor({
+      store,
+      catalog,
+      cacheBytes: settings.MW_PREDICTOR_CACHE_BYTES,
+      threads: availableParallelism(),
+      onPass: (texts) => passTexts.observe(texts),
+    }),
     internalToken: config.internalToken,
     registry,
     checks: [{ name: 'mysql', check: async () => void (await pool.query('SELECT 1')) }],

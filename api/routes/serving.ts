@@ -9,6 +9,7 @@ import { lagOf } from '../lag.ts';
 import { Problem } from '../problems.ts';
 import { mappedReadiness } from '../mapped-examples.ts';
 import { managedReadiness } from '../managed-readiness.ts';
+import { predictionId } from '../prediction-id.ts';
 import { checkedInputs } from '../predict-inputs.ts';
 import { customizationParams, predictBody } from '../schemas.ts';
 import { tenantStatus } from '../tenant-workflow.ts';
@@ -53,13 +54,15 @@ export function servingRoutes(app: FastifyInstance, context: ApiContext): void {
       if (asked === null) throw new Problem('no_model_yet');
       const checked = checkedInputs(modelOf(catalog, served.business_model), inputs);
       try {
-        return await predictor.predict({
+        const answer = await predictor.predict({
           tenantId,
           customizationId: c,
           version: asked,
           inputs: checked,
           ...(topK === undefined ? {} : { topK }),
         });
+        const of = { tenantId, customizationId: c, version: answer.version };
+        return { ...answer, predictionIds: checked.map((input) => predictionId(context.config.internalToken, { ...of, input })) };
       } catch (error) {
         if (error instanceof VersionNotServable) throw new Problem('not_found', error.message);
         if (error instanceof PredictorUnavailable) throw new Problem('predictor_unavailable', error.message);
