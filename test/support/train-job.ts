@@ -30,8 +30,10 @@ export async function trainJob(input: {
   readonly encoderFolder: string;
   readonly rows: readonly JobRow[];
   readonly options: Readonly<Record<string, unknown>>;
+  /** Embeddings that jobs share. */
+  readonly cacheDir?: string;
 }): Promise<Trained> {
-  const { paths, folder, model, encoderFolder, rows, options } = input;
+  const { paths, folder, model, encoderFolder, rows, options, cacheDir } = input;
   await mkdir(folder);
   const packed = zstdCompressSync(Buffer.from(rows.map((row) => `${JSON.stringify(row)}\n`).join('')));
   await writeFile(join(folder, 'bucket'), packed);
@@ -47,6 +49,7 @@ export async function trainJob(input: {
     threads: 2,
     outputs: Object.fromEntries(outputs.map((file) => [file, `file://${folder}/staged.${file}`])),
     workDir: folder,
+    ...(cacheDir === undefined ? {} : { cacheDir }),
   };
   await writeFile(join(folder, 'spec.json'), JSON.stringify(spec));
   await runCommand(paths.trainerPython, ['-m', 'modelwright_trainer', '--spec', join(folder, 'spec.json')], {
