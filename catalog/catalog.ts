@@ -53,6 +53,8 @@ const manifestSchema = z
       labelFloor: fraction,
       minimumTestRows: z.number().int(),
       significance: fraction,
+      /** The p of the paired test below which a worse metric holds a version back; below `significance` it rejects it. */
+      doubt: fraction.default(0.3),
       /** A label that is recognised this much less often than production does, as a share of production's recall, holds a version back. */
       labelDrop: fraction.default(0.5),
       /** Evaluation rows, as a share, that may be on the training side too. */

@@ -160,9 +160,10 @@ function judgeAnswers(rows: readonly Judged[], model: Judging, currentVersion: n
     });
     return conclude('hold', `${reached}, but too few rows of label ${named} are recognised`);
   }
-  if (current !== null && candidate < current - gate.margin) {
-    const p = pairedP === null ? '' : ` (p = ${pairedP.toPrecision(2)})`;
-    return pairedP !== null && pairedP < gate.significance
+  // A row or two of few say nothing: a verdict that chance decides would hold every other good candidate of a small customization.
+  if (current !== null && candidate < current - gate.margin && pairedP !== null && pairedP < gate.doubt) {
+    const p = ` (p = ${pairedP.toPrecision(2)})`;
+    return pairedP < gate.significance
       ? conclude('reject', `${reached}${against}: worse by more than the margin, and not by chance${p}`)
       : conclude('hold', `${reached}${against}: worse by more than the margin, though that may be chance${p}`);
   }
