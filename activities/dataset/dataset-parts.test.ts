@@ -76,7 +76,9 @@ describe('a row of the table', () => {
 
   it('asks and never teaches when it is golden, whatever side it is pinned to', () => {
     for (const more of [{}, { split: 'train' }, { group: 'g' }])
-      expect(shape('a', { text: 'Hello', label: 'x', golden: true, ...more })).toMatchObject({ row: { split: 'evaluation', golden: true } });
+      expect(shape('a', { text: 'Hello', label: 'x', golden: true, ...more })).toMatchObject({
+        row: { split: 'evaluation', golden: true },
+      });
     expect(shape('a', { text: 'Hello', label: 'x', golden: false, split: 'train' })).toMatchObject({ row: { split: 'train' } });
   });
 
