@@ -1,6 +1,7 @@
 import { zstdCompressSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { loadCatalog } from '../../catalog/catalog.ts';
+import { textOf } from '../../catalog/contract.ts';
 import type { DatasetManifest, DatasetRow } from '../../core/dataset.ts';
 import type { GateDataFacts } from '../../core/model.ts';
 import type { ObjectRef } from '../../core/object-ref.ts';
@@ -69,7 +70,7 @@ describe('what the rows of two datasets say', () => {
       const text = bucket.map((row) => `${JSON.stringify(row)}\n`).join('');
       files.set(text, zstdCompressSync(text));
       const labels: Record<string, { train: number; evaluation: number }> = {};
-      for (const row of bucket) (labels[String(row['label'])] ??= { train: 0, evaluation: 0 })[row.split] += 1;
+      for (const row of bucket) (labels[textOf(row, 'label')] ??= { train: 0, evaluation: 0 })[row.split] += 1;
       return { index, ref: { bucket: 'b', key: text, sha256: '', bytes: 0 }, rows: bucket.length, digest: text, labels };
     });
     const labels = sumLabels(written.map((bucket) => bucket.labels));

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { zstdCompressSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type BusinessModel, loadCatalog } from '../../catalog/catalog.ts';
-import type { Answer } from '../../catalog/contract.ts';
+import { type Answer, textOf } from '../../catalog/contract.ts';
 import { type DemoRow, readRows } from '../../cli/demo/demo-data.ts';
 import type { DatasetManifest } from '../../core/dataset.ts';
 import type { GateVerdict } from '../../core/model.ts';
@@ -123,7 +123,7 @@ async function datasetOf(examples: readonly Example[], seed: number) {
       return shaped.row;
     });
   const labels: Record<string, { train: number; evaluation: number }> = {};
-  for (const row of rows) (labels[String(row['label'])] ??= { train: 0, evaluation: 0 })[row.split] += 1;
+  for (const row of rows) (labels[textOf(row, 'label')] ??= { train: 0, evaluation: 0 })[row.split] += 1;
   const bytes = zstdCompressSync(
     rows
       .map(
@@ -179,9 +179,7 @@ async function judged(seed: number, all: readonly Example[]): Promise<{ bad: [Ch
   const candidates = await mapTwo(after, ({ rows }) => train(rows));
 
   // Production answers each text once, by the code that serves.
-  const texts = [
-    ...new Set(after.flatMap(({ rows }) => rows.filter(({ split }) => split === 'evaluation').map((row) => String(row['text'])))),
-  ];
+  const texts = [...new Set(after.flatMap(({ rows }) => rows.filter(({ split }) => split === 'evaluation').map((row) => textOf(row))))];
   const served = await servedAnswers(
     catalog,
     model,
@@ -210,8 +208,8 @@ async function verdictOn(
   const files = new Map([before, after].map(({ bytes, manifest }) => [manifest.buckets[0]?.ref.key, bytes] as const));
   const store = { read: (ref: { readonly key: string }) => Promise.resolve(files.get(ref.key) ?? Buffer.alloc(0)) };
   const facts = await dataFacts({ store, beat: () => {} }, model, after.manifest, before.manifest);
-  const textOf = new Map(after.rows.map((row) => [row.id, String(row['text'])] as const));
-  const rows = candidate.answers.map((row) => ({ ...row, current: answerOf.get(textOf.get(row.id) ?? '') ?? {} }));
+  const textById = new Map(after.rows.map((row) => [row.id, textOf(row)] as const));
+  const rows = candidate.answers.map((row) => ({ ...row, current: answerOf.get(textById.get(row.id) ?? '') ?? {} }));
   return judge(rows, model, 1, {
     ...facts,
     modelBytes: (await stat(join(candidate.folder, 'staged.model.safetensors'))).size,
