@@ -53,6 +53,20 @@ const manifestSchema = z
       labelFloor: fraction,
       minimumTestRows: z.number().int(),
       significance: fraction,
+      /** The p of the paired test below which a worse metric holds a version back; below `significance` it rejects it. */
+      doubt: fraction.default(0.3),
+      /** A label that is recognised this much less often than production does, as a share of production's recall, holds a version back. */
+      labelDrop: fraction.default(0.5),
+      /** Evaluation rows, as a share, that may be on the training side too. */
+      maximumLeak: fraction.default(0.1),
+      /** Rows that production learned from, as a share, that may have got another answer at once. */
+      maximumRelabelled: fraction.default(0.1),
+      /** Rows of a label, as a share, that may have gone since production learned; 1: all. */
+      maximumLabelLoss: fraction.default(0.5),
+      /** How far the metric may lie below what production reached when it was published, whatever production reaches on today's rows. */
+      maximumFall: fraction.default(0.1),
+      /** Weights and encoder of a version. */
+      maximumModelBytes: count.default(2 * 1024 ** 3),
     }),
     /** What a training takes at most, for its host. */
     resources: z.strictObject({ memoryBytes: count, threads: z.number().int().min(1) }),

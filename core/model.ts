@@ -96,4 +96,26 @@ export type GateDetails = {
   readonly worstErrors: readonly { readonly id: string; readonly credit: number; readonly score: number | null }[];
   /** Rows that production answers otherwise; those that became worse first. */
   readonly changed: readonly { readonly id: string; readonly candidate: number; readonly current: number }[];
+  /** What the rows themselves say, and golden examples that are answered wrong. Absent in judgements from before they were looked at. */
+  readonly data?: GateDataFacts;
+  readonly goldenLost?: readonly string[];
+};
+
+type RowsBySide = { readonly train: number; readonly evaluation: number };
+
+/** What the gate sees in the rows that a candidate learned and is judged by. */
+export type GateDataFacts = {
+  readonly evaluationRows: number;
+  /** Evaluation rows whose text, or nearly the same, is on the training side. */
+  readonly leaked: { readonly rows: number; readonly exampleIds: readonly string[] };
+  readonly labels: Readonly<Record<string, RowsBySide>>;
+  /** The dataset that production learned from; null where there is none to compare with. */
+  readonly before: {
+    readonly number: number;
+    readonly labels: Readonly<Record<string, RowsBySide>>;
+    /** Rows that both have with the same text, and those of them with another answer; by the label that they had. */
+    readonly compared: number;
+    readonly relabelled: number;
+    readonly relabelledLabels: Readonly<Record<string, { readonly rows: number; readonly relabelled: number }>>;
+  } | null;
 };

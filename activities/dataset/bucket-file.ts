@@ -24,7 +24,7 @@ export async function writeBucket(store: ObjectStore, key: CustomizationKey, sca
 }
 
 /** Lines of a stored bucket, verified against its reference. */
-export async function readBucket(store: ObjectStore, bucket: DatasetBucket): Promise<string[]> {
+export async function readBucket(store: Pick<ObjectStore, 'read'>, bucket: DatasetBucket): Promise<string[]> {
   const text = (await decompress(await store.read(bucket.ref))).toString('utf8');
   return text.split('\n').filter((line) => line !== '');
 }

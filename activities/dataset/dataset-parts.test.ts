@@ -74,6 +74,14 @@ describe('a row of the table', () => {
     expect(JSON.stringify(shape('a', { text: 'Hello', label: 'x', group: 'g' }))).not.toContain('"group"');
   });
 
+  it('asks and never teaches when it is golden, whatever side it is pinned to', () => {
+    for (const more of [{}, { split: 'train' }, { group: 'g' }])
+      expect(shape('a', { text: 'Hello', label: 'x', golden: true, ...more })).toMatchObject({
+        row: { split: 'evaluation', golden: true },
+      });
+    expect(shape('a', { text: 'Hello', label: 'x', golden: false, split: 'train' })).toMatchObject({ row: { split: 'train' } });
+  });
+
   it('goes where its group goes, whatever its text', () => {
     for (let i = 0; i < 20; i++) {
       const sides = ['one', 'two', 'three'].map((text) => {

@@ -25,7 +25,7 @@ export function rowShaper(model: BusinessModel, salt: string, maxTextChars: numb
       return { used: false, reason: `/${issue?.path.join('/') ?? ''} ${issue?.code ?? 'invalid'}` };
     }
     const example = parsed.data as { readonly [field: string]: Json };
-    const { group, split } = example;
+    const { group, split, golden } = example;
     const facts = factsOf(model, example);
     const { text } = facts;
     if (text !== null) {
@@ -35,7 +35,8 @@ export function rowShaper(model: BusinessModel, salt: string, maxTextChars: numb
     const problem = model.evaluation.exampleProblem?.(example);
     if (problem) return { used: false, reason: `${problem.pointer} ${problem.message}` };
     const identity = text === null ? canonicalJson(example) : normalisedText(text);
-    const pinned = split === 'train' || split === 'evaluation' ? split : null;
+    // A golden example asks; it must not teach, whatever else it says.
+    const pinned = golden === true ? 'evaluation' : split === 'train' || split === 'evaluation' ? split : null;
     const side = pinned ?? splitOf(salt, typeof group === 'string' ? `group ${group}` : `text ${identity}`);
     const learned = Object.fromEntries(Object.entries(example).filter(([field]) => !splitFields.has(field)));
     return {

@@ -1,7 +1,7 @@
 import type { Answer } from '../../catalog/contract.ts';
 import type { GateDetails } from '../../core/model.ts';
 import { measureAnswers } from './answers-file.ts';
-import type { Judged, Judging } from './verdict.ts';
+import { type Evidence, type Judged, type Judging, goldenLost } from './verdict.ts';
 
 /** Entries of each list. */
 const maxListed = 500;
@@ -9,7 +9,7 @@ const maxListed = 500;
 const scoreOf = ({ score }: Answer): number | null => (typeof score === 'number' ? score : null);
 
 /** What operators want to see of a judgement: labels, ids and figures. Pure: equal rows give equal details. */
-export function gateDetails(rows: readonly Judged[], model: Judging, currentVersion: number | null): GateDetails {
+export function gateDetails(rows: readonly Judged[], model: Judging, currentVersion: number | null, evidence?: Evidence): GateDetails {
   const { metric, evaluation } = model;
   const rated = rows.map((row) => ({
     id: row.id,
@@ -53,5 +53,6 @@ export function gateDetails(rows: readonly Judged[], model: Judging, currentVers
       .sort((a, b) => a.candidate - a.current - (b.candidate - b.current) || byId(a, b))
       .slice(0, maxListed)
       .map(({ id, candidate, current }) => ({ id, candidate, current })),
+    ...(evidence ? { data: evidence.data, goldenLost: goldenLost(rows, model, evidence.golden).slice(0, maxListed) } : {}),
   };
 }

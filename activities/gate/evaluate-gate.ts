@@ -2,9 +2,9 @@ import type { Answer } from '../../catalog/contract.ts';
 import type { BusinessModel } from '../../catalog/catalog.ts';
 import type { DatasetRow } from '../../core/dataset.ts';
 import { type Json, canonicalJson } from '../../core/json.ts';
-import type { GateVerdict } from '../../core/model.ts';
+import { primaryOf } from '../../core/metrics.ts';
+import type { GateVerdict, StoredMetrics } from '../../core/model.ts';
 import { sha256Hex } from '../../platform/hash.ts';
-import type { RowDataPacket } from '../../platform/mysql.ts';
 import { gateDetailsKey } from '../../store/keys.ts';
 import type { DatasetDependencies } from '../dataset/dataset-activities.ts';
 import { readBucket } from '../dataset/bucket-file.ts';
@@ -12,8 +12,10 @@ import { readManifest } from '../dataset/dataset-registry.ts';
 import type { DatasetActivities } from '../ports.ts';
 import { loadTrainingSettings } from '../registry/training-settings.ts';
 import { readAnswers } from './answers-file.ts';
+import { dataFacts } from './data-facts.ts';
 import { gateDetails } from './details.ts';
-import { type Judged, judge } from './verdict.ts';
+import { productionOf } from './production.ts';
+import { type Evidence, type Judged, judge } from './verdict.ts';
 
 /** Inputs of one request to the predictor. */
 const batchRows = 64;
@@ -25,18 +27,28 @@ export async function evaluateGate(dependencies: DatasetDependencies, input: Inp
   const { pool, store, catalog } = dependencies;
   const { model } = await loadTrainingSettings(pool, catalog, input);
   const answers = await readAnswers(store, input.training.files);
-  const [rows] = await pool.query<(RowDataPacket & { version: number })[]>(
-    "SELECT version FROM modelwright_control.aliases WHERE tenant_id = ? AND customization_id = ? AND alias = 'production'",
-    [input.tenantId, input.customizationId],
-  );
-  const currentVersion = rows[0]?.version ?? null;
+  const production = await productionOf(pool, store, input);
+  const currentVersion = production?.version ?? null;
   const current = currentVersion === null ? null : await answersOf(dependencies, input, model, currentVersion);
   const judged = answers.map((row): Judged => ({ ...row, current: current === null ? null : (current.get(row.id) ?? {}) }));
-  const verdict = judge(judged, model, currentVersion);
-  const bytes = Buffer.from(canonicalJson(JSON.parse(JSON.stringify(gateDetails(judged, model, currentVersion))) as Json), 'utf8');
+  const rowFacts = await dataFacts(dependencies, model, await readManifest(store, input.dataset.manifest), production?.dataset ?? null);
+  const evidence: Evidence = { ...rowFacts, modelBytes: modelBytesOf(input.training), published: publishedOf(production?.metrics, model) };
+  const verdict = judge(judged, model, currentVersion, evidence);
+  const details = gateDetails(judged, model, currentVersion, evidence);
+  const bytes = Buffer.from(canonicalJson(JSON.parse(JSON.stringify(details)) as Json), 'utf8');
   const sha256 = sha256Hex(bytes);
   const { ref } = await store.putContent(gateDetailsKey(input, sha256), bytes, sha256);
   return { ...verdict, details: ref };
+}
+
+/** Size of what a training made; answers and logs are no part of a version. */
+const modelBytesOf = ({ files }: Input['training']): number =>
+  ['model.safetensors', 'encoder.onnx'].reduce((sum, name) => sum + (files[name]?.bytes ?? 0), 0);
+
+function publishedOf(metrics: StoredMetrics | undefined, { metric }: BusinessModel): Evidence['published'] {
+  if (!metrics) return null;
+  const primary = primaryOf(metrics);
+  return primary.metric === metric ? { value: primary.value, rows: metrics.rows.evaluation } : null;
 }
 
 /** What a published version answers to the evaluation rows of the dataset. */

@@ -1,8 +1,9 @@
 import type { BusinessModel } from '../../catalog/catalog.ts';
 import { measured } from '../../core/metrics.ts';
-import type { GateVerdict } from '../../core/model.ts';
+import type { GateDataFacts, GateVerdict } from '../../core/model.ts';
 import { type AnswerLine, measureAnswers, worstLabels } from './answers-file.ts';
 import type { Answer } from '../../catalog/contract.ts';
+import { dataProblems, namedLabels } from './data-problems.ts';
 import { pairedTest } from './paired-test.ts';
 
 /** One evaluation row: what is right, the candidate's answer, and production's where there is one. */
@@ -10,16 +11,92 @@ export type Judged = AnswerLine & { readonly current: Answer | null };
 /** What a business model is judged by. */
 export type Judging = Pick<BusinessModel, 'id' | 'metric' | 'metricUnit' | 'gate' | 'evaluation'>;
 
+/** What the gate knows beside the answers. */
+export type Evidence = {
+  readonly data: GateDataFacts;
+  /** Ids of examples that must stay right. */
+  readonly golden: ReadonlySet<string>;
+  /** Size of the candidate's weights and of an encoder of its own. */
+  readonly modelBytes: number;
+  /** What production reached when it was published, and on how many rows; null: there is none, or its metric was another. */
+  readonly published: { readonly value: number; readonly rows: number } | null;
+};
+
 /** A label with fewer evaluation rows than this says nothing about its recall. */
 const minimumLabelRows = 5;
-/** Labels that an explanation names. */
+/** Ids and labels that an explanation names. */
 const maxNamed = 3;
+/** Standard errors that a fall below the published figure must have: no chance of rows that were drawn anew. */
+const certainErrors = 2.5;
 
 /** What production answers; nothing at all where it gave no answer. */
 const currentOf = ({ current }: Judged): Answer => current ?? {};
 
-/** Candidate against production on the same rows. Pure: equal rows give an equal verdict. */
-export function judge(rows: readonly Judged[], model: Judging, currentVersion: number | null): GateVerdict {
+/**
+ * Candidate against production on the same rows, and what the rows themselves say: a candidate that would pass is held where its rows cannot be
+ * trusted, a golden example is lost, or it is too large. Pure: equal rows and evidence give an equal verdict.
+ */
+export function judge(rows: readonly Judged[], model: Judging, currentVersion: number | null, evidence?: Evidence): GateVerdict {
+  const verdict = judgeAnswers(rows, model, currentVersion);
+  if (!evidence) return verdict;
+  const problems = [
+    ...dataProblems(evidence.data, model.gate),
+    ...fallen(verdict, model, evidence.published),
+    ...goldenProblem(goldenLost(rows, model, evidence.golden)),
+    ...sizeProblem(evidence.modelBytes, model.gate.maximumModelBytes),
+  ];
+  if (problems.length === 0) return verdict;
+  const said = `${verdict.explanation}${verdict.verdict === 'promote' ? ', but ' : '; '}${problems.join('; ')}`;
+  return { ...verdict, verdict: verdict.verdict === 'promote' ? 'hold' : verdict.verdict, explanation: said };
+}
+
+/** Golden examples that the candidate answers wrong, besides those that production does not get right either. */
+export const goldenLost = (rows: readonly Judged[], { evaluation }: Judging, golden: ReadonlySet<string>): string[] =>
+  rows
+    .filter(
+      ({ id, expected, predicted, current }) =>
+        golden.has(id) &&
+        evaluation.credit(expected, predicted) < 1 &&
+        (current === null || evaluation.credit(expected, current) > evaluation.credit(expected, predicted)),
+    )
+    .map(({ id }) => id)
+    .sort();
+
+function goldenProblem(lost: readonly string[]): string[] {
+  if (lost.length === 0) return [];
+  const more = lost.length > maxNamed ? ` and ${lost.length - maxNamed} more` : '';
+  return [
+    `golden example${lost.length === 1 ? '' : 's'} ${lost.slice(0, maxNamed).join(', ')}${more} must be right and ${lost.length === 1 ? 'is' : 'are'} answered wrong`,
+  ];
+}
+
+function sizeProblem(bytes: number, most: number): string[] {
+  return bytes > most ? [`the model has ${bytes} bytes, more than the ${most} that a version of this business model may have`] : [];
+}
+
+/** Rows that nobody answers well, where production once did: their answers may be wrong. */
+function fallen(
+  { candidate, testRows, currentVersion, labels }: GateVerdict,
+  { gate, metric, metricUnit }: Judging,
+  published: Evidence['published'],
+): string[] {
+  if (published === null || metricUnit !== 'share' || testRows < gate.minimumTestRows || published.rows === 0) return [];
+  const pooled = (candidate * testRows + published.value * published.rows) / (testRows + published.rows);
+  const error = Math.sqrt(pooled * (1 - pooled) * (1 / testRows + 1 / published.rows));
+  const fall = published.value - candidate;
+  if (fall <= gate.maximumFall || fall <= certainErrors * error) return [];
+  const worst = Object.entries(labels)
+    .filter(([, { support }]) => support >= minimumLabelRows)
+    .sort((a, b) => a[1].candidate - b[1].candidate || (a[0] < b[0] ? -1 : 1));
+  const named =
+    worst.length === 0 ? '' : `, worst at label ${namedLabels(worst, (of) => `${measured(of.candidate, 'share')} of ${of.support}`)}`;
+  return [
+    `v${currentVersion} was published with ${metric} ${measured(published.value, 'share')} on the rows of its time${named}: answers of new rows may be wrong`,
+  ];
+}
+
+/** Candidate against production by their answers alone. */
+function judgeAnswers(rows: readonly Judged[], model: Judging, currentVersion: number | null): GateVerdict {
   const { gate, metric, metricUnit, evaluation } = model;
   const figure = (value: number): string => measured(value, metricUnit);
   const own = measureAnswers(model, rows);
@@ -69,20 +146,24 @@ export function judge(rows: readonly Judged[], model: Judging, currentVersion: n
   }
   if (candidate < gate.minimumMetric)
     return conclude('reject', `${reached} is below the minimum of ${figure(gate.minimumMetric)}${against}`);
-  const sunk = Object.entries(labels).filter(
-    ([, { candidate: recall, current: before, support }]) =>
-      support >= minimumLabelRows && recall < gate.labelFloor && (before === null || before > recall),
-  );
+  const sunk = Object.entries(labels).filter(([, { candidate: recall, current: before, support }]) => {
+    if (support < minimumLabelRows) return false;
+    if (recall < gate.labelFloor && (before === null || before > recall)) return true;
+    // One that is still recognised now and then, but far less often.
+    const lostRows = Math.round(((before ?? 0) - recall) * support);
+    return before !== null && recall < before * (1 - gate.labelDrop) && lostRows >= minimumLabelRows;
+  });
   if (sunk.length > 0) {
-    const named = sunk
-      .slice(0, maxNamed)
-      .map(([label, { candidate: recall, support }]) => `"${label}" (${measured(recall, 'share')} of ${support})`);
-    const more = sunk.length > maxNamed ? ` and ${sunk.length - maxNamed} more` : '';
-    return conclude('hold', `${reached}, but hardly any row of label ${named.join(', ')}${more} is recognised`);
+    const named = namedLabels(sunk, ({ candidate: recall, current: before, support }) => {
+      const was = before === null ? '' : `, ${measured(before, 'share')} by v${currentVersion}`;
+      return `${measured(recall, 'share')} of ${support}${was}`;
+    });
+    return conclude('hold', `${reached}, but too few rows of label ${named} are recognised`);
   }
-  if (current !== null && candidate < current - gate.margin) {
-    const p = pairedP === null ? '' : ` (p = ${pairedP.toPrecision(2)})`;
-    return pairedP !== null && pairedP < gate.significance
+  // A row or two of few say nothing: a verdict that chance decides would hold every other good candidate of a small customization.
+  if (current !== null && candidate < current - gate.margin && pairedP !== null && pairedP < gate.doubt) {
+    const p = ` (p = ${pairedP.toPrecision(2)})`;
+    return pairedP < gate.significance
       ? conclude('reject', `${reached}${against}: worse by more than the margin, and not by chance${p}`)
       : conclude('hold', `${reached}${against}: worse by more than the margin, though that may be chance${p}`);
   }
