@@ -380,7 +380,7 @@ describe('feedback', () => {
     expect(await wrong({ input: text, answer: 'food' })).toMatch(/^400 .*\/answer/s);
     expect(await wrong({ input: text, answer, more: 1 })).toMatch(/^400 .*\/more/s);
     expect(await wrong({ input: { question: text }, answer })).toMatch(/^400 .*\/input/s);
-    expect(await wrong({ input: `${text}!`, answer })).toMatch(/^422 .*\/input is not what this prediction was asked|^422 .*\/input/s);
+    expect(await wrong({ input: `${text}!`, answer })).toMatch(/^422 .*\/input: is not what this prediction was asked/s);
     expect(await wrong({ input: text, answer: {} })).toMatch(/^422 .*\/answer\/label/s);
     expect(await wrong({ input: text, answer: { label: 7 } })).toMatch(/^422 .*\/answer\/label/s);
     expect(await wrong({ input: text, answer: { label: 'food', colour: 'red' } })).toMatch(/^422 .*\/answer\/colour/s);

@@ -33,7 +33,17 @@ describe('the id of a prediction', () => {
       const changed = `${id.slice(0, at)}${id[at] === 'A' ? 'B' : 'A'}${id.slice(at + 1)}`;
       expect(openPredictionId('secret', 'acme', changed)).toBeNull();
     }
-    for (const nonsense of ['', '.', 'p1', 'p1....', `${id}.x`, id.slice(0, -1), `${id}A`, id.replace('.3.', '.03.x')])
+    for (const nonsense of [
+      '',
+      '.',
+      'p1',
+      'p1....',
+      `${id}.x`,
+      id.slice(0, -1),
+      `${id}A`,
+      id.replace('.3.', '.03.'),
+      id.replace('.3.', '.0x3.'),
+    ])
       expect(openPredictionId('secret', 'acme', nonsense)).toBeNull();
   });
 });

@@ -41,7 +41,7 @@ export function predictionId(secret: string, predicted: Predicted): string {
 export function openPredictionId(secret: string, tenantId: string, id: string): OpenedPrediction | null {
   const [named, customizationId = '', versionText, input = '', seal = '', ...more] = id.split('.');
   const version = Number(versionText);
-  if (named !== format || more.length > 0 || !Number.isSafeInteger(version)) return null;
+  if (named !== format || more.length > 0 || String(version) !== versionText) return null;
   if (!equal(seal, mac(secret, 'id', tenantId, customizationId, version, input))) return null;
   return {
     customizationId,
