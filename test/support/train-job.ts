@@ -32,8 +32,9 @@ export async function trainJob(input: {
   readonly options: Readonly<Record<string, unknown>>;
   /** Embeddings that jobs share. */
   readonly cacheDir?: string;
+  readonly threads?: number;
 }): Promise<Trained> {
-  const { paths, folder, model, encoderFolder, rows, options, cacheDir } = input;
+  const { paths, folder, model, encoderFolder, rows, options, cacheDir, threads = 2 } = input;
   await mkdir(folder);
   const packed = zstdCompressSync(Buffer.from(rows.map((row) => `${JSON.stringify(row)}\n`).join('')));
   await writeFile(join(folder, 'bucket'), packed);
@@ -46,7 +47,7 @@ export async function trainJob(input: {
     options,
     overrides: { batchDivisor: 1, learningRateDivisor: 1 },
     seed: 7,
-    threads: 2,
+    threads,
     outputs: Object.fromEntries(outputs.map((file) => [file, `file://${folder}/staged.${file}`])),
     workDir: folder,
     ...(cacheDir === undefined ? {} : { cacheDir }),
