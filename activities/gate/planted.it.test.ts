@@ -28,7 +28,7 @@ const model = classification();
 let folder = '';
 
 /** The first words tell the topic, and are embedded fast. */
-const textChars = 300;
+const textChars = 250;
 const rowsPerLabel = 70;
 const spareRowsPerLabel = 25;
 const seeds = [1, 2, 3, 4, 5];
@@ -147,8 +147,9 @@ const train = (rows: readonly JobRow[]): Promise<Trained> =>
     model,
     encoderFolder,
     rows,
-    options: { method: 'head', maxTokens: 64 },
+    options: { method: 'head', maxTokens: 48 },
     cacheDir: join(folder, 'cache'),
+    threads: 1,
   });
 
 /** Two at a time, in order. */

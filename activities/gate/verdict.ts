@@ -86,7 +86,7 @@ function fallen(
   const fall = published.value - candidate;
   if (fall <= gate.maximumFall || fall <= certainErrors * error) return [];
   const worst = Object.entries(labels)
-    .filter(([, { support }]) => support >= minimumLabelRows)
+    .filter(([, { candidate: recall, support }]) => support >= minimumLabelRows && recall < published.value)
     .sort((a, b) => a[1].candidate - b[1].candidate || (a[0] < b[0] ? -1 : 1));
   const named =
     worst.length === 0 ? '' : `, worst at label ${namedLabels(worst, (of) => `${measured(of.candidate, 'share')} of ${of.support}`)}`;

@@ -33,8 +33,9 @@ export async function trainJob(input: {
   readonly options: Readonly<Record<string, unknown>>;
   /** Where embeddings are kept; trainings that share it embed a text once. */
   readonly cacheDir?: string;
+  readonly threads?: number;
 }): Promise<Trained> {
-  const { paths, folder, model, encoderFolder, rows, options, cacheDir } = input;
+  const { paths, folder, model, encoderFolder, rows, options, cacheDir, threads = 2 } = input;
   await mkdir(folder);
   const packed = zstdCompressSync(Buffer.from(rows.map((row) => `${JSON.stringify(row)}\n`).join('')));
   await writeFile(join(folder, 'bucket'), packed);
@@ -47,7 +48,7 @@ export async function trainJob(input: {
     options,
     overrides: { batchDivisor: 1, learningRateDivisor: 1 },
     seed: 7,
-    threads: 2,
+    threads,
     outputs: Object.fromEntries(outputs.map((file) => [file, `file://${folder}/staged.${file}`])),
     workDir: folder,
     cacheDir,
