@@ -216,7 +216,8 @@ describe('sensing on the real engines', () => {
       return expected.map(([tenantId]) => counts.get(tenantId));
     };
     await expect.poll(sensed, { ...wait, timeout: 120_000 }).toEqual(expected.map(([, { rows }]) => rows));
-    for (const [tenantId, { buckets }] of expected) expect((await told(tenantId)).buckets).toEqual(buckets);
+    // Commits are on record before they are told of.
+    for (const [tenantId, { buckets }] of expected) await expect.poll(async () => (await told(tenantId)).buckets, wait).toEqual(buckets);
   });
 
   it('keeps its memory and loses nothing behind a transaction of 300,000 rows', async () => {
