@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, writeFile, readFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config, Secrets } from '../../platform/config.ts';
 import { createConnectClient } from '../../platform/kafka-connect.ts';
@@ -13,7 +13,21 @@ import { runCommand } from './run-command.ts';
 
 /** Any base64 UUID: the cluster is one broker. */
 const clusterId = 'bW9kZWx3cmlnaHQtbG9jYQ';
-const javaOptions = ['-XX:+UseSerialGC', '-XX:+ExitOnOutOfMemoryError', '-Xms64m', '-Xmx256m'];
+const javaOptions = (folder: string): string[] => [
+  '-XX:+UseSerialGC',
+  '-XX:+ExitOnOutOfMemoryError',
+  '-Xms64m',
+  '-Xmx256m',
+  // Native libraries are unpacked there, and a process that was killed leaves them.
+  `-Djava.io.tmpdir=${temporaryOf(folder)}`,
+  `-Dlog4j2.configurationFile=${join(folder, 'log4j2.properties')}`,
+];
+const temporaryOf = (folder: string): string => join(folder, 'tmp');
+
+async function emptyTemporary(folder: string): Promise<void> {
+  await rm(temporaryOf(folder), { recursive: true, force: true });
+  await mkdir(temporaryOf(folder), { recursive: true });
+}
 
 const log4j = (folder: string, name: string): string =>
   `status=error
@@ -63,7 +77,7 @@ export async function kafkaProcess(config: Config): Promise<ProcessSpec> {
   const data = join(folder, 'data');
   const properties = join(folder, 'server.properties');
   const classPath = await javaClassPath(config.paths);
-  const java = [...javaOptions, `-Dlog4j2.configurationFile=${join(folder, 'log4j2.properties')}`, '-cp', classPath];
+  const java = [...javaOptions(folder), '-cp', classPath];
   return {
     name: 'kafka',
     after: [],
@@ -72,7 +86,7 @@ export async function kafkaProcess(config: Config): Promise<ProcessSpec> {
       { port: config.settings.MW_KAFKA_CONTROLLER_PORT, variable: 'MW_KAFKA_CONTROLLER_PORT' },
     ],
     prepare: async (signal) => {
-      await mkdir(folder, { recursive: true });
+      await emptyTemporary(folder);
       await writeFile(properties, brokerProperties(config, data));
       await writeFile(join(folder, 'log4j2.properties'), log4j(folder, 'kafka'));
       if (existsSync(join(data, 'meta.properties'))) return;
@@ -98,21 +112,14 @@ export async function connectProcess(config: Config, secrets: Secrets): Promise<
     after: ['kafka', 'mysql'],
     ports: [{ port: config.settings.MW_CONNECT_PORT, variable: 'MW_CONNECT_PORT' }],
     prepare: async () => {
-      await mkdir(folder, { recursive: true });
+      await emptyTemporary(folder);
       const shared = await readFile(join(projectDir, 'infra/debezium/connect.properties'), 'utf8');
       const own = `bootstrap.servers=${config.kafka.brokers.join(',')}\nlisteners=${config.connectUrl}\nplugin.discovery=service_load\n`;
       await writeFile(properties, shared + own);
       await writeFile(join(folder, 'log4j2.properties'), log4j(folder, 'connect'));
     },
     command: 'java',
-    args: [
-      ...javaOptions,
-      `-Dlog4j2.configurationFile=${join(folder, 'log4j2.properties')}`,
-      '-cp',
-      classPath,
-      'org.apache.kafka.connect.cli.ConnectDistributed',
-      properties,
-    ],
+    args: [...javaOptions(folder), '-cp', classPath, 'org.apache.kafka.connect.cli.ConnectDistributed', properties],
     probe: () => probeHttp(`${config.connectUrl}/connectors`),
     onReady: async (signal) => {
       const connect = createConnectClient(config.connectUrl);
