@@ -187,8 +187,9 @@ function loaded(state: TenantState, snapshot: CustomizationSnapshot, nowMs: numb
     : {
         ...entryFromRows(snapshot, nowMs),
         load: entry.load === 'running' ? ('done' as const) : entry.load,
-        // The workflow has run since the customization was created, or has compared everything when it started: nothing was missed.
-        pending: entry.pending,
+        // The workflow has run since the customization was created, or has compared everything when it started: nothing was missed. One that
+        // has a dataset already was gone for a while, with whatever was told of it.
+        pending: snapshot.lastDataset ? mergePending(entry.pending, unknownChanges(nowMs)) : entry.pending,
         request: entry.request,
         ...(entry.schema ? { schema: entry.schema } : {}),
       };

@@ -488,6 +488,16 @@ describe('a run', () => {
     tenant.send({ type: 'runFinished', outcome: outcome({ state: 'cancelled' }) });
     expect(tenant.state.customizations).toEqual({});
   });
+  it('follows the comparison of a whole table whose customization was gone and came back with its dataset', () => {
+    const tenant = Tenant.with().sense(6, { configured: true });
+    tenant.types();
+    tenant.send({ type: 'customizationLoaded', customizationId: 'c', snapshot: null });
+    // Told of while nobody knew it: forgotten with it.
+    tenant.sense(7).sense(8, { inserted: 0, configured: true });
+    expect(tenant.types()).toEqual(['loadCustomization']);
+    tenant.send({ type: 'customizationLoaded', customizationId: 'c', snapshot: snapshot() });
+    expect(tenant.after(30 * second)).toEqual([{ type: 'plan', customizationId: 'c', dirtyBuckets: null }]);
+  });
   it('of a customization that was deleted while it started is cancelled', () => {
     const tenant = Tenant.with().sense(6);
     tenant.after(30 * second);
