@@ -101,10 +101,6 @@ export class DigestBuilder {
     return Math.max(0, ...[...this.#customizations.values()].map(({ lastCommitMs }) => lastCommitMs));
   }
 
-  get events(): number {
-    return [...this.#customizations.values()].reduce((sum, { inserted, updated, deleted }) => sum + inserted + updated + deleted, 0);
-  }
-
   get commitCount(): number {
     return this.#commits.size;
   }

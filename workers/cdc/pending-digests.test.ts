@@ -55,18 +55,6 @@ describe('pending digests', () => {
     };
     expect([-3_600_000, 0, 300, 4_000, 3_600_000].map(afterSending)).toEqual([1_000, 1_000, 1_000, 4_000, 10_000]);
   });
-  it('wait longer after a digest of many rows, three seconds at most', () => {
-    const pending = new PendingDigests();
-    const afterSending = (rows: number): number => {
-      for (let i = 0; i < rows; i++) pending.add(p0, i, [effect('t')], position(1, i), 1_000_000);
-      pending.sent(must(pending.take(1_000_000)), 1_000_000);
-      pending.add(p0, rows, [effect('t')], position(2), 1_000_000);
-      const due = (pending.nextDueMs() ?? 0) - 1_000_000;
-      pending.clear();
-      return due;
-    };
-    expect([1, 200, 500, 5_000].map(afterSending)).toEqual([1_000, 1_000, 2_500, 3_000]);
-  });
   it('do not make one tenant wait for another', () => {
     const pending = new PendingDigests();
     pending.add(p0, 0, [effect('a')], position(1), 0);

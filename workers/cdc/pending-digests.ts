@@ -5,10 +5,7 @@ import { DigestBuilder, type SensedCommit } from './digest-builder.ts';
 /** The first change of a quiet tenant is signalled at once, the following ones together, at most once in this time. */
 export const signalIntervalMs = 1_000;
 /** Who is behind waits as long as it is behind, up to this: what is old already loses little, and a backlog becomes few signals. */
-const longestBehindMs = 10_000;
-/** Who sends many rows is loading, and what follows is more of it: so long for each row of a digest, up to the longest. */
-const perRowMs = 5;
-const longestLoadMs = 3_000;
+export const longestSignalIntervalMs = 10_000;
 /** Digests and commits that wait in memory before reading stops: a few hundred bytes each. */
 const maxTenants = 20_000;
 const maxCommits = 50_000;
@@ -79,9 +76,8 @@ export class PendingDigests {
     if (tenant?.sending !== digest) return;
     tenant.sending = null;
     // Only a pause depends on the two clocks: one that is wrong costs seconds, and no order.
-    const behindMs = Math.min(nowMs - digest.lastCommitMs, longestBehindMs);
-    const loadMs = Math.min(digest.events * perRowMs, longestLoadMs);
-    tenant.notBeforeMs = nowMs + Math.max(signalIntervalMs, behindMs, loadMs);
+    const behindMs = nowMs - digest.lastCommitMs;
+    tenant.notBeforeMs = nowMs + Math.min(Math.max(behindMs, signalIntervalMs), longestSignalIntervalMs);
   }
 
   /** Nothing is lost: the digest goes on growing and is sent later. */
