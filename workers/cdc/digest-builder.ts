@@ -96,11 +96,6 @@ export class DigestBuilder {
     return commit;
   }
 
-  /** Of the newest change; by the clock of MySQL. */
-  get lastCommitMs(): number {
-    return Math.max(0, ...[...this.#customizations.values()].map(({ lastCommitMs }) => lastCommitMs));
-  }
-
   get commitCount(): number {
     return this.#commits.size;
   }

@@ -22,7 +22,7 @@ const must = (digest: DigestBuilder | null): DigestBuilder => {
 describe('pending digests', () => {
   it('send the first change of a quiet tenant at once and the following ones together a second later', () => {
     const pending = new PendingDigests();
-    pending.add(p0, 0, [effect('t')], position(1), 30);
+    pending.add(p0, 0, [effect('t')], position(1), 0);
     const first = must(pending.take(1_000));
     pending.add(p0, 1, [effect('t', 'updated', 9)], position(2), 50);
     expect(pending.take(1_000)).toBeNull();
@@ -41,19 +41,6 @@ describe('pending digests', () => {
     });
     expect(listBuckets(second.customizations['c']?.dirtyBuckets ?? '')).toEqual([9, 200]);
     expect(second.ranges[p0]).toEqual({ firstOffset: '1', lastOffset: '2', last: position(3) });
-  });
-  it('wait longer for the next one while they are behind, as long as they are behind and ten seconds at most', () => {
-    const pending = new PendingDigests();
-    const afterSending = (behindMs: number): number => {
-      const now = 1_000_000;
-      pending.add(p0, 0, [effect('t')], position(1), now - behindMs);
-      pending.sent(must(pending.take(now)), now);
-      pending.add(p0, 1, [effect('t')], position(2), now);
-      const due = (pending.nextDueMs() ?? 0) - now;
-      pending.clear();
-      return due;
-    };
-    expect([-3_600_000, 0, 300, 4_000, 3_600_000].map(afterSending)).toEqual([1_000, 1_000, 1_000, 4_000, 10_000]);
   });
   it('do not make one tenant wait for another', () => {
     const pending = new PendingDigests();

@@ -4,8 +4,6 @@ import { DigestBuilder, type SensedCommit } from './digest-builder.ts';
 
 /** The first change of a quiet tenant is signalled at once, the following ones together, at most once in this time. */
 export const signalIntervalMs = 1_000;
-/** Who is behind waits as long as it is behind, up to this: what is old already loses little, and a backlog becomes few signals. */
-export const longestSignalIntervalMs = 10_000;
 /** Digests and commits that wait in memory before reading stops: a few hundred bytes each. */
 const maxTenants = 20_000;
 const maxCommits = 50_000;
@@ -75,9 +73,7 @@ export class PendingDigests {
     // Forgotten by `clear` meanwhile.
     if (tenant?.sending !== digest) return;
     tenant.sending = null;
-    // Only a pause depends on the two clocks: one that is wrong costs seconds, and no order.
-    const behindMs = nowMs - digest.lastCommitMs;
-    tenant.notBeforeMs = nowMs + Math.min(Math.max(behindMs, signalIntervalMs), longestSignalIntervalMs);
+    tenant.notBeforeMs = nowMs + signalIntervalMs;
   }
 
   /** Nothing is lost: the digest goes on growing and is sent later. */

@@ -36,7 +36,7 @@ async function sensing(refuse: (digest: ChangeDigest) => Error | null = () => nu
 
 const inserts = (from: number, count: number, tenantId = 't'): FeedRecord[] =>
   Array.from({ length: count }, (_, i) =>
-    record(from + i, debeziumValue({ sequence: from + i + 1, after: exampleRow(tenantId, `e${from + i}`), tsMs: Date.now() })),
+    record(from + i, debeziumValue({ sequence: from + i + 1, after: exampleRow(tenantId, `e${from + i}`) })),
   );
 
 describe('sensing', () => {
