@@ -284,6 +284,8 @@ describe('a tenant workflow', { timeout: 60_000 }, () => {
       () => c.production,
       (version) => version === 1,
     );
+    // The version serves a moment before its run has ended.
+    await idle();
     await commit({ b: '1' });
     await eventually(
       () => c.production,
