@@ -208,6 +208,14 @@ describe('the table of customizations', () => {
       const { customizations } = await scene.temporal.client.workflow.getHandle('tenant/bystander').query<TenantStatus>('getStatus');
       return customizations.length;
     };
+    await eventually(
+      'the last run to have ended',
+      async () => {
+        const [open] = await scene.pool.query<RowDataPacket[]>('SELECT 1 FROM modelwright_control.runs WHERE ended_at IS NULL');
+        return open.length === 0 ? true : null;
+      },
+      60_000,
+    );
     const runs = await scene.bystander.count('runs');
     const [saved] = await scene.pool.query<RowDataPacket[]>("SELECT * FROM modelwright.customizations WHERE tenant_id = 'bystander'");
     const sinceMs = Date.now();
