@@ -198,7 +198,8 @@ describe('the change consumer', () => {
     await scene.faults.healed('consumer_behind', sinceMs);
     await scene.equal(refused, scene.bystander);
     await scene.faults.calm();
-    expect(scene.watch.moves).toBeGreaterThan(50);
+    // Watermarks that never moved would never go back.
+    expect(scene.watch.moves).toBeGreaterThan(3);
   });
 });
 
