@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
-from tokenizers import Tokenizer
 from torch import nn
 from torch.nn import functional as F
 
@@ -69,10 +68,14 @@ class Encoder(nn.Module):
         return x
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        x = self.states(input_ids, attention_mask)
-        weights = attention_mask.unsqueeze(-1).to(x.dtype)
-        pooled = (x * weights).sum(1) / weights.sum(1).clamp(min=1e-9)
-        return F.normalize(pooled.float(), dim=-1)
+        return sentences_of(self.states(input_ids, attention_mask), attention_mask)
+
+
+def sentences_of(states: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+    """f32 [batch, dim]: the mean over the mask, of length 1."""
+    weights = attention_mask.unsqueeze(-1).to(states.dtype)
+    pooled = (states * weights).sum(1) / weights.sum(1).clamp(min=1e-9)
+    return F.normalize(pooled.float(), dim=-1)
 
 
 def load_encoder(folder: Path) -> Encoder:
@@ -82,21 +85,6 @@ def load_encoder(folder: Path) -> Encoder:
     names = set(encoder.state_dict())
     encoder.load_state_dict({name: weights[name].float() for name in names})
     return encoder.eval()
-
-
-class TextTokens:
-    """Token ids of texts by the folder's tokenizer.json, cut to `max_tokens` with the closing token kept."""
-
-    def __init__(self, folder: Path, max_tokens: int) -> None:
-        self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self.tokenizer.no_padding()
-        info = json.loads((folder / "modelwright.json").read_text())
-        self.prefix = str(info["prefix"])
-        self.max_tokens = min(max_tokens, int(info["maxTokens"]))
-        self.tokenizer.enable_truncation(self.max_tokens)
-
-    def __call__(self, texts: list[str]) -> list[list[int]]:
-        return [encoding.ids for encoding in self.tokenizer.encode_batch([self.prefix + text for text in texts])]
 
 
 def padded(tokens: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -12,9 +12,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
 
-from .encoder import Encoder, load_encoder, padded
+from .encoder import Encoder, load_encoder, padded, sentences_of
 
 OUTPUTS = ["sentence_embedding", "token_embeddings"]
 #: Largest difference of an embedding's element that serving may show.
@@ -30,9 +29,7 @@ class ServingGraph(nn.Module):
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         states = self.encoder.states(input_ids, attention_mask)
-        weights = attention_mask.unsqueeze(-1).to(states.dtype)
-        pooled = (states * weights).sum(1) / weights.sum(1).clamp(min=1e-9)
-        return F.normalize(pooled, dim=-1), states
+        return sentences_of(states, attention_mask), states
 
 
 def export_encoder(encoder: Encoder) -> bytes:
