@@ -1,6 +1,6 @@
 import { promisify } from 'node:util';
 import { zstdCompress, zstdDecompress } from 'node:zlib';
-import type { DatasetBucket } from '../../core/dataset.ts';
+import type { DatasetBucket, DatasetRow } from '../../core/dataset.ts';
 import type { CustomizationKey } from '../../core/ids.ts';
 import { sha256Hex } from '../../platform/hash.ts';
 import { datasetBucketKey } from '../../store/keys.ts';
@@ -22,6 +22,10 @@ export async function writeBucket(store: ObjectStore, key: CustomizationKey, sca
   const { ref } = await store.putContent(datasetBucketKey(key, sha256), bytes, sha256);
   return { index, ref, rows: rows.length, digest, labels, languages, counts };
 }
+
+/** Rows of a stored bucket. */
+export const readRows = async (store: Pick<ObjectStore, 'read'>, bucket: DatasetBucket): Promise<DatasetRow[]> =>
+  (await readBucket(store, bucket)).map((line) => JSON.parse(line) as DatasetRow);
 
 /** Lines of a stored bucket, verified against its reference. */
 export async function readBucket(store: Pick<ObjectStore, 'read'>, bucket: DatasetBucket): Promise<string[]> {

@@ -3,7 +3,7 @@ import { factsOf } from '../../catalog/example-facts.ts';
 import type { DatasetBucket, DatasetManifest, DatasetRow } from '../../core/dataset.ts';
 import type { GateDataFacts } from '../../core/model.ts';
 import type { ObjectStore } from '../../store/object-store.ts';
-import { readBucket } from '../dataset/bucket-file.ts';
+import { readRows } from '../dataset/bucket-file.ts';
 import { LeakedRows } from './leaked-rows.ts';
 import { RelabelledRows } from './relabelled-rows.ts';
 
@@ -11,9 +11,6 @@ import { RelabelledRows } from './relabelled-rows.ts';
 const maxIds = 500;
 
 type Reading = { readonly store: Pick<ObjectStore, 'read'>; readonly beat: () => void };
-
-const rowsOf = async (store: Reading['store'], bucket: DatasetBucket): Promise<DatasetRow[]> =>
-  (await readBucket(store, bucket)).map((line) => JSON.parse(line) as DatasetRow);
 
 /** What the rows of a dataset say of its judgement, beside the dataset that production learned from. `golden`: ids that must stay right. */
 export async function dataFacts(
@@ -29,7 +26,7 @@ export async function dataFacts(
   for (const side of ['evaluation', 'train'] as const) {
     for (const bucket of dataset.buckets) {
       beat();
-      for (const row of await rowsOf(store, bucket)) {
+      for (const row of await readRows(store, bucket)) {
         if (row.split !== side) continue;
         const { text } = factsOf(model, row);
         if (side === 'train') {
@@ -61,7 +58,7 @@ async function compare(
     buckets.slice((group * bucketCount) / groups, ((group + 1) * bucketCount) / groups);
   const read = async (buckets: readonly DatasetBucket[]): Promise<DatasetRow[]> => {
     const rows: DatasetRow[] = [];
-    for (const bucket of buckets) rows.push(...(await rowsOf(store, bucket)));
+    for (const bucket of buckets) rows.push(...(await readRows(store, bucket)));
     return rows;
   };
   for (let group = 0; group < groups; group++) {

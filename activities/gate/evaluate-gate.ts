@@ -1,13 +1,13 @@
 import type { Answer } from '../../catalog/contract.ts';
 import type { BusinessModel } from '../../catalog/catalog.ts';
-import type { DatasetRow } from '../../core/dataset.ts';
+import type { DatasetManifest } from '../../core/dataset.ts';
 import { type Json, canonicalJson } from '../../core/json.ts';
 import { primaryOf } from '../../core/metrics.ts';
 import type { GateVerdict, StoredMetrics } from '../../core/model.ts';
 import { sha256Hex } from '../../platform/hash.ts';
 import { gateDetailsKey } from '../../store/keys.ts';
 import type { DatasetDependencies } from '../dataset/dataset-activities.ts';
-import { readBucket } from '../dataset/bucket-file.ts';
+import { readRows } from '../dataset/bucket-file.ts';
 import { readManifest } from '../dataset/dataset-registry.ts';
 import type { DatasetActivities } from '../ports.ts';
 import { loadTrainingSettings } from '../registry/training-settings.ts';
@@ -29,9 +29,10 @@ export async function evaluateGate(dependencies: DatasetDependencies, input: Inp
   const answers = await readAnswers(store, input.training.files);
   const production = await productionOf(pool, store, input);
   const currentVersion = production?.version ?? null;
-  const current = currentVersion === null ? null : await answersOf(dependencies, input, model, currentVersion);
+  const dataset = await readManifest(store, input.dataset.manifest);
+  const current = currentVersion === null ? null : await answersOf(dependencies, input, dataset, model, currentVersion);
   const judged = answers.map((row): Judged => ({ ...row, current: current === null ? null : (current.get(row.id) ?? {}) }));
-  const rowFacts = await dataFacts(dependencies, model, await readManifest(store, input.dataset.manifest), production?.dataset ?? null);
+  const rowFacts = await dataFacts(dependencies, model, dataset, production?.dataset ?? null);
   const evidence: Evidence = { ...rowFacts, modelBytes: modelBytesOf(input.training), published: publishedOf(production?.metrics, model) };
   const verdict = judge(judged, model, currentVersion, evidence);
   const details = gateDetails(judged, model, currentVersion, evidence);
@@ -55,14 +56,13 @@ function publishedOf(metrics: StoredMetrics | undefined, { metric }: BusinessMod
 async function answersOf(
   { store, predict, beat }: DatasetDependencies,
   input: Input,
+  { buckets }: DatasetManifest,
   { fields }: BusinessModel,
   version: number,
 ): Promise<Map<string, Answer>> {
   const found = new Map<string, Answer>();
-  for (const bucket of (await readManifest(store, input.dataset.manifest)).buckets) {
-    const rows = (await readBucket(store, bucket))
-      .map((line) => JSON.parse(line) as DatasetRow)
-      .filter(({ split }) => split === 'evaluation');
+  for (const bucket of buckets) {
+    const rows = (await readRows(store, bucket)).filter(({ split }) => split === 'evaluation');
     for (let at = 0; at < rows.length; at += batchRows) {
       beat();
       const batch = rows.slice(at, at + batchRows);
