@@ -6,11 +6,11 @@ import { type FieldError, Problem } from './problems.ts';
 
 type Input = { readonly [field: string]: Json };
 
+/** Of each business model once: making one costs more than many inputs that are checked with it. */
+const validators = new WeakMap<BusinessModel, z.ZodType<Record<string, unknown>>>();
+
 /** What `predict` takes of an example: its input fields, with the rules of the example schema. */
-export function inputValidator({
-  exampleSchema,
-  fields,
-}: Pick<BusinessModel, 'exampleSchema' | 'fields'>): z.ZodType<Record<string, unknown>> {
+function inputValidator({ exampleSchema, fields }: BusinessModel): z.ZodType<Record<string, unknown>> {
   const required = Array.isArray(exampleSchema['required']) ? exampleSchema['required'] : [];
   return validatorOf({
     type: 'object',
@@ -26,7 +26,8 @@ export function checkedInputs(
   inputs: readonly unknown[],
   pointerOf = (i: number): string => `/inputs/${i}`,
 ): Input[] {
-  const validator = inputValidator(model);
+  const validator = validators.get(model) ?? inputValidator(model);
+  validators.set(model, validator);
   const [first = 'text'] = model.fields.input;
   const errors: FieldError[] = [];
   const checked = inputs.map((input, i) => {

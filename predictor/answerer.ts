@@ -1,8 +1,8 @@
 import type { Catalog } from '../catalog/catalog.ts';
 import type { Answerer, ModelParts, Tensor } from '../catalog/contract.ts';
 import type { Json } from '../core/json.ts';
-import type { ModelManifest } from '../core/model.ts';
-import { float32Of, parseSafetensors, tensorBytes } from '../store/safetensors.ts';
+import type { ModelManifest, ModelShard } from '../core/model.ts';
+import { type SafetensorsFile, float32Of, parseSafetensors, tensorBytes } from '../store/safetensors.ts';
 import { type ModelStore, NoSuchVersion } from './model-store.ts';
 
 /** Loads what answers for a version, with the adapter of its business model. */
@@ -21,15 +21,25 @@ export async function loadAnswerer(
   const answering = file
     ? (JSON.parse((await store.bytes(file)).toString('utf8')) as ModelParts['answering'])
     : { labels: manifest.labels as Json };
+  const open = async (shard: ModelShard): Promise<{ readonly bytes: Buffer; readonly parsed: SafetensorsFile }> => {
+    const bytes = await store.bytes(shard);
+    return { bytes, parsed: parseSafetensors(bytes) };
+  };
+  // Read and parsed once, however many tensors are in it.
+  const read = new Map<string, ReturnType<typeof open>>();
   const tensor = async (name: string): Promise<Tensor> => {
     const info = manifest.tensors[name];
     const shard = manifest.shards.find(({ sha256 }) => sha256 === info?.shard);
     if (!info || !shard) throw new Error(`the manifest of v${manifest.version} has no tensor ${name}`);
-    const bytes = await store.bytes(shard);
-    const parsed = parseSafetensors(bytes);
+    const opened = read.get(shard.sha256) ?? open(shard);
+    read.set(shard.sha256, opened);
+    const { bytes, parsed } = await opened;
     const found = parsed.tensors.get(name);
     if (!found) throw new Error(`the shard of tensor ${name} of v${manifest.version} does not hold it`);
     return { shape: found.shape, data: float32Of(tensorBytes(bytes, parsed, found), found.dtype, name) };
   };
-  return await model.loadAnswerer({ answering, dim: manifest.encoder.dim, tensor });
+  const answerer = await model.loadAnswerer({ answering, dim: manifest.encoder.dim, tensor });
+  // Whatever the answerer still holds on to: the shards are not part of it.
+  read.clear();
+  return answerer;
 }
