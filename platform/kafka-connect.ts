@@ -65,6 +65,9 @@ export function sameConfig({ name: _a, ...a }: ConnectorConfig, { name: _b, ...b
 /** Past its first look at the tables' structure: it knows its position in the log, and reads from there. */
 export const hasBegun = ({ position }: Connector): boolean => position !== null && !position.snapshot;
 
+export const isRunning = ({ state, tasks }: Connector): boolean =>
+  state === 'RUNNING' && tasks.length > 0 && tasks.every((task) => task.state === 'RUNNING');
+
 /** Its tasks have ended, too: nothing writes its position any more. */
 export const isStopped = ({ state, tasks }: Connector): boolean => state === 'STOPPED' && tasks.length === 0;
 

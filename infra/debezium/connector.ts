@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { awaitConnector } from '../../platform/await-connector.ts';
 import type { Config } from '../../platform/config.ts';
-import { type ConnectClient, type Connector, type ConnectorConfig, hasBegun, sameConfig } from '../../platform/kafka-connect.ts';
+import { type ConnectClient, type Connector, type ConnectorConfig, hasBegun, isRunning, sameConfig } from '../../platform/kafka-connect.ts';
 import { fillTemplate } from './topics.ts';
 
 export const connectorName = 'modelwright';
@@ -52,8 +52,7 @@ export async function registerConnector(connect: ConnectClient, wanted: Connecto
 export async function connectorState(connect: ConnectClient): Promise<ConnectorState> {
   const connector = (await connect.connectors()).find(({ name }) => name === connectorName);
   if (!connector) return { state: 'missing', detail: 'not registered' };
-  const { state, failures, tasks } = connector;
+  const { state, failures } = connector;
   if (failures.length > 0) return { state: 'failed', detail: failures[0] ?? '' };
-  const running = state === 'RUNNING' && tasks.length > 0 && tasks.every((task) => task.state === 'RUNNING');
-  return running ? { state: 'running', detail: state } : { state: 'starting', detail: state };
+  return isRunning(connector) ? { state: 'running', detail: state } : { state: 'starting', detail: state };
 }

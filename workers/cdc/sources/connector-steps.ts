@@ -3,6 +3,7 @@ import {
   type Connector,
   type ConnectorConfig,
   hasBegun,
+  isRunning,
   isStopped,
   sameConfig,
 } from '../../../platform/kafka-connect.ts';
@@ -52,7 +53,7 @@ export function connectorSteps(connect: Omit<ConnectClient, 'connectors'>) {
         await connect.resume(name);
         return starting('the connector of the database starts again');
       }
-      const { state, tasks, failures, trace } = connector;
+      const { state, failures, trace } = connector;
       if (failures.length > 0) {
         const detail = failures[0] ?? '';
         if (!lostPosition.test(trace)) {
@@ -66,8 +67,7 @@ export function connectorSteps(connect: Omit<ConnectClient, 'connectors'>) {
       if (state === 'STOPPED') await connect.resume(name);
       if (state === 'PAUSED')
         return { state: 'failed', detail: `a person paused ${name} in Kafka Connect: changes wait until it is resumed there` };
-      const running = state === 'RUNNING' && tasks.length > 0 && tasks.every((task) => task.state === 'RUNNING');
-      if (!running) return starting('the connector of the database starts');
+      if (!isRunning(connector)) return starting('the connector of the database starts');
       return hasBegun(connector) ? { state: 'capturing', detail: null } : starting('the connector reads the structure of the tables');
     },
 
