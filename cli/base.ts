@@ -1,9 +1,9 @@
-import { basename, join, resolve } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { addEncoder } from '../infra/local/add-encoder.ts';
 import { provisionAll } from '../infra/local/provision.ts';
 import { trainerEnvProvisioner } from '../infra/local/trainer-env.ts';
 import { resolvePaths } from '../platform/paths.ts';
-import { BrokenEncoder, encoderNames, readEncoder } from '../store/encoder-folder.ts';
+import { BrokenEncoder, checkEncoders } from '../store/encoder-folder.ts';
 import { CommandError, type RegisterCommand, printJson } from './command.ts';
 import { table } from './wording.ts';
 
@@ -25,17 +25,11 @@ export const registerBase: RegisterCommand = (program) => {
     .option('--json', 'print one JSON document')
     .action(async (options: { json?: boolean }) => {
       const { modelsDir } = resolvePaths(process.env);
-      const items = await Promise.all(
-        (await encoderNames(modelsDir)).map(async (name) => {
-          try {
-            const { dim, maxTokens, languages, license = '-', digest } = await readEncoder(join(modelsDir, name));
-            return { name, dim, maxTokens, languages, license, digest, problem: null };
-          } catch (error) {
-            if (!(error instanceof BrokenEncoder)) throw error;
-            return { name, problem: error.message };
-          }
-        }),
-      );
+      const items = (await checkEncoders(modelsDir)).map(({ name, found }) => {
+        if (found instanceof BrokenEncoder) return { name, problem: found.message };
+        const { dim, maxTokens, languages, license = '-', digest } = found;
+        return { name, dim, maxTokens, languages, license, digest, problem: null };
+      });
       if (options.json) return printJson({ folder: modelsDir, items });
       const rows = items.map((item) =>
         item.problem === null

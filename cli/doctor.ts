@@ -11,7 +11,7 @@ import { type Config, loadConfig, parseSettings, type Settings } from '../platfo
 import { createConnectClient } from '../platform/kafka-connect.ts';
 import { createPool, type RowDataPacket } from '../platform/mysql.ts';
 import { type Paths, resolvePaths } from '../platform/paths.ts';
-import { BrokenEncoder, encoderNames, readEncoder } from '../store/encoder-folder.ts';
+import { BrokenEncoder, checkEncoders } from '../store/encoder-folder.ts';
 import { printJson, type RegisterCommand } from './command.ts';
 import { readSensing, sensingProblems } from './sensing-table.ts';
 
@@ -88,18 +88,9 @@ async function folderProblems(paths: Paths): Promise<Problem[]> {
 
 /** Every byte of the encoders: a broken one would fail each run that starts from it. */
 async function encoderProblems({ modelsDir }: Paths): Promise<Problem[]> {
-  const found = await Promise.all(
-    (await encoderNames(modelsDir)).map((name) =>
-      readEncoder(join(modelsDir, name)).then(
-        () => null,
-        (error: unknown) => {
-          if (!(error instanceof BrokenEncoder)) throw error;
-          return { problem: error.message.slice(0, -error.remedy.length - 2), remedy: error.remedy };
-        },
-      ),
-    ),
+  return (await checkEncoders(modelsDir)).flatMap(({ found }) =>
+    found instanceof BrokenEncoder ? [{ problem: found.message.slice(0, -found.remedy.length - 2), remedy: found.remedy }] : [],
   );
-  return found.filter((problem) => problem !== null);
 }
 
 /** Server variables that sensing relies on. */

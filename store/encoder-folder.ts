@@ -8,8 +8,10 @@ import { sha256Hex } from '../platform/hash.ts';
 import { bertConfigSchema, bertProblem, bertTensors } from './bert-config.ts';
 import { SafetensorsError, headerLength, parseHeader } from './safetensors.ts';
 
+/** Files of a Hugging Face folder that an encoder is made of. */
+export const sourceFiles = ['config.json', 'model.safetensors', 'tokenizer.json'] as const;
 /** Files that make an encoder; modelwright.json names each with its digest. */
-export const encoderFiles = ['config.json', 'model.safetensors', 'tokenizer.json', 'encoder.onnx'] as const;
+export const encoderFiles = [...sourceFiles, 'encoder.onnx'] as const;
 
 /** modelwright.json of an encoder's folder: what training and serving must agree on, and who may be served by it. */
 export const encoderInfoSchema = z.looseObject({
@@ -177,8 +179,22 @@ export async function listEncoders(modelsDir: string): Promise<EncoderInfo[]> {
   return found;
 }
 
+export type CheckedEncoder = { readonly name: string; readonly found: InstalledEncoder | BrokenEncoder };
+
+/** Every folder in MW_MODELS_DIR that claims to be an encoder, every byte of it looked at. */
+export const checkEncoders = async (modelsDir: string): Promise<CheckedEncoder[]> =>
+  await Promise.all(
+    (await encoderNames(modelsDir)).map(async (name) => {
+      const found = await readEncoder(join(modelsDir, name)).catch((error: unknown) => {
+        if (error instanceof BrokenEncoder) return error;
+        throw error;
+      });
+      return { name, found };
+    }),
+  );
+
 /** Names of folders in MW_MODELS_DIR that claim to be encoders. */
-export async function encoderNames(modelsDir: string): Promise<string[]> {
+async function encoderNames(modelsDir: string): Promise<string[]> {
   const entries = await readdir(modelsDir, { withFileTypes: true }).catch(() => []);
   return entries
     .filter((entry) => entry.isDirectory() && /^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(entry.name) && !entry.name.endsWith('.building'))

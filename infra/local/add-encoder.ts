@@ -2,7 +2,7 @@ import { copyFile, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/
 import { join } from 'node:path';
 import { drawnTexts, oddTexts } from '../../predictor/tokenizer/odd-texts.ts';
 import { type TextTokenizer, loadTokenizer } from '../../predictor/tokenizer/text-tokenizer.ts';
-import { BrokenEncoder, type InstalledEncoder, checkWeights, readEncoder } from '../../store/encoder-folder.ts';
+import { BrokenEncoder, type InstalledEncoder, checkWeights, readEncoder, sourceFiles } from '../../store/encoder-folder.ts';
 import { type EncoderFacts, finishEncoder, trainerEnv } from './finish-encoder.ts';
 import type { ProvisionContext } from './provision-context.ts';
 import { runCommand } from './run-command.ts';
@@ -28,7 +28,7 @@ export async function addEncoder(context: ProvisionContext, source: string, fact
   await rm(building, { recursive: true, force: true });
   await mkdir(building, { recursive: true });
   try {
-    for (const file of ['config.json', 'model.safetensors', 'tokenizer.json']) await copyFile(join(source, file), join(building, file));
+    for (const file of sourceFiles) await copyFile(join(source, file), join(building, file));
     context.report('comparing the tokens of training and serving');
     await compareTokens(context, building);
     await finishEncoder(context, building, facts);

