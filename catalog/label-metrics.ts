@@ -51,3 +51,6 @@ function figures(right: number, answered: number, expected: number): Omit<LabelM
 
 export const mean = (values: readonly number[]): number =>
   values.length === 0 ? 0 : values.reduce((sum, value) => sum + value, 0) / values.length;
+
+/** The mean F1 of the labels: rare ones count as much as frequent ones. */
+export const macroF1 = (perLabel: Readonly<Record<string, LabelMetrics>>): number => mean(Object.values(perLabel).map(({ f1 }) => f1));

@@ -1,8 +1,9 @@
 import type { Json } from '../core/json.ts';
+import { measured } from '../core/metrics.ts';
 
 /** Numbers and times as people read them. */
 export const count = (n: number): string => n.toLocaleString('en-US');
-export const percent = (share: number): string => `${(share * 100).toFixed(1)} %`;
+export const percent = (share: number): string => measured(share, 'share');
 
 export function duration(ms: number): string {
   if (ms < 1_000) return `${Math.round(ms)} ms`;

@@ -1,6 +1,6 @@
 import type { Answer, EvaluatedRow } from '../../catalog/contract.ts';
 import type { BusinessModel } from '../../catalog/catalog.ts';
-import type { LabelMetrics, TrainingMetrics } from '../../core/model.ts';
+import type { TrainingMetrics } from '../../core/model.ts';
 import type { ObjectRef } from '../../core/object-ref.ts';
 import type { ObjectStore } from '../../store/object-store.ts';
 import { failure } from '../failure.ts';
@@ -56,5 +56,3 @@ export function measureAnswers(
     throw failure('TrainingFailed', `the evaluation of ${id} gives no finite ${wrong}: its evaluation.ts, or an answer, is wrong`);
   return { metric, unit: metricUnit, values, perLabel };
 }
-
-export const f1Of = ({ f1 }: LabelMetrics): number => f1;

@@ -5,7 +5,7 @@ import { nowMs } from '../../platform/clock.ts';
 import { stagingKey } from '../../store/keys.ts';
 import { readManifest } from '../dataset/dataset-registry.ts';
 import { failure } from '../failure.ts';
-import { f1Of, measureAnswers, readAnswers, worstLabels } from '../gate/answers-file.ts';
+import { measureAnswers, readAnswers, worstLabels } from '../gate/answers-file.ts';
 import type { TrainingActivities, TrainingRef } from '../ports.ts';
 import { loadTrainingSettings } from '../registry/training-settings.ts';
 import { baseModelOf } from './base-model.ts';
@@ -126,7 +126,7 @@ export async function train(dependencies: TrainingDependencies, input: Parameter
     trainerDigest: trainerDigest(trainerSource, settings.model, base),
     optionsDigest: settings.optionsDigest,
     files,
-    metrics: { ...measured, perLabel: worstLabels(measured.perLabel, f1Of), rows: result.rows },
+    metrics: { ...measured, perLabel: worstLabels(measured.perLabel, ({ f1 }) => f1), rows: result.rows },
     labels: result.labels.length,
     encoder: result.encoder,
     trainingMs: result.trainMs,

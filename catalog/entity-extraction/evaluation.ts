@@ -1,5 +1,5 @@
 import { type Answer, type Evaluation, textOf } from '../contract.ts';
-import { LabelTally, mean } from '../label-metrics.ts';
+import { LabelTally, macroF1, mean } from '../label-metrics.ts';
 
 type Entity = { readonly start: number; readonly end: number; readonly label: string };
 
@@ -34,7 +34,7 @@ export const evaluation: Evaluation = {
         entityF1: micro.f1,
         entityPrecision: micro.precision,
         entityRecall: micro.recall,
-        macroF1: mean(Object.values(perLabel).map(({ f1 }) => f1)),
+        macroF1: macroF1(perLabel),
         exactMatch: mean(rows.map(({ expected, predicted }) => (evaluation.credit(expected, predicted) === 1 ? 1 : 0))),
       },
       perLabel,

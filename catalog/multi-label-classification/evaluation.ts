@@ -1,5 +1,5 @@
 import { type Answer, type Evaluation, textOf } from '../contract.ts';
-import { LabelTally, mean } from '../label-metrics.ts';
+import { LabelTally, macroF1, mean } from '../label-metrics.ts';
 
 /** Labels of an example (texts) or of an answer (with scores). */
 const labelsOf = ({ labels }: Answer): ReadonlySet<string> =>
@@ -25,7 +25,7 @@ export const evaluation: Evaluation = {
         microF1: micro.f1,
         microPrecision: micro.precision,
         microRecall: micro.recall,
-        macroF1: mean(Object.values(perLabel).map(({ f1 }) => f1)),
+        macroF1: macroF1(perLabel),
         exactMatch: mean(rows.map(({ expected, predicted }) => (evaluation.credit(expected, predicted) === 1 ? 1 : 0))),
       },
       perLabel,

@@ -1,5 +1,5 @@
 import { type Answer, type Evaluation, textOf } from '../contract.ts';
-import { LabelTally, mean } from '../label-metrics.ts';
+import { LabelTally, macroF1, mean } from '../label-metrics.ts';
 
 /** The label, or that there is none: a text that is out of scope is answered with `inScope: false`, whatever label is nearest. */
 const outOfScope = '(out of scope)';
@@ -31,7 +31,7 @@ export const evaluation: Evaluation = {
     return {
       values: {
         accuracy: credits(rows),
-        macroF1: mean(Object.values(perLabel).map(({ f1 }) => f1)),
+        macroF1: macroF1(perLabel),
         ...(scoped ? { falselyOutOfScope: mean(inside.map(({ predicted }) => (isOutOfScope(predicted) ? 1 : 0))) } : {}),
         ...(outside.length === 0 ? {} : { inScopeAccuracy: credits(inside), outOfScopeRecall: credits(outside) }),
       },
