@@ -179,8 +179,9 @@ describe('a receipt', () => {
 
   it('says what is not sensed yet, since when, and what the server knows of a commit that nobody claims', async () => {
     await stack.pause('change-consumer');
+    let own: string;
     try {
-      const own = await left.submit(sentences(200, 201));
+      own = await left.submit(sentences(200, 201));
       const other = await commit([insert, rowsOf([['right', right.c, 'unseen', 'food']])]);
       await eventually('the wait to be told', async () => ((await left.receipt(own)).stations[1]?.detail ? true : null), 30_000);
       expect((await left.receipt(own)).stations[1]?.detail).toMatch(/not sensed since \d+ s/);
@@ -192,6 +193,7 @@ describe('a receipt', () => {
     } finally {
       await stack.resume('change-consumer');
     }
+    await left.served(own);
     await expect(left.receipt('not-a-gtid')).rejects.toMatchObject({ status: 400 });
     await expect(left.receipt('3e11fa47-71ca-11e1-9e33-c80aa9429562:batch:7')).rejects.toMatchObject({ status: 404 });
   });
@@ -309,13 +311,13 @@ describe('lag', () => {
       async () => (counted(await metrics(), 'mw_commit_to_serving_seconds') === (await served()) ? true : null),
       120_000,
     );
+    const before = await served();
     stack.kill('orchestrator', 'SIGKILL');
     await eventually(
       'the orchestrator to measure again',
       async () => ((await metrics()).includes('mw_lag_measured_timestamp_seconds 1') ? true : null),
       60_000,
     );
-    const before = await served();
     const after = counted(await metrics(), 'mw_commit_to_serving_seconds');
     expect(after).toBeLessThanOrEqual((await served()) - before);
   });

@@ -14,7 +14,7 @@ beforeEach(async () => {
   tenant = fixture.tenant();
   await fixture.work(platform);
 }, 60_000);
-afterEach(() => fixture.stopWorkers(), 60_000);
+afterEach(() => fixture.clear(), 60_000);
 
 const commit = (rows: Readonly<Record<string, string | null>>) => tenant.sense(platform.commit(tenant.tenantId, 'c', rows));
 const ended = (run: number) =>

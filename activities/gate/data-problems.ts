@@ -1,6 +1,7 @@
 import type { BusinessModel } from '../../catalog/catalog.ts';
 import { measured } from '../../core/metrics.ts';
 import type { GateDataFacts } from '../../core/model.ts';
+import { atMost } from './binomial.ts';
 
 /** Labels that an explanation names. */
 const maxNamed = 3;
@@ -8,11 +9,22 @@ const maxNamed = 3;
 const fewRows = 5;
 /** Learned evaluation rows below this number are chance, whatever their share. */
 const fewLeaked = 3;
+/** Rows are drawn for the evaluation side by chance: of a label with new texts, fewer than before is no loss unless it is rarer than this. */
+const rare = 0.001;
 
 /** Such as `"a" (3 of 20), "b" (1 of 9) and 4 more`. */
 export function namedLabels<T>(labels: readonly (readonly [label: string, of: T])[], say: (of: T) => string): string {
   const named = labels.slice(0, maxNamed).map(([label, of]) => `"${label}" (${say(of)})`);
   return `${named.join(', ')}${labels.length > maxNamed ? ` and ${labels.length - maxNamed} more` : ''}`;
+}
+
+type Side = 'train' | 'evaluation';
+type Sides = Readonly<Record<Side, number>>;
+
+/** Whether so few evaluation rows of a label come about where its rows of now are drawn as those of before were. */
+function drawnByChance(was: Sides, is: Sides): boolean {
+  const share = was.evaluation / (was.train + was.evaluation);
+  return share < 1 && atMost(is.evaluation, is.train + is.evaluation, share) >= rare;
 }
 
 /** What is wrong with the rows that the candidate learned and is judged by; a clause each. Pure. */
@@ -32,13 +44,12 @@ export function dataProblems(data: GateDataFacts, gate: BusinessModel['gate']): 
   }
   const lost = Object.entries(before.labels).flatMap(([label, was]) => {
     const is = labels[label] ?? { train: 0, evaluation: 0 };
-    const side = (['train', 'evaluation'] as const).find(
-      (name) => was[name] >= fewRows && was[name] - is[name] > was[name] * gate.maximumLabelLoss,
-    );
+    const fewer = (side: Side): boolean => was[side] >= fewRows && was[side] - is[side] > was[side] * gate.maximumLabelLoss;
+    const side = fewer('train') ? 'train' : fewer('evaluation') && !drawnByChance(was, is) ? 'evaluation' : undefined;
     return side === undefined ? [] : [[label, { side, was: was[side], is: is[side] }] as const];
   });
   if (lost.length > 0) {
-    const say = (of: { readonly side: string; readonly was: number; readonly is: number }): string =>
+    const say = (of: { readonly side: Side; readonly was: number; readonly is: number }): string =>
       `${of.is} of ${of.was} ${of.side === 'train' ? 'training' : of.side} rows are left`;
     problems.push(`most rows of label ${namedLabels(lost, say)} are gone`);
   }

@@ -1,3 +1,5 @@
+import { atMost } from './binomial.ts';
+
 /** Above this many disagreements the exact sum is replaced by the normal approximation with continuity correction. */
 const exactLimit = 1_000;
 
@@ -9,16 +11,7 @@ export function mcNemar(onlyA: number, onlyB: number): number | null {
   const n = onlyA + onlyB;
   if (n === 0) return null;
   const fewer = Math.min(onlyA, onlyB);
-  if (n <= exactLimit) {
-    // Sum of C(n, k) / 2^n for k <= fewer, in logarithms.
-    let logTerm = -n * Math.LN2;
-    let sum = Math.exp(logTerm);
-    for (let k = 1; k <= fewer; k++) {
-      logTerm += Math.log(n - k + 1) - Math.log(k);
-      sum += Math.exp(logTerm);
-    }
-    return Math.min(1, 2 * sum);
-  }
+  if (n <= exactLimit) return Math.min(1, 2 * atMost(fewer, n, 0.5));
   const z = Math.max(0, Math.abs(onlyA - onlyB) - 1) / Math.sqrt(n);
   return Math.min(1, 2 * upperTail(z));
 }

@@ -54,7 +54,7 @@ describe('the change consumer and Temporal', { timeout: 120_000 }, () => {
     fixture = await WorkflowFixture.start();
   });
   afterAll(() => fixture.stop());
-  afterEach(() => fixture.stopWorkers());
+  afterEach(() => fixture.clear());
   const work = async (): Promise<void> => {
     platform = new FakePlatform();
     tenant = fixture.tenant();
