@@ -235,7 +235,7 @@ describe('business models with other examples', () => {
     expect(await readiness('places')).toMatchObject({ examples: 1, labels: [{ label: 'city', examples: 1, minimum: 8 }] });
     await create('scores', 'text-scoring');
     await put('scores', 'a', { text: 'good', score: 4.5 });
-    expect(await readiness('scores')).toMatchObject({ labels: [], reasons: ['at least 30 examples are needed, 1 so far'] });
+    expect(await readiness('scores')).toMatchObject({ labels: [], reasons: ['at least 30 examples are needed, there are 1'] });
   });
 
   it('are checked beyond their schema, and told by the field', async () => {

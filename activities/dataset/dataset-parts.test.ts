@@ -7,7 +7,8 @@ import { rowShaper } from './dataset-row.ts';
 import { Exclusions } from './exclusions.ts';
 import type { RowReader, SourceRow } from './row-source.ts';
 import { type ScannedBucket, scanBuckets } from './scan-bucket.ts';
-import { missingData, sidesOf, sumLabels } from './label-counts.ts';
+import { missingData } from '../../catalog/minimum-data.ts';
+import { rowsByLabel, sidesOf, sumLabels } from './label-counts.ts';
 import { leafDigest, merkleRoot } from '../../store/merkle.ts';
 import { evaluationShare, normalisedText, splitOf } from './split.ts';
 import { TextGroups } from './text-groups.ts';
@@ -184,13 +185,13 @@ describe('counts', () => {
   it('add up by label, and say what is missing', () => {
     const labels = sumLabels([{ b: { train: 5, evaluation: 1 } }, { a: { train: 8, evaluation: 0 }, b: { train: 1, evaluation: 0 } }]);
     expect(labels).toEqual({ a: { train: 8, evaluation: 0 }, b: { train: 6, evaluation: 1 } });
-    expect(missingData(labels, 14, { labels: 2, examplesPerLabel: 7, rows: 14 })).toEqual([]);
-    expect(missingData(labels, 14, { labels: 2, examplesPerLabel: 8, rows: 20 })).toEqual([
+    expect(missingData(rowsByLabel(labels), 14, { labels: 2, examplesPerLabel: 7, rows: 14 })).toEqual([]);
+    expect(missingData(rowsByLabel(labels), 14, { labels: 2, examplesPerLabel: 8, rows: 20 })).toEqual([
       'at least 2 labels with 8 examples each are needed, 1 has that many ("b" has 7)',
     ]);
-    expect(missingData({}, 0, { labels: 2, examplesPerLabel: 8, rows: 0 })[0]).toContain('0 have that many');
-    expect(missingData({}, 29, { labels: 0, examplesPerLabel: 0, rows: 30 })).toEqual(['at least 30 examples are needed, there are 29']);
-    expect(missingData({}, 30, { labels: 0, examplesPerLabel: 0, rows: 30 })).toEqual([]);
+    expect(missingData([], 0, { labels: 2, examplesPerLabel: 8, rows: 0 })[0]).toContain('0 have that many');
+    expect(missingData([], 29, { labels: 0, examplesPerLabel: 0, rows: 30 })).toEqual(['at least 30 examples are needed, there are 29']);
+    expect(missingData([], 30, { labels: 0, examplesPerLabel: 0, rows: 30 })).toEqual([]);
   });
 
   it('of a bucket are its own where rows have several labels or none, and the sum of its labels in old datasets', () => {

@@ -1,4 +1,4 @@
-import type { BusinessModel } from '../../catalog/catalog.ts';
+import type { LabelRows } from '../../catalog/minimum-data.ts';
 import type { DatasetBucket } from '../../core/dataset.ts';
 
 /** Rows by side. */
@@ -29,20 +29,6 @@ export function sumSides(parts: readonly SideCounts[]): SideCounts {
   return { train: sum('train'), evaluation: sum('evaluation') };
 }
 
-/** Why there is not enough to train on, one sentence a reason; empty when there is. Labels below the minimum do not stop the others. */
-export function missingData(labels: LabelCounts, rows: number, minimum: BusinessModel['minimumData']): string[] {
-  const reasons: string[] = [];
-  const counts = Object.entries(labels).map(([label, { train, evaluation }]) => ({ label, rows: train + evaluation }));
-  const enough = counts.filter((count) => count.rows >= minimum.examplesPerLabel);
-  if (enough.length < minimum.labels) {
-    const thin = counts
-      .filter((count) => count.rows < minimum.examplesPerLabel)
-      .slice(0, 5)
-      .map((count) => `"${count.label}" has ${count.rows}`);
-    reasons.push(
-      `at least ${minimum.labels} labels with ${minimum.examplesPerLabel} examples each are needed, ${enough.length} ${enough.length === 1 ? 'has' : 'have'} that many${thin.length > 0 ? ` (${thin.join(', ')})` : ''}`,
-    );
-  }
-  if (reasons.length === 0 && rows < minimum.rows) reasons.push(`at least ${minimum.rows} examples are needed, there are ${rows}`);
-  return reasons;
-}
+/** Rows of each label, whichever side they are on. */
+export const rowsByLabel = (labels: LabelCounts): LabelRows[] =>
+  Object.entries(labels).map(([label, { train, evaluation }]) => ({ label, examples: train + evaluation }));

@@ -1,3 +1,4 @@
+import { missingData } from '../../catalog/minimum-data.ts';
 import type { DatasetBucket } from '../../core/dataset.ts';
 import type { ObjectStore } from '../../store/object-store.ts';
 import type { DatasetActivities, DatasetPlan } from '../ports.ts';
@@ -8,7 +9,7 @@ import { atSnapshot } from './consistent-snapshot.ts';
 import type { DatasetDependencies } from './dataset-activities.ts';
 import { isOfSchema, isOfSource, latestDataset, readManifest } from './dataset-registry.ts';
 import { rowShaper } from './dataset-row.ts';
-import { missingData, sumLabels } from './label-counts.ts';
+import { rowsByLabel, sumLabels } from './label-counts.ts';
 import { leafDigest } from '../../store/merkle.ts';
 import { pinStructure } from './pin-structure.ts';
 import { rowSourceOf } from './row-source.ts';
@@ -46,7 +47,7 @@ export async function planDataset(
     }
     const labels = sumLabels([...after.values()].map((bucket) => bucket.labels));
     const rows = [...after.values()].reduce((sum, bucket) => sum + bucket.rows, 0);
-    const reasons = missingData(labels, rows, settings.model.minimumData);
+    const reasons = missingData(rowsByLabel(labels), rows, settings.model.minimumData);
     if (reasons.length > 0 && excluded > 0) reasons.push(`${excluded} rows cannot be used: see the readiness of the customization`);
     return { netChange: changedRows > 0, ready: reasons.length === 0, reasons, rows, changedRows, cut };
   });
