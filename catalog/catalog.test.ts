@@ -74,6 +74,15 @@ describe('a business model of the catalogue', () => {
     expect(withTier(model, before, { tier: 'fast' })).toEqual({ tier: 'fast', method: 'head', seed: 3 });
     expect(withTier(model, before, { maxTokens: 32 })).toEqual({ ...before, maxTokens: 32 });
   });
+
+  it("keeps a tier's epochs from another method than its own", () => {
+    const model = catalog.get('text-classification') as BusinessModel;
+    const before = withTier(model, {}, { tier: 'accurate', seed: 3 });
+    expect(withTier(model, {}, { tier: 'accurate', method: 'head' })).toEqual({ tier: 'accurate', method: 'head' });
+    expect(withTier(model, before, { method: 'head' })).toEqual({ tier: 'accurate', method: 'head', seed: 3 });
+    expect(withTier(model, before, { method: 'full' })).toEqual(before);
+    expect(withTier(model, { method: 'lora', epochs: 9 }, { method: 'head' })).toEqual({ method: 'head' });
+  });
 });
 
 describe('a folder that is not a business model', () => {

@@ -141,16 +141,22 @@ async function exportsOf<T>(file: string, name: string & keyof T): Promise<T> {
 export const validatorOf = (schema: BusinessModel['optionSchema']): z.ZodType<Record<string, unknown>> =>
   z.fromJSONSchema(schema) as z.ZodType<Record<string, unknown>>;
 
-/** The options that a request means: those of its tier stand in for what it does not name itself, and take the place of what was set before. */
+/**
+ * The options that a request means: those of its tier stand in for what it does not name itself, and take the place of what was set before.
+ * Beside another method than the tier's own, only the request's own words count: epochs of a fine-tuning say nothing to a head.
+ */
 export function withTier(
   { tiers }: Pick<BusinessModel, 'tiers'>,
   before: Readonly<Record<string, unknown>>,
   asked: Readonly<Record<string, unknown>>,
 ): Record<string, unknown> {
-  const { tier } = asked;
-  if (typeof tier !== 'string' || !Object.hasOwn(tiers, tier)) return { ...before, ...asked };
-  // What another tier has set must not outlive it.
+  const chosen = Object.hasOwn(asked, 'tier') ? asked['tier'] : before['tier'];
+  const tier: Readonly<Record<string, unknown>> =
+    typeof chosen === 'string' && Object.hasOwn(tiers, chosen) ? tiers[chosen as keyof typeof tiers] : {};
+  const otherMethod = Object.hasOwn(asked, 'method') && asked['method'] !== (tier['method'] ?? before['method']);
+  if (!Object.hasOwn(asked, 'tier') && !otherMethod) return { ...before, ...asked };
+  // What another tier, or the tier for another method, has set must not outlive it.
   const set = new Set(Object.values(tiers).flatMap((values) => Object.keys(values)));
   const kept = Object.fromEntries(Object.entries(before).filter(([name]) => !set.has(name)));
-  return { ...kept, ...tiers[tier as keyof typeof tiers], ...asked };
+  return { ...kept, ...(otherMethod ? {} : tier), ...asked };
 }
