@@ -1,0 +1,48 @@
+import { createPool } from '../../platform/mysql.ts';
+import { startTestStack } from '../../test/support/engines.ts';
+import { LiveTenant } from '../../test/support/live-tenant.ts';
+import { engineNames, serviceNames } from '../../core/process-names.ts';
+import { judge, percentile } from '../support/figures.ts';
+import { dataSets } from './sets.ts';
+
+// From the commit of 8 rows a class to the version that serves them, through the whole stack, without a quiet period:
+// `MW_DATA_DIR=... node bench/training/commit-to-serving.ts [SET] [TENANTS]`.
+
+const rowsPerLabel = 8;
+const limitMs = 10_000;
+const [name = 'banking77', tenants = '5'] = process.argv.slice(2);
+const dataDir = process.env['MW_DATA_DIR'];
+if (dataDir === undefined) throw new Error('set MW_DATA_DIR to the folder of the data sets');
+const set = dataSets.find((one) => one.name === name);
+if (!set) throw new Error(`no such set: ${name}`);
+
+const perLabel = new Map<string, object[]>();
+for (const { split, id, ...example } of set.rows(dataDir)) {
+  if (split !== 'train') continue;
+  const label = String(example['label']);
+  const rows = perLabel.get(label) ?? [];
+  if (rows.length < rowsPerLabel) perLabel.set(label, [...rows, { id, ...example }]);
+}
+const rows = [...perLabel.values()].flat();
+
+const stack = await startTestStack({ engines: engineNames, services: serviceNames });
+const pool = createPool(stack.config, { connectionLimit: 2 });
+try {
+  const totals: number[] = [];
+  for (let i = 0; i < Number(tenants); i++) {
+    const tenant = await LiveTenant.make(stack, pool, `tenant-${i}`, { quietPeriodMs: 0 });
+    const receipt = await tenant.served(await tenant.submit(rows));
+    const at = receipt.stations.map(({ name: station, at: time }) => [station, Date.parse(String(time))] as const);
+    const first = at[0]?.[1] ?? NaN;
+    console.log(`tenant ${i}: ${at.map(([station, time]) => `${station} ${((time - first) / 1_000).toFixed(1)} s`).join(', ')}`);
+    totals.push((at.at(-1)?.[1] ?? NaN) - first);
+  }
+  const median = percentile(totals, 0.5);
+  console.log(
+    `${rows.length} rows of ${perLabel.size} labels, commit to serving: median ${(median / 1_000).toFixed(1)} s, most ${(Math.max(...totals) / 1_000).toFixed(1)} s`,
+  );
+  judge([{ what: `at most ${limitMs / 1_000} s: ${(median / 1_000).toFixed(1)}`, holds: median <= limitMs }]);
+} finally {
+  await pool.end();
+  await stack.remove();
+}
