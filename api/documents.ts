@@ -11,5 +11,5 @@ export async function documents(): Promise<Record<string, string>> {
   const app = await buildApp({ ...nothing, catalog: await loadCatalog(), logger: createLogger('docs', 'silent') });
   const openapi = `${JSON.stringify(app.swagger(), null, 2)}\n`;
   await app.close();
-  return { 'docs/openapi.json': openapi, 'docs/06-errors.md': errorsPage() };
+  return { 'docs/openapi.json': openapi, 'docs/08-errors.md': errorsPage() };
 }

@@ -1,4 +1,4 @@
-/** Every problem that the API answers with: status, title and what to do. docs/06-errors.md is made from this table. */
+/** Every problem that the API answers with: status, title and what to do. docs/08-errors.md is made from this table. */
 export const problems = {
   invalid_request: [400, 'The request is not valid', 'Correct the fields that `errors` names.'],
   not_json: [400, 'The body is not JSON', 'Send JSON in UTF-8 with `content-type: application/json`.'],
@@ -85,7 +85,7 @@ export class Problem extends Error {
   }
 }
 
-/** docs/06-errors.md. */
+/** docs/08-errors.md. */
 export function errorsPage(): string {
   const rows = Object.entries(problems).map(([code, [status, title, remedy]]) => `| \`${code}\` | ${status} | ${title} | ${remedy} |`);
   return [
