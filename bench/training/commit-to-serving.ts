@@ -2,6 +2,7 @@ import { createPool } from '../../platform/mysql.ts';
 import { startTestStack } from '../../test/support/engines.ts';
 import { LiveTenant } from '../../test/support/live-tenant.ts';
 import { engineNames, serviceNames } from '../../core/process-names.ts';
+import { textOf } from '../../catalog/contract.ts';
 import { judge, percentile } from '../support/figures.ts';
 import { dataSets } from './sets.ts';
 
@@ -19,7 +20,7 @@ if (!set) throw new Error(`no such set: ${name}`);
 const perLabel = new Map<string, object[]>();
 for (const { split, id, ...example } of set.rows(dataDir)) {
   if (split !== 'train') continue;
-  const label = String(example['label']);
+  const label = textOf(example, 'label');
   const rows = perLabel.get(label) ?? [];
   if (rows.length < rowsPerLabel) perLabel.set(label, [...rows, { id, ...example }]);
 }
