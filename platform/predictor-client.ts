@@ -15,6 +15,15 @@ export type PredictRequest = CustomizationKey & {
 export class PredictorUnavailable extends Error {
   override name = 'PredictorUnavailable';
 }
+/** More texts wait than may: worth another try, but not at once. */
+export class PredictorOverloaded extends PredictorUnavailable {
+  override name = 'PredictorOverloaded';
+  readonly retryAfterSeconds: number;
+  constructor(message: string, retryAfterSeconds: number) {
+    super(message);
+    this.retryAfterSeconds = retryAfterSeconds;
+  }
+}
 /** The version is not one that the predictor can serve. */
 export class VersionNotServable extends Error {
   override name = 'VersionNotServable';
@@ -44,7 +53,9 @@ export function createPredictorClient(config: Pick<Config, 'predictorUrl' | 'int
       throw new PredictorUnavailable('the predictor does not answer: see `mw status`', { cause: error });
     }
     if (response.ok) return await response.json();
-    const detail = ((await response.json().catch(() => null)) as { detail?: string } | null)?.detail ?? `status ${response.status}`;
+    const answer = (await response.json().catch(() => null)) as { detail?: string; overloaded?: boolean } | null;
+    const detail = answer?.detail ?? `status ${response.status}`;
+    if (answer?.overloaded) throw new PredictorOverloaded(detail, Number(response.headers.get('retry-after') ?? 1));
     throw response.status === 404 || response.status === 409 ? new VersionNotServable(detail) : new PredictorUnavailable(detail);
   };
   return {

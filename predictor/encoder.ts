@@ -1,6 +1,10 @@
+import { readFile } from 'node:fs/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { TokenEmbeddings } from '../catalog/contract.ts';
+import { nowMs } from '../platform/clock.ts';
 import { Batcher } from './batcher.ts';
+import { quantizeGraph } from './int8/quantize-graph.ts';
 import { type Encoded, loadTokenizer } from './tokenizer/text-tokenizer.ts';
 
 /**
@@ -8,6 +12,9 @@ import { type Encoded, loadTokenizer } from './tokenizer/text-tokenizer.ts';
  * batches half as large 8 % more. The longest text of the shipped encoders is as long.
  */
 const maxBatchTokens = 512;
+
+/** What matrix products are computed in. */
+export type EncoderPrecision = 'f32' | 'int8';
 
 export type Encoder = {
   readonly bytes: number;
@@ -30,16 +37,20 @@ export async function loadEncoder(parts: {
   readonly threads: number;
   readonly prefix: string;
   readonly dim: number;
+  readonly precision?: EncoderPrecision;
+  /** Texts that may wait for it; `Infinity` where one caller asks in its own time. */
+  readonly maxWaiting?: number;
   /** Told of each pass: how many texts went through together. */
   readonly onPass?: (texts: number) => void;
 }): Promise<Encoder> {
-  const { onnxPath, tokenizer: json, bytes, threads, prefix, dim, onPass } = parts;
+  const { onnxPath, tokenizer: json, bytes, threads, prefix, dim, precision = 'f32', maxWaiting = Infinity, onPass } = parts;
   const tokenizer = loadTokenizer(json);
-  const session = await InferenceSession.create(onnxPath, {
-    intraOpNumThreads: threads,
-    interOpNumThreads: 1,
-    graphOptimizationLevel: 'all',
-  });
+  const options = { intraOpNumThreads: threads, interOpNumThreads: 1, graphOptimizationLevel: 'all' } as const;
+  // Made of the file each time: a copy that is kept would be one more file that can be wrong.
+  const session =
+    precision === 'int8'
+      ? await InferenceSession.create(await quantizeGraph(await readFile(onnxPath), nextTurn), options)
+      : await InferenceSession.create(onnxPath, options);
   const prefixChars = Array.from(prefix).length;
   const tokensAt = ({ offsets }: Encoded, states: Float32Array, row: number, width: number): TokenEmbeddings => {
     const kept = offsets.flatMap(([begin, end], token) => (end > prefixChars ? [{ begin, end, token }] : []));
@@ -73,6 +84,8 @@ export async function loadEncoder(parts: {
   };
   const batcher = new Batcher<Asked, Prepared, Answer>({
     maxTokens: maxBatchTokens,
+    maxWaiting,
+    nowMs,
     roughly: ({ text }) => text.length,
     prepare: ({ text, maxTokens, output }) => ({ encoded: tokenizer.encode(`${prefix}${text}`, maxTokens), output }),
     tokensOf: ({ encoded }) => encoded.ids.length,

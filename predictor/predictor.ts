@@ -4,7 +4,7 @@ import type { ModelManifest } from '../core/model.ts';
 import type { CustomizationKey } from '../core/ids.ts';
 import type { Prediction, PredictRequest } from '../platform/predictor-client.ts';
 import { loadAnswerer } from './answerer.ts';
-import { type Encoder, loadEncoder } from './encoder.ts';
+import { type Encoder, type EncoderPrecision, loadEncoder } from './encoder.ts';
 import { LruLoader } from './lru.ts';
 import type { ModelStore } from './model-store.ts';
 
@@ -26,10 +26,13 @@ export function createPredictor(options: {
   readonly catalog: Catalog;
   readonly cacheBytes: number;
   readonly threads: number;
+  readonly precision: EncoderPrecision;
+  /** Texts that may wait for one encoder. */
+  readonly maxWaiting: number;
   /** Told of each pass of an encoder: how many texts went through together. */
   readonly onPass?: (texts: number) => void;
 }): Predictor {
-  const { store, catalog, cacheBytes, threads, onPass } = options;
+  const { store, catalog, cacheBytes, threads, precision, maxWaiting, onPass } = options;
   const models = new LruLoader<Model>(cacheBytes / 4);
   // A session in use must not be released under it: the garbage collector frees what is evicted.
   const encoders = new LruLoader<Encoder>((cacheBytes * 3) / 4);
@@ -52,6 +55,8 @@ export function createPredictor(options: {
         threads,
         prefix: info.prefix,
         dim: info.dim,
+        precision,
+        maxWaiting,
         ...(onPass ? { onPass } : {}),
       }),
     );

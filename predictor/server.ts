@@ -8,6 +8,7 @@ import { readiness } from '../platform/health-server.ts';
 import { StoreUnavailable } from '../store/object-store.ts';
 import { isUnavailable } from '../platform/mysql.ts';
 import { NoSuchVersion } from './model-store.ts';
+import { Overloaded } from './overloaded.ts';
 import type { Predictor } from './predictor.ts';
 
 const versionSchema = z.object({ tenantId: z.string(), customizationId: z.string(), version: z.number().int().positive() });
@@ -34,6 +35,11 @@ export function predictorServer(options: {
     buckets: [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10],
   });
   const texts = new Counter({ name: 'mw_predict_texts_total', help: 'texts that were answered', registers: [registry] });
+  const refused = new Counter({
+    name: 'mw_predict_refused_total',
+    help: 'requests that were refused because too many texts waited',
+    registers: [registry],
+  });
   const loaded: Gauge = new Gauge({
     name: 'mw_predictor_loaded_bytes',
     help: 'memory of loaded encoders and heads',
@@ -49,6 +55,10 @@ export function predictorServer(options: {
   app.setErrorHandler((error, _request, reply) => {
     if (error instanceof z.ZodError) return reply.code(400).send({ detail: z.prettifyError(error) });
     if (error instanceof NoSuchVersion) return reply.code(404).send({ detail: error.message });
+    if (error instanceof Overloaded) {
+      refused.inc();
+      return reply.code(503).header('retry-after', error.retryAfterSeconds).send({ detail: error.message, overloaded: true });
+    }
     if (error instanceof StoreUnavailable || isUnavailable(error))
       return reply.code(503).send({ detail: 'the model cannot be loaded now: the store or the database is away' });
     onError(error);
