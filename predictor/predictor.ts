@@ -1,6 +1,6 @@
 import type { Catalog } from '../catalog/catalog.ts';
 import type { Answerer, SharedEncoder } from '../catalog/contract.ts';
-import type { ModelManifest } from '../core/model.ts';
+import type { ModelFile, ModelManifest } from '../core/model.ts';
 import type { CustomizationKey } from '../core/ids.ts';
 import type { Prediction, PredictRequest } from '../platform/predictor-client.ts';
 import { loadAnswerer } from './answerer.ts';
@@ -8,7 +8,15 @@ import { type Encoder, type EncoderPrecision, loadEncoder } from './encoder.ts';
 import { LruLoader } from './lru.ts';
 import type { ModelStore } from './model-store.ts';
 
-type Model = { readonly bytes: number; readonly manifest: ModelManifest; readonly answerer: Answerer };
+type EncoderParts = {
+  readonly info: ModelManifest['encoder'];
+  readonly onnx: ModelFile | undefined;
+  readonly tokenizer: ModelFile | undefined;
+};
+/** What is kept of a version. Its manifest is not: it names every tensor of the base and every label's figures, and may be larger than a head. */
+type Model = { readonly bytes: number; readonly version: number; readonly encoder: EncoderParts; readonly answerer: Answerer };
+/** Strings and objects of a version, beside its tensors. */
+const keptBytes = 8_192;
 
 export type Predictor = {
   predict(request: PredictRequest): Promise<{ readonly version: number; readonly outputs: readonly Prediction[] }>;
@@ -41,11 +49,11 @@ export function createPredictor(options: {
     models.get(JSON.stringify([request.tenantId, request.customizationId, request.version]), async () => {
       const manifest = await store.manifest(request, request.version);
       const answerer = await loadAnswerer(store, catalog, manifest);
-      return { manifest, answerer, bytes: answerer.bytes + JSON.stringify(manifest).length };
+      const fileOf = (role: ModelFile['role']): ModelFile | undefined => manifest.files.find((file) => file.role === role);
+      const encoder = { info: manifest.encoder, onnx: fileOf('encoder-onnx'), tokenizer: fileOf('tokenizer') };
+      return { version: manifest.version, encoder, answerer, bytes: answerer.bytes + keptBytes };
     });
-  const encoder = ({ files, encoder: info, version }: ModelManifest): Promise<Encoder> => {
-    const onnx = files.find(({ role }) => role === 'encoder-onnx');
-    const tokenizer = files.find(({ role }) => role === 'tokenizer');
+  const encoder = ({ version, encoder: { info, onnx, tokenizer } }: Model): Promise<Encoder> => {
     if (!onnx || !tokenizer) throw new Error(`the manifest of v${version} has no encoder or no tokenizer`);
     return encoders.get(`${onnx.sha256} ${tokenizer.sha256}`, async () =>
       loadEncoder({
@@ -62,23 +70,23 @@ export function createPredictor(options: {
     );
   };
   /** The encoder of a version as its answerer sees it. It is loaded when it is asked first: not every business model needs one. */
-  const shared = (manifest: ModelManifest, tenantId: string): SharedEncoder => {
-    const { dim, maxTokens } = manifest.encoder;
+  const shared = (served: Model, tenantId: string): SharedEncoder => {
+    const { dim, maxTokens } = served.encoder.info;
     return {
       dim,
-      embed: async (texts) => (await encoder(manifest)).embed(texts, maxTokens, tenantId),
-      embedTokens: async (texts) => (await encoder(manifest)).embedTokens(texts, maxTokens, tenantId),
+      embed: async (texts) => (await encoder(served)).embed(texts, maxTokens, tenantId),
+      embedTokens: async (texts) => (await encoder(served)).embedTokens(texts, maxTokens, tenantId),
     };
   };
   return {
     predict: async (request) => {
-      const { manifest, answerer } = await model(request);
-      const outputs = await answerer.answer(request.inputs, shared(manifest, request.tenantId), { topK: request.topK ?? 1 });
-      return { version: manifest.version, outputs };
+      const served = await model(request);
+      const outputs = await served.answerer.answer(request.inputs, shared(served, request.tenantId), { topK: request.topK ?? 1 });
+      return { version: served.version, outputs };
     },
     warm: async (request) => {
-      const { manifest } = await model(request);
-      await (await encoder(manifest)).embed(['warm'], manifest.encoder.maxTokens, request.tenantId);
+      const served = await model(request);
+      await shared(served, request.tenantId).embed(['warm']);
     },
     loadedBytes: () => models.bytes + encoders.bytes,
   };
