@@ -1,10 +1,8 @@
-import { readFile } from 'node:fs/promises';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { TokenEmbeddings } from '../catalog/contract.ts';
 import { nowMs } from '../platform/clock.ts';
 import { Batcher } from './batcher.ts';
-import { quantizeGraph } from './int8/quantize-graph.ts';
+import { quantizedFile } from './int8/quantized-file.ts';
 import { type Encoded, loadTokenizer } from './tokenizer/text-tokenizer.ts';
 
 /**
@@ -52,10 +50,9 @@ export async function loadEncoder(parts: {
     // Threads that wait for work would burn a core each while they do: measured, half of the CPU time of a text, and more on a busy machine.
     extra: { session: { intra_op: { allow_spinning: '0' } } },
   } as const;
-  // Made of the file each time: a copy that is kept would be one more file that can be wrong.
   const session =
     precision === 'int8'
-      ? await InferenceSession.create(await quantizeGraph(await readFile(onnxPath), nextTurn), options)
+      ? await InferenceSession.create(await quantizedFile(onnxPath), options)
       : await InferenceSession.create(onnxPath, options);
   const prefixChars = Array.from(prefix).length;
   const tokensAt = ({ offsets }: Encoded, states: Float32Array, row: number, width: number): TokenEmbeddings => {

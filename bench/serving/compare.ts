@@ -10,12 +10,14 @@ import { type Server, startOurs, startPeer } from './servers.ts';
 
 // The predictor against FastAPI + uvicorn + transformers with the same encoder and head on the same cores, in one interleaved run:
 // `node bench/serving/compare.ts [--seconds S] [--rounds N] [--limit MS]`. Each request is one text of the set's test rows.
+// `--models FOLDER`: where trained models are kept from one run to the next.
 
 const { values } = parseArgs({
   options: {
     seconds: { type: 'string', default: '4' },
     rounds: { type: 'string', default: '3' },
     limit: { type: 'string', default: '100' },
+    models: { type: 'string' },
   },
 });
 const [seconds, rounds, limitMs] = [Number(values.seconds), Number(values.rounds), Number(values.limit)];
@@ -27,7 +29,7 @@ const paths = resolvePaths(process.env);
 const folder = await mkdtemp(join(tmpdir(), 'mw-serving-'));
 const servers: Server[] = [];
 try {
-  const { trained, rows } = await trainServed(paths, 'banking77', join(folder, 'model'));
+  const { trained, rows } = await trainServed(paths, 'banking77', join(values.models ?? folder, 'banking77'));
   const texts = rows.map(({ text }) => text);
   // In the order in which they will be shown: the peers are asked in the two ways that two cores are used.
   const [f32, int8, ...peers] = [

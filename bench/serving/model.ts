@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { loadCatalog } from '../../catalog/catalog.ts';
 import { textOf } from '../../catalog/contract.ts';
@@ -14,7 +15,10 @@ const askedOf = 5;
 
 export type Served = { readonly trained: TrainedModel; readonly rows: readonly { readonly text: string; readonly label: string }[] };
 
-/** A head that the trainer makes of a set of MW_DATA_DIR, or of the demo data where there is none, and its test rows. */
+/**
+ * A head that the trainer makes of a set of MW_DATA_DIR, or of the demo data where there is none, and its test rows. A folder in which it was made
+ * before is used again.
+ */
 export async function trainServed(paths: Paths, name: string, folder: string): Promise<Served> {
   const dataDir = process.env['MW_DATA_DIR'];
   const set = dataSets.find((one) => one.name === name);
@@ -27,7 +31,11 @@ export async function trainServed(paths: Paths, name: string, folder: string): P
       : (await readRows(demoDataFile(paths))).map((row, i): JobRow => ({ ...row, split: i % askedOf === 0 ? 'evaluation' : 'train' }));
   const encoderFolder = join(paths.modelsDir, set.encoder);
   const options = { tier: 'fast', ...(name === 'clinc150' ? { outOfScopeLabel: 'oos' } : {}) };
-  const { labels, maxTokens } = await trainJob({ paths, folder, model, encoderFolder, rows, options });
+  const made = await readFile(join(folder, 'result.json'), 'utf8').catch(() => null);
+  const { labels, maxTokens } =
+    made === null
+      ? await trainJob({ paths, folder, model, encoderFolder, rows, options })
+      : (JSON.parse(made) as Pick<TrainedModel, 'labels' | 'maxTokens'>);
   const asked = rows.filter(({ split }) => split === 'evaluation').map((row) => ({ text: textOf(row), label: textOf(row, 'label') }));
   return { trained: { folder, encoderFolder, labels, maxTokens }, rows: asked };
 }

@@ -40,6 +40,7 @@ try {
     if (!String(outputs[0]?.['label']).endsWith(`of tenant ${tenant}`)) throw new Error(`tenant ${tenant} got the answer of another`);
     return performance.now() - from;
   };
+  const empty = residentBytes(pid);
   const firstMs = await ask(0);
   for (let i = 0; i < 50; i++) await ask(0);
   const before = residentBytes(pid);
@@ -55,7 +56,9 @@ try {
   console.log(`first request, encoder and head loaded: ${firstMs.toFixed(0)} ms`);
   console.log(`first request of another tenant, its head loaded: ${ms(cold)}`);
   console.log(`a request of a head that is loaded: ${ms(warm)}`);
-  console.log(`memory of the predictor: ${mebibytes(before)} with the encoder and one head, ${mebibytes(after)} with all`);
+  console.log(
+    `memory of the predictor: ${mebibytes(empty)} with nothing, ${mebibytes(before)} with the encoder and one head, ${mebibytes(after)} with all`,
+  );
   console.log(
     `a head takes ${Math.round((after - before) / (tenants - 1))} bytes, ${((after - before) / (tenants - 1) / headBytes).toFixed(2)} times its own`,
   );

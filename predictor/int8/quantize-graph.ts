@@ -42,9 +42,9 @@ const constants: readonly GraphTensor[] = [
 
 /**
  * The graph with its large matrix products in 8-bit integers. Weights get a scale a column; inputs get one a row, that is, a token, when they come: the
- * usual scale for a whole input would make an answer depend on what other texts are in its pass. `pause` is called between two matrices.
+ * usual scale for a whole input would make an answer depend on what other texts are in its pass.
  */
-export async function quantizeGraph(model: Uint8Array, pause: () => Promise<unknown>): Promise<Uint8Array> {
+export function quantizeGraph(model: Uint8Array): Uint8Array {
   const parts = [...fieldsOf(model)];
   const graph = parts.find(({ number }) => number === modelFields.graph)?.value;
   if (!(graph instanceof Uint8Array)) throw new Error('the ONNX file has no graph');
@@ -75,10 +75,7 @@ export async function quantizeGraph(model: Uint8Array, pause: () => Promise<unkn
     const prefix = known ?? `int8_${scaled.size}`;
     if (known === undefined) written.push(...quantizeRows(input, prefix));
     scaled.set(input, prefix);
-    if (!quantized.has(weight)) {
-      added.push(...quantizeColumns(tensors.get(weight) as GraphTensor).map(writeTensor));
-      await pause();
-    }
+    if (!quantized.has(weight)) added.push(...quantizeColumns(tensors.get(weight) as GraphTensor).map(writeTensor));
     quantized.add(weight);
     const inputs = [`${prefix}_rows`, `${weight}_int8`, names.one, `${weight}_scales`, names.middle, names.zero];
     written.push(
