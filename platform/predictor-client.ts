@@ -1,5 +1,6 @@
 import type { CustomizationKey } from '../core/ids.ts';
 import type { Json } from '../core/json.ts';
+import type { GateLatency } from '../core/model.ts';
 import type { Config } from './config.ts';
 
 /** An output as its business model gives it, such as `{label, score, labels}` or `{entities}`. */
@@ -9,6 +10,12 @@ export type PredictRequest = CustomizationKey & {
   /** Fields as the business model takes them, such as `{text}`. */
   readonly inputs: readonly { readonly [field: string]: Json }[];
   readonly topK?: number;
+};
+
+/** A staged graph of an encoder, and the version that it is held against; null: none serves yet. */
+export type LatencyRequest = CustomizationKey & {
+  readonly version: number | null;
+  readonly graph: { readonly key: string; readonly sha256: string };
 };
 
 /** The predictor does not answer, or cannot load the version now: worth another try. */
@@ -33,6 +40,7 @@ export type PredictorClient = {
   predict(request: PredictRequest): Promise<{ readonly version: number; readonly outputs: readonly Prediction[] }>;
   /** Loads a version before it is asked. */
   warm(request: CustomizationKey & { readonly version: number }): Promise<void>;
+  latency(request: LatencyRequest): Promise<GateLatency>;
 };
 
 /** Loading a large model for the first time takes seconds; answering takes milliseconds. */
@@ -60,6 +68,7 @@ export function createPredictorClient(config: Pick<Config, 'predictorUrl' | 'int
   };
   return {
     predict: async (request) => (await post('/internal/predict', request)) as Awaited<ReturnType<PredictorClient['predict']>>,
+    latency: async (request) => (await post('/internal/latency', request)) as GateLatency,
     warm: async (request) => void (await post('/internal/warm', request)),
   };
 }

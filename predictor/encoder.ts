@@ -1,8 +1,8 @@
-import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { Tensor } from 'onnxruntime-node';
 import type { TokenEmbeddings } from '../catalog/contract.ts';
 import { nowMs } from '../platform/clock.ts';
 import { Batcher } from './batcher.ts';
-import { quantizedFile } from './int8/quantized-file.ts';
+import { type EncoderPrecision, openGraph } from './graph.ts';
 import { type Encoded, loadTokenizer } from './tokenizer/text-tokenizer.ts';
 
 /**
@@ -10,9 +10,6 @@ import { type Encoded, loadTokenizer } from './tokenizer/text-tokenizer.ts';
  * batches half as large 8 % more. The longest text of the shipped encoders is as long.
  */
 const maxBatchTokens = 512;
-
-/** What matrix products are computed in. */
-export type EncoderPrecision = 'f32' | 'int8';
 
 export type Encoder = {
   readonly bytes: number;
@@ -43,17 +40,7 @@ export async function loadEncoder(parts: {
 }): Promise<Encoder> {
   const { onnxPath, tokenizer: json, bytes, threads, prefix, dim, precision = 'f32', maxWaiting = Infinity, onPass } = parts;
   const tokenizer = loadTokenizer(json);
-  const options = {
-    intraOpNumThreads: threads,
-    interOpNumThreads: 1,
-    graphOptimizationLevel: 'all',
-    // Threads that wait for work would burn a core each while they do: measured, half of the CPU time of a text, and more on a busy machine.
-    extra: { session: { intra_op: { allow_spinning: '0' } } },
-  } as const;
-  const session =
-    precision === 'int8'
-      ? await InferenceSession.create(await quantizedFile(onnxPath), options)
-      : await InferenceSession.create(onnxPath, options);
+  const session = await openGraph(onnxPath, precision, threads);
   const prefixChars = Array.from(prefix).length;
   const tokensAt = ({ offsets }: Encoded, states: Float32Array, row: number, width: number): TokenEmbeddings => {
     const kept = offsets.flatMap(([begin, end], token) => (end > prefixChars ? [{ begin, end, token }] : []));

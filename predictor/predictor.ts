@@ -1,12 +1,14 @@
 import type { Catalog } from '../catalog/catalog.ts';
 import type { Answerer, SharedEncoder } from '../catalog/contract.ts';
-import type { ModelFile, ModelManifest } from '../core/model.ts';
+import type { GateLatency, ModelFile, ModelManifest } from '../core/model.ts';
 import type { CustomizationKey } from '../core/ids.ts';
-import type { Prediction, PredictRequest } from '../platform/predictor-client.ts';
+import type { LatencyRequest, Prediction, PredictRequest } from '../platform/predictor-client.ts';
 import { loadAnswerer } from './answerer.ts';
-import { type Encoder, type EncoderPrecision, loadEncoder } from './encoder.ts';
+import { type Encoder, loadEncoder } from './encoder.ts';
+import { type EncoderPrecision, openGraph } from './graph.ts';
 import { LruLoader } from './lru.ts';
 import type { ModelStore } from './model-store.ts';
+import { passCpuMs, timedTokens } from './pass-cpu.ts';
 
 type EncoderParts = {
   readonly info: ModelManifest['encoder'];
@@ -21,6 +23,8 @@ const keptBytes = 8_192;
 export type Predictor = {
   predict(request: PredictRequest): Promise<{ readonly version: number; readonly outputs: readonly Prediction[] }>;
   warm(request: CustomizationKey & { readonly version: number }): Promise<void>;
+  /** CPU time of a candidate's encoder, which is not published yet, and of that of a version. */
+  latency(request: LatencyRequest): Promise<GateLatency>;
   /** Bytes of loaded encoders and heads. */
   readonly loadedBytes: () => number;
 };
@@ -87,6 +91,19 @@ export function createPredictor(options: {
     warm: async (request) => {
       const served = await model(request);
       await shared(served, request.tenantId).embed(['warm']);
+    },
+    latency: async ({ graph, version, ...key }) => {
+      const current = version === null ? undefined : (await model({ ...key, version })).encoder.onnx;
+      const files = [graph, ...(current && current.sha256 !== graph.sha256 ? [current] : [])];
+      const graphs: Awaited<ReturnType<typeof openGraph>>[] = [];
+      try {
+        // One thread: several would count what they wait for each other.
+        for (const file of files) graphs.push(await openGraph(await store.file(file), precision, 1));
+        const [candidateMs = 0, currentMs = candidateMs] = await passCpuMs(graphs);
+        return { tokens: timedTokens, candidateMs, currentMs: current ? currentMs : null };
+      } finally {
+        for (const opened of graphs) await opened.release();
+      }
     },
     loadedBytes: () => models.bytes + encoders.bytes,
   };

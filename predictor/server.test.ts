@@ -11,6 +11,7 @@ const app = predictorServer({
   predictor: {
     predict: () => Promise.reject(new Overloaded(4_000, 6_400)),
     warm: () => Promise.resolve(),
+    latency: () => Promise.reject(new Error('not asked')),
     loadedBytes: () => 0,
   },
   internalToken,

@@ -16,6 +16,10 @@ const predictSchema = versionSchema.extend({
   inputs: z.array(z.record(z.string(), z.json())).min(1).max(1_000),
   topK: z.number().int().min(1).max(100).optional(),
 });
+const latencySchema = versionSchema.extend({
+  version: versionSchema.shape.version.nullable(),
+  graph: z.object({ key: z.string(), sha256: z.string() }),
+});
 const maxBodyBytes = 64 * 1024 * 1024;
 
 /** The predictor's internal routes, for our own processes only: they carry the internal token. */
@@ -76,6 +80,7 @@ export function predictorServer(options: {
     await predictor.warm(versionSchema.parse(request.body));
     return { warm: true };
   });
+  app.post('/internal/latency', async (request) => await predictor.latency(latencySchema.parse(request.body)));
   app.get('/livez', () => ({ live: true }));
   app.get('/readyz', async (_request, reply) => {
     const result = await readiness(checks);

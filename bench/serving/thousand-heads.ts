@@ -37,7 +37,8 @@ try {
   const ask = async (tenant: number): Promise<number> => {
     const from = performance.now();
     const { outputs } = await predictor.predict({ ...keyOf(tenant), inputs: [{ text }] });
-    if (!String(outputs[0]?.['label']).endsWith(`of tenant ${tenant}`)) throw new Error(`tenant ${tenant} got the answer of another`);
+    const label = outputs[0]?.['label'];
+    if (typeof label !== 'string' || !label.endsWith(` of tenant ${tenant}`)) throw new Error(`tenant ${tenant} got the answer of another`);
     return performance.now() - from;
   };
   const empty = residentBytes(pid);
