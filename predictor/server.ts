@@ -1,12 +1,13 @@
 import { timingSafeEqual } from 'node:crypto';
 import Fastify, { type FastifyInstance } from 'fastify';
-import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import type { Registry } from 'prom-client';
 import { z } from 'zod';
 import { sha256Hex } from '../platform/hash.ts';
 import type { ReadinessCheck } from '../platform/health-server.ts';
 import { readiness } from '../platform/health-server.ts';
 import { StoreUnavailable } from '../store/object-store.ts';
 import { isUnavailable } from '../platform/mysql.ts';
+import { predictorMetrics } from './metrics.ts';
 import { NoSuchVersion } from './model-store.ts';
 import { Overloaded } from './overloaded.ts';
 import type { Predictor } from './predictor.ts';
@@ -32,24 +33,7 @@ export function predictorServer(options: {
 }): FastifyInstance {
   const { predictor, internalToken, registry, checks, onError } = options;
   const expected = Buffer.from(sha256Hex(`Bearer ${internalToken}`));
-  const seconds = new Histogram({
-    name: 'mw_predict_seconds',
-    help: 'time of one predict request',
-    registers: [registry],
-    buckets: [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10],
-  });
-  const texts = new Counter({ name: 'mw_predict_texts_total', help: 'texts that were answered', registers: [registry] });
-  const refused = new Counter({
-    name: 'mw_predict_refused_total',
-    help: 'requests that were refused because too many texts waited',
-    registers: [registry],
-  });
-  const loaded: Gauge = new Gauge({
-    name: 'mw_predictor_loaded_bytes',
-    help: 'memory of loaded encoders and heads',
-    registers: [registry],
-    collect: (): void => loaded.set(predictor.loadedBytes()),
-  });
+  const { seconds, texts, refused } = predictorMetrics(registry, () => predictor.loadedBytes());
   const app = Fastify({ bodyLimit: maxBodyBytes, logger: false });
   app.addHook('onRequest', async (request, reply) => {
     if (!request.url.startsWith('/internal/')) return;
