@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { promoteModel } from '../activities/registry/promotions.ts';
 import { loadCatalog } from '../catalog/catalog.ts';
-import { type ApiClient, ApiProblem, createApiClient } from '../cli/api-client.ts';
+import { type ApiClient, createApiClient } from '../cli/api-client.ts';
 import type { Predictions } from '../cli/api-types.ts';
 import { type Pool, createPool } from '../platform/mysql.ts';
 import { createPredictorClient } from '../platform/predictor-client.ts';
@@ -22,6 +22,7 @@ const sentences = Array.from({ length: 40 }, (_, i) => `Where is the ${['card', 
 let stack: TestStack;
 let pool: Pool;
 const clients = new Map<string, ApiClient>();
+const keys = new Map<string, string>();
 /** Predictors in this process over the same store, in either precision. */
 let own: Readonly<Record<'f32' | 'int8', Predictor>>;
 
@@ -60,6 +61,7 @@ beforeAll(async () => {
   const { dim, publish } = await headPublisher(stack, pool, store);
   for (const [at, tenant] of tenants.entries()) {
     const { key } = await operator.call<{ key: string }>('POST', '/v1/tenants', { id: tenant, name: tenant });
+    keys.set(tenant, key);
     clients.set(tenant, createApiClient(url, key));
     await clientOf(tenant).call('POST', '/v1/customizations', { id: c, name: 'Intents', businessModel: 'text-classification' });
     for (const version of [1, 2]) {
@@ -210,20 +212,17 @@ describe('a flood of one tenant', () => {
       expect(ended.filter((outcome) => outcome === 'refused').length).toBeGreaterThanOrEqual(4);
       expect(singles).toBeGreaterThan(1);
       // Through the API it is a problem of its own.
-      const pages = Array.from({ length: 8 }, () =>
-        ask(
-          'acme',
-          texts.map(({ text }) => text),
-        ).then(
-          () => null,
-          (error: unknown) => error,
-        ),
+      const url = `http://127.0.0.1:${stack.config.settings.MW_API_PORT}/v1/customizations/${c}:predict`;
+      const headers = { authorization: `Bearer ${keys.get('acme')}`, 'content-type': 'application/json' };
+      const pages = await Promise.all(
+        Array.from({ length: 8 }, () => fetch(url, { method: 'POST', headers, body: JSON.stringify({ inputs: texts }) })),
       );
-      const refused = (await Promise.all(pages)).filter((error) => error !== null);
+      const refused = pages.filter(({ ok }) => !ok);
       expect(refused.length).toBeGreaterThan(0);
-      for (const error of refused) {
-        expect(error).toBeInstanceOf(ApiProblem);
-        expect(error).toMatchObject({ status: 503, code: 'predictor_overloaded' });
+      for (const response of refused) {
+        expect(response.status).toBe(503);
+        expect(Number(response.headers.get('retry-after'))).toBeGreaterThanOrEqual(1);
+        expect(await response.json()).toMatchObject({ code: 'predictor_overloaded', status: 503 });
       }
     },
   );
