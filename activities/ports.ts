@@ -93,7 +93,7 @@ export type DatasetActivities = {
   planDataset(input: CustomizationKey & { readonly dirtyBuckets: DirtyBuckets | null }): Promise<DatasetPlan>;
   /** Builds and registers the run's dataset. Key: run; a second call returns the first one's dataset. */
   buildDataset(input: RunKey & { readonly dirtyBuckets: DirtyBuckets | null }): Promise<DatasetRef>;
-  /** Candidate against production on the same evaluation rows. Key: run + attempt; a pure function of stored objects. */
+  /** Candidate against production on the same evaluation rows. Key: run + attempt; a pure function of stored objects, and of what an own encoder costs. */
   evaluateGate(
     input: RunKey & { readonly attempt: number; readonly dataset: DatasetRef; readonly training: TrainingRef },
   ): Promise<GateVerdict>;

@@ -293,15 +293,23 @@ describe('feedback', () => {
   const idOf = (text: string): string => predicted.get(text) ?? '';
   const texts = ['Shares rose 上涨 🙂', 'The match was drawn', 'Soup with bread'];
 
-  /** The predictor does not run here: this one answers in its place, that all is sport. */
-  const predictOnce = async (by: ApiClient, inputs: readonly string[]): Promise<Predictions> => {
+  /** The predictor does not run here: this one answers in its place, that all is sport, or that it has too much to do. */
+  const predictOnce = async (by: ApiClient, inputs: readonly string[], busy = false): Promise<Predictions> => {
     const server = createServer((request, response) => {
       const chunks: Buffer[] = [];
       request.on('data', (chunk: Buffer) => chunks.push(chunk));
       request.on('end', () => {
         const asked = JSON.parse(Buffer.concat(chunks).toString('utf8')) as { version: number; inputs: object[] };
+        response.setHeader('content-type', 'application/json');
+        if (busy) {
+          response
+            .setHeader('retry-after', '7')
+            .writeHead(503)
+            .end(JSON.stringify({ detail: '4000 texts wait', overloaded: true }));
+          return;
+        }
         const outputs = asked.inputs.map(() => ({ label: 'sport', score: 0.9 }));
-        response.setHeader('content-type', 'application/json').end(JSON.stringify({ version: asked.version, outputs }));
+        response.end(JSON.stringify({ version: asked.version, outputs }));
       });
     });
     await once(server.listen(Number(new URL(stack.config.predictorUrl).port), '127.0.0.1'), 'listening');
@@ -323,6 +331,14 @@ describe('feedback', () => {
     const others = (await predictOnce(stranger, texts)).predictionIds;
     expect(others.filter((id) => predictionIds.includes(id))).toEqual([]);
     texts.forEach((text, i) => predicted.set(text, predictionIds[i] ?? ''));
+  });
+
+  it('is refused with a problem of its own while too many wait', async () => {
+    expect(await problemOf(predictOnce(tenant, texts, true))).toMatchObject({
+      status: 503,
+      code: 'predictor_overloaded',
+      message: expect.stringContaining('4000 texts wait') as string,
+    });
   });
 
   it('becomes an example, with a commit that has a receipt; told again it changes nothing, told otherwise it corrects', async () => {

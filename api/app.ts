@@ -86,7 +86,7 @@ export async function buildApp(context: ApiContext): Promise<FastifyInstance> {
   app.setSerializerCompiler(() => (value) => JSON.stringify(value));
   app.setErrorHandler(async (error, _request, reply) => {
     const problem = toProblem(error, (unexpected) => logger.error({ err: unexpected }, 'a request failed'));
-    if (problem.status === 503) void reply.header('retry-after', retryAfterSeconds);
+    if (problem.status === 503) void reply.header('retry-after', problem.retryAfterSeconds ?? retryAfterSeconds);
     return await reply.code(problem.status).type('application/problem+json').send(problem.body);
   });
   app.setNotFoundHandler(async (request, reply) => {

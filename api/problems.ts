@@ -46,6 +46,7 @@ export const problems = {
     'Nothing is lost: examples can still be sent, and learning goes on when it is back.',
   ],
   predictor_unavailable: [503, 'The predictor does not answer', 'Try again in a moment.'],
+  predictor_overloaded: [503, 'Too many texts wait for an answer', 'Ask again after the seconds of `Retry-After`, or for less at once.'],
   store_unavailable: [503, 'The object store does not answer', 'Try again in a moment.'],
   database_unavailable: [
     503,
@@ -68,10 +69,13 @@ export class Problem extends Error {
   override name = 'Problem';
   readonly code: ProblemCode;
   readonly errors: readonly FieldError[];
-  constructor(code: ProblemCode, detail?: string, errors: readonly FieldError[] = []) {
+  /** When to ask again, where that is known. */
+  readonly retryAfterSeconds: number | null;
+  constructor(code: ProblemCode, detail?: string, errors: readonly FieldError[] = [], retryAfterSeconds: number | null = null) {
     super(detail ?? problems[code][2]);
     this.code = code;
     this.errors = errors;
+    this.retryAfterSeconds = retryAfterSeconds;
   }
 
   get status(): number {

@@ -65,6 +65,9 @@ const manifestSchema = z
       maximumLabelLoss: fraction.default(0.5),
       /** How far the metric may lie below what production reached when it was published, whatever production reaches on today's rows. */
       maximumFall: fraction.default(0.1),
+      /** CPU time of a text of 32 tokens in an encoder of the version's own, in milliseconds and as a multiple of production's. */
+      maximumLatencyMs: z.number().min(0).default(1_000),
+      maximumSlowdown: z.number().min(1).default(3),
       /** Weights and encoder of a version. */
       maximumModelBytes: count.default(2 * 1024 ** 3),
     }),

@@ -99,7 +99,12 @@ export type GateDetails = {
   /** What the rows themselves say, and golden examples that are answered wrong. Absent in judgements from before they were looked at. */
   readonly data?: GateDataFacts;
   readonly goldenLost?: readonly string[];
+  /** Absent where the encoder is the shared one, or could not be timed. */
+  readonly latency?: GateLatency;
 };
+
+/** CPU time of one text of so many tokens in the encoder of a candidate, and in that of production. */
+export type GateLatency = { readonly tokens: number; readonly candidateMs: number; readonly currentMs: number | null };
 
 type RowsBySide = { readonly train: number; readonly evaluation: number };
 

@@ -65,6 +65,16 @@ export const settingsSchema = z.object({
     .min(1_048_576)
     .default(1_073_741_824)
     .describe('memory that the predictor keeps for loaded models'),
+  MW_PREDICTOR_QUEUE_TEXTS: z.coerce
+    .number()
+    .int()
+    .min(1_000)
+    .default(4_000)
+    .describe('texts that may wait for one encoder before the tenants with most of them are answered 503'),
+  MW_ENCODER_PRECISION: z
+    .enum(['f32', 'int8'])
+    .default('f32')
+    .describe('numbers that the predictor computes encoders in; int8 is faster and answers a little otherwise: see docs/models/serving.md'),
   MW_MAX_TEXT_CHARS: z.coerce
     .number()
     .int()

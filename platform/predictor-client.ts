@@ -1,5 +1,6 @@
 import type { CustomizationKey } from '../core/ids.ts';
 import type { Json } from '../core/json.ts';
+import type { GateLatency } from '../core/model.ts';
 import type { Config } from './config.ts';
 
 /** An output as its business model gives it, such as `{label, score, labels}` or `{entities}`. */
@@ -11,9 +12,24 @@ export type PredictRequest = CustomizationKey & {
   readonly topK?: number;
 };
 
+/** A staged graph of an encoder, and the version that it is held against; null: none serves yet. */
+export type LatencyRequest = CustomizationKey & {
+  readonly version: number | null;
+  readonly graph: { readonly key: string; readonly sha256: string };
+};
+
 /** The predictor does not answer, or cannot load the version now: worth another try. */
 export class PredictorUnavailable extends Error {
   override name = 'PredictorUnavailable';
+}
+/** More texts wait than may: worth another try, but not at once. */
+export class PredictorOverloaded extends PredictorUnavailable {
+  override name = 'PredictorOverloaded';
+  readonly retryAfterSeconds: number;
+  constructor(message: string, retryAfterSeconds: number) {
+    super(message);
+    this.retryAfterSeconds = retryAfterSeconds;
+  }
 }
 /** The version is not one that the predictor can serve. */
 export class VersionNotServable extends Error {
@@ -24,6 +40,7 @@ export type PredictorClient = {
   predict(request: PredictRequest): Promise<{ readonly version: number; readonly outputs: readonly Prediction[] }>;
   /** Loads a version before it is asked. */
   warm(request: CustomizationKey & { readonly version: number }): Promise<void>;
+  latency(request: LatencyRequest): Promise<GateLatency>;
 };
 
 /** Loading a large model for the first time takes seconds; answering takes milliseconds. */
@@ -44,11 +61,14 @@ export function createPredictorClient(config: Pick<Config, 'predictorUrl' | 'int
       throw new PredictorUnavailable('the predictor does not answer: see `mw status`', { cause: error });
     }
     if (response.ok) return await response.json();
-    const detail = ((await response.json().catch(() => null)) as { detail?: string } | null)?.detail ?? `status ${response.status}`;
+    const answer = (await response.json().catch(() => null)) as { detail?: string; overloaded?: boolean } | null;
+    const detail = answer?.detail ?? `status ${response.status}`;
+    if (answer?.overloaded) throw new PredictorOverloaded(detail, Number(response.headers.get('retry-after') ?? 1));
     throw response.status === 404 || response.status === 409 ? new VersionNotServable(detail) : new PredictorUnavailable(detail);
   };
   return {
     predict: async (request) => (await post('/internal/predict', request)) as Awaited<ReturnType<PredictorClient['predict']>>,
+    latency: async (request) => (await post('/internal/latency', request)) as GateLatency,
     warm: async (request) => void (await post('/internal/warm', request)),
   };
 }

@@ -1,14 +1,21 @@
 import { describe, expect, it } from 'vitest';
 import { Batcher, passesOf } from './batcher.ts';
+import { Overloaded } from './overloaded.ts';
+
+/** Of the test's clock. */
+const msPerPass = 2_000;
 
 type Pass = { readonly texts: readonly string[]; readonly end: (error?: Error) => void };
 
 /** An encoder of one token a character, whose passes end when the test says so. */
-function slow(maxTokens = 100) {
+function slow(maxTokens = 100, maxWaiting = Infinity) {
   const passes: Pass[] = [];
   const prepared: string[] = [];
+  let now = 0;
   const batcher = new Batcher<string, string, string>({
     maxTokens,
+    maxWaiting,
+    nowMs: () => now,
     roughly: (text) => text.length,
     prepare: (text) => {
       prepared.push(text);
@@ -24,6 +31,7 @@ function slow(maxTokens = 100) {
   });
   const next = async (fault?: Error): Promise<readonly string[]> => {
     const pass = passes.shift();
+    now += msPerPass;
     pass?.end(fault);
     for (let tick = 0; tick < 10; tick++) await Promise.resolve();
     return pass?.texts ?? [];
@@ -89,6 +97,55 @@ describe('requests for one encoder', () => {
     await next();
     expect(await later).toEqual(['LATER']);
     expect(await batcher.ask('a', [])).toEqual([]);
+  });
+});
+
+const outcome = (asked: Promise<readonly string[]>): Promise<readonly string[] | string> =>
+  asked.catch((error: unknown) => (error instanceof Overloaded ? `again in ${error.retryAfterSeconds} s` : String(error)));
+
+describe('more requests than may wait', () => {
+  it('are refused to the tenant that has most waiting, its newest first; single ones of others are answered', async () => {
+    const { batcher, next } = slow(1, 10);
+    const running = batcher.ask('flood', ['1']);
+    const flood = Array.from({ length: 12 }, () => outcome(batcher.ask('flood', ['2'])));
+    // Ten wait, two too many were refused at once; each single text of another takes the place of the newest of the ten.
+    const single = [batcher.ask('a', ['a']), batcher.ask('b', ['b']), batcher.ask('a', ['c'])];
+    const many = outcome(batcher.ask('c', ['d', 'd', 'd', 'd', 'd', 'd', 'd', 'd']));
+    while ((await next()).length > 0);
+    expect(await running).toEqual(['1']);
+    expect(await Promise.all(single)).toEqual([['A'], ['B'], ['C']]);
+    const refused = 'again in 1 s';
+    expect(await Promise.all(flood)).toEqual([...Array.from({ length: 7 }, () => ['2']), ...Array.from({ length: 5 }, () => refused)]);
+    // Who would be the one with most waiting is refused itself.
+    expect(await many).toBe(refused);
+    const later = batcher.ask('flood', ['x']);
+    await next();
+    expect(await later).toEqual(['X']);
+  });
+
+  it('are told when those that wait now will have been answered; a request of as many as may wait fits', async () => {
+    const { batcher, next } = slow(2, 6);
+    const first = batcher.ask('a', ['1', '2']);
+    await next();
+    const waiting = [batcher.ask('a', ['1']), batcher.ask('a', ['1', '1', '1', '1', '1', '1'])];
+    expect(await outcome(batcher.ask('a', ['1']))).toBe('again in 6 s');
+    while ((await next()).length > 0);
+    expect(await first).toHaveLength(2);
+    expect((await Promise.all(waiting)).map(({ length }) => length)).toEqual([1, 6]);
+  });
+
+  it('do not count what was withdrawn because a text could not be prepared', async () => {
+    const { batcher, next } = slow(100, 3);
+    const running = batcher.ask('a', ['1']);
+    const poisoned = outcome(batcher.ask('b', ['poison', 'ok', 'ok']));
+    await next();
+    expect(await poisoned).toContain('no tokens');
+    await next();
+    const later = batcher.ask('c', ['1']);
+    const full = batcher.ask('d', ['1', '1', '1']);
+    while ((await next()).length > 0);
+    expect(await running).toEqual(['1']);
+    expect(await Promise.all([later, full])).toHaveLength(2);
   });
 });
 

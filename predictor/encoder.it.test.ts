@@ -6,6 +6,8 @@ import { projectDir, resolvePaths } from '../platform/paths.ts';
 import { readEncoder } from '../store/encoder-folder.ts';
 import { drawnTexts, oddTexts } from './tokenizer/odd-texts.ts';
 import { loadEncoder } from './encoder.ts';
+import { openGraph } from './graph.ts';
+import { passCpuMs } from './pass-cpu.ts';
 import { loadTokenizer } from './tokenizer/text-tokenizer.ts';
 
 type Reference = {
@@ -29,6 +31,17 @@ function reference(folder: string, maxTokens: number, texts: readonly string[], 
 
 const largestDifference = (a: Float32Array, b: readonly number[]): number =>
   a.length === b.length ? b.reduce((most, value, i) => Math.max(most, Math.abs(value - (a[i] as number))), 0) : Infinity;
+
+describe('the CPU time of a pass', () => {
+  it('tells an encoder of six layers from one of twelve', { timeout: 120_000 }, async () => {
+    const open = (name: string) => openGraph(join(paths.modelsDir, name, 'encoder.onnx'), 'f32', 1);
+    const [small = 0, large = 0] = await passCpuMs([await open('all-MiniLM-L6-v2'), await open('multilingual-e5-small')]);
+    expect(small).toBeGreaterThan(0);
+    // About twice: a gate's limit is three times.
+    expect(large / small).toBeGreaterThan(1.3);
+    expect(large / small).toBeLessThan(3);
+  });
+});
 
 describe.each(['all-MiniLM-L6-v2', 'multilingual-e5-small'])('the encoder %s', (name) => {
   const folder = join(paths.modelsDir, name);

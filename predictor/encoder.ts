@@ -1,6 +1,8 @@
-import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { Tensor } from 'onnxruntime-node';
 import type { TokenEmbeddings } from '../catalog/contract.ts';
+import { nowMs } from '../platform/clock.ts';
 import { Batcher } from './batcher.ts';
+import { type EncoderPrecision, openGraph } from './graph.ts';
 import { type Encoded, loadTokenizer } from './tokenizer/text-tokenizer.ts';
 
 /**
@@ -30,16 +32,15 @@ export async function loadEncoder(parts: {
   readonly threads: number;
   readonly prefix: string;
   readonly dim: number;
+  readonly precision?: EncoderPrecision;
+  /** Texts that may wait for it; `Infinity` where one caller asks in its own time. */
+  readonly maxWaiting?: number;
   /** Told of each pass: how many texts went through together. */
   readonly onPass?: (texts: number) => void;
 }): Promise<Encoder> {
-  const { onnxPath, tokenizer: json, bytes, threads, prefix, dim, onPass } = parts;
+  const { onnxPath, tokenizer: json, bytes, threads, prefix, dim, precision = 'f32', maxWaiting = Infinity, onPass } = parts;
   const tokenizer = loadTokenizer(json);
-  const session = await InferenceSession.create(onnxPath, {
-    intraOpNumThreads: threads,
-    interOpNumThreads: 1,
-    graphOptimizationLevel: 'all',
-  });
+  const session = await openGraph(onnxPath, precision, threads);
   const prefixChars = Array.from(prefix).length;
   const tokensAt = ({ offsets }: Encoded, states: Float32Array, row: number, width: number): TokenEmbeddings => {
     const kept = offsets.flatMap(([begin, end], token) => (end > prefixChars ? [{ begin, end, token }] : []));
@@ -73,6 +74,8 @@ export async function loadEncoder(parts: {
   };
   const batcher = new Batcher<Asked, Prepared, Answer>({
     maxTokens: maxBatchTokens,
+    maxWaiting,
+    nowMs,
     roughly: ({ text }) => text.length,
     prepare: ({ text, maxTokens, output }) => ({ encoded: tokenizer.encode(`${prefix}${text}`, maxTokens), output }),
     tokensOf: ({ encoded }) => encoded.ids.length,

@@ -45,6 +45,24 @@ describe('the queue of an encoder', () => {
     expect(queue.take(10, cost)).toEqual([1, 1]);
   });
 
+  it('counts what waits, and names the newest request of the owner with most of it, whatever turns were taken', () => {
+    const queue = new FairQueue<string>();
+    expect(queue.newestOfLongest()).toBeNull();
+    queue.add('a', many('old', 3));
+    const withdraw = queue.add('a', many('new', 2));
+    queue.add('b', many('b', 3));
+    expect([queue.size, queue.waitingOf('a'), queue.waitingOf('b'), queue.waitingOf('c')]).toEqual([8, 5, 3, 0]);
+    expect(queue.take(3, one)).toEqual(['old0', 'b0', 'new0']);
+    expect([queue.size, queue.waitingOf('a')]).toEqual([5, 3]);
+    expect(queue.newestOfLongest()).toEqual({ waiting: 3, item: 'new1' });
+    withdraw();
+    withdraw();
+    expect(queue.newestOfLongest()).toEqual({ waiting: 2, item: 'b1' });
+    expect([queue.size, queue.waitingOf('a')]).toEqual([4, 2]);
+    expect(queue.take(9, one)).toHaveLength(4);
+    expect(queue.size).toBe(0);
+  });
+
   it('gives nothing of what was withdrawn', () => {
     const queue = new FairQueue<string>();
     const withdraw = queue.add('a', many('a', 5));

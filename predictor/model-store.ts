@@ -1,11 +1,14 @@
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { createWriteStream } from 'node:fs';
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import type { CustomizationKey } from '../core/ids.ts';
 import type { ModelManifest } from '../core/model.ts';
 import { randomUUID } from '../platform/clock.ts';
 import { sha256Hex } from '../platform/hash.ts';
 import type { Pool, RowDataPacket } from '../platform/mysql.ts';
-import type { ObjectStore } from '../store/object-store.ts';
+import { sha256OfFile } from '../store/encoder-folder.ts';
+import { CorruptObject, ObjectMissing, type ObjectStore, StoreUnavailable } from '../store/object-store.ts';
 
 type VersionRow = RowDataPacket & { manifest_key: string; manifest_sha256: string; withdrawn_at: Date | null };
 
@@ -37,9 +40,22 @@ export function createModelStore(pool: Pool, store: ObjectStore, cacheDir: strin
   };
   return {
     bytes,
-    file: async (part) => {
-      await bytes(part);
-      return path(part.sha256);
+    file: async ({ key, sha256 }) => {
+      // In pieces: an encoder would be in memory twice more while it is loaded, and the memory would stay with the process.
+      if ((await sha256OfFile(path(sha256)).catch(() => null)) === sha256) return path(sha256);
+      await mkdir(dirname(path(sha256)), { recursive: true });
+      const temporary = `${path(sha256)}.${randomUUID()}`;
+      try {
+        await pipeline(await store.stream(key), createWriteStream(temporary)).catch((error: unknown) => {
+          throw error instanceof ObjectMissing ? error : new StoreUnavailable(`reading ${key} broke off`, { cause: error });
+        });
+        if ((await sha256OfFile(temporary)) !== sha256)
+          throw new CorruptObject(`${key} does not have the SHA-256 ${sha256} that its reference names`);
+        await rename(temporary, path(sha256));
+      } finally {
+        await rm(temporary, { force: true });
+      }
+      return path(sha256);
     },
     manifest: async ({ tenantId, customizationId }, version) => {
       const [rows] = await pool.query<VersionRow[]>(

@@ -73,6 +73,8 @@ const open = async (cacheBytes: number): Promise<Predictor> =>
     catalog: await loadCatalog(),
     cacheBytes,
     threads: 2,
+    precision: 'f32',
+    maxWaiting: 4_000,
     onPass: (texts) => void passes.push(texts),
   });
 const ask = async (tenantId: string, version: number, texts: readonly string[], by = predictor) => {

@@ -1,18 +1,30 @@
 import type { Catalog } from '../catalog/catalog.ts';
 import type { Answerer, SharedEncoder } from '../catalog/contract.ts';
-import type { ModelManifest } from '../core/model.ts';
+import type { GateLatency, ModelFile, ModelManifest } from '../core/model.ts';
 import type { CustomizationKey } from '../core/ids.ts';
-import type { Prediction, PredictRequest } from '../platform/predictor-client.ts';
+import type { LatencyRequest, Prediction, PredictRequest } from '../platform/predictor-client.ts';
 import { loadAnswerer } from './answerer.ts';
 import { type Encoder, loadEncoder } from './encoder.ts';
+import { type EncoderPrecision, openGraph } from './graph.ts';
 import { LruLoader } from './lru.ts';
 import type { ModelStore } from './model-store.ts';
+import { passCpuMs, timedTokens } from './pass-cpu.ts';
 
-type Model = { readonly bytes: number; readonly manifest: ModelManifest; readonly answerer: Answerer };
+type EncoderParts = {
+  readonly info: ModelManifest['encoder'];
+  readonly onnx: ModelFile | undefined;
+  readonly tokenizer: ModelFile | undefined;
+};
+/** What is kept of a version. Its manifest is not: it names every tensor of the base and every label's figures, and may be larger than a head. */
+type Model = { readonly bytes: number; readonly version: number; readonly encoder: EncoderParts; readonly answerer: Answerer };
+/** Strings and objects of a version, beside its tensors. */
+const keptBytes = 8_192;
 
 export type Predictor = {
   predict(request: PredictRequest): Promise<{ readonly version: number; readonly outputs: readonly Prediction[] }>;
   warm(request: CustomizationKey & { readonly version: number }): Promise<void>;
+  /** CPU time of a candidate's encoder, which is not published yet, and of that of a version. */
+  latency(request: LatencyRequest): Promise<GateLatency>;
   /** Bytes of loaded encoders and heads. */
   readonly loadedBytes: () => number;
 };
@@ -26,10 +38,13 @@ export function createPredictor(options: {
   readonly catalog: Catalog;
   readonly cacheBytes: number;
   readonly threads: number;
+  readonly precision: EncoderPrecision;
+  /** Texts that may wait for one encoder. */
+  readonly maxWaiting: number;
   /** Told of each pass of an encoder: how many texts went through together. */
   readonly onPass?: (texts: number) => void;
 }): Predictor {
-  const { store, catalog, cacheBytes, threads, onPass } = options;
+  const { store, catalog, cacheBytes, threads, precision, maxWaiting, onPass } = options;
   const models = new LruLoader<Model>(cacheBytes / 4);
   // A session in use must not be released under it: the garbage collector frees what is evicted.
   const encoders = new LruLoader<Encoder>((cacheBytes * 3) / 4);
@@ -38,11 +53,11 @@ export function createPredictor(options: {
     models.get(JSON.stringify([request.tenantId, request.customizationId, request.version]), async () => {
       const manifest = await store.manifest(request, request.version);
       const answerer = await loadAnswerer(store, catalog, manifest);
-      return { manifest, answerer, bytes: answerer.bytes + JSON.stringify(manifest).length };
+      const fileOf = (role: ModelFile['role']): ModelFile | undefined => manifest.files.find((file) => file.role === role);
+      const encoder = { info: manifest.encoder, onnx: fileOf('encoder-onnx'), tokenizer: fileOf('tokenizer') };
+      return { version: manifest.version, encoder, answerer, bytes: answerer.bytes + keptBytes };
     });
-  const encoder = ({ files, encoder: info, version }: ModelManifest): Promise<Encoder> => {
-    const onnx = files.find(({ role }) => role === 'encoder-onnx');
-    const tokenizer = files.find(({ role }) => role === 'tokenizer');
+  const encoder = ({ version, encoder: { info, onnx, tokenizer } }: Model): Promise<Encoder> => {
     if (!onnx || !tokenizer) throw new Error(`the manifest of v${version} has no encoder or no tokenizer`);
     return encoders.get(`${onnx.sha256} ${tokenizer.sha256}`, async () =>
       loadEncoder({
@@ -52,28 +67,43 @@ export function createPredictor(options: {
         threads,
         prefix: info.prefix,
         dim: info.dim,
+        precision,
+        maxWaiting,
         ...(onPass ? { onPass } : {}),
       }),
     );
   };
   /** The encoder of a version as its answerer sees it. It is loaded when it is asked first: not every business model needs one. */
-  const shared = (manifest: ModelManifest, tenantId: string): SharedEncoder => {
-    const { dim, maxTokens } = manifest.encoder;
+  const shared = (served: Model, tenantId: string): SharedEncoder => {
+    const { dim, maxTokens } = served.encoder.info;
     return {
       dim,
-      embed: async (texts) => (await encoder(manifest)).embed(texts, maxTokens, tenantId),
-      embedTokens: async (texts) => (await encoder(manifest)).embedTokens(texts, maxTokens, tenantId),
+      embed: async (texts) => (await encoder(served)).embed(texts, maxTokens, tenantId),
+      embedTokens: async (texts) => (await encoder(served)).embedTokens(texts, maxTokens, tenantId),
     };
   };
   return {
     predict: async (request) => {
-      const { manifest, answerer } = await model(request);
-      const outputs = await answerer.answer(request.inputs, shared(manifest, request.tenantId), { topK: request.topK ?? 1 });
-      return { version: manifest.version, outputs };
+      const served = await model(request);
+      const outputs = await served.answerer.answer(request.inputs, shared(served, request.tenantId), { topK: request.topK ?? 1 });
+      return { version: served.version, outputs };
     },
     warm: async (request) => {
-      const { manifest } = await model(request);
-      await (await encoder(manifest)).embed(['warm'], manifest.encoder.maxTokens, request.tenantId);
+      const served = await model(request);
+      await shared(served, request.tenantId).embed(['warm']);
+    },
+    latency: async ({ graph, version, ...key }) => {
+      const current = version === null ? undefined : (await model({ ...key, version })).encoder.onnx;
+      const files = [graph, ...(current && current.sha256 !== graph.sha256 ? [current] : [])];
+      const graphs: Awaited<ReturnType<typeof openGraph>>[] = [];
+      try {
+        // One thread: several would count what they wait for each other.
+        for (const file of files) graphs.push(await openGraph(await store.file(file), precision, 1));
+        const [candidateMs = 0, currentMs = candidateMs] = await passCpuMs(graphs);
+        return { tokens: timedTokens, candidateMs, currentMs: current ? currentMs : null };
+      } finally {
+        for (const opened of graphs) await opened.release();
+      }
     },
     loadedBytes: () => models.bytes + encoders.bytes,
   };

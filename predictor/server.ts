@@ -1,19 +1,25 @@
 import { timingSafeEqual } from 'node:crypto';
 import Fastify, { type FastifyInstance } from 'fastify';
-import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import type { Registry } from 'prom-client';
 import { z } from 'zod';
 import { sha256Hex } from '../platform/hash.ts';
 import type { ReadinessCheck } from '../platform/health-server.ts';
 import { readiness } from '../platform/health-server.ts';
 import { StoreUnavailable } from '../store/object-store.ts';
 import { isUnavailable } from '../platform/mysql.ts';
+import { predictorMetrics } from './metrics.ts';
 import { NoSuchVersion } from './model-store.ts';
+import { Overloaded } from './overloaded.ts';
 import type { Predictor } from './predictor.ts';
 
 const versionSchema = z.object({ tenantId: z.string(), customizationId: z.string(), version: z.number().int().positive() });
 const predictSchema = versionSchema.extend({
   inputs: z.array(z.record(z.string(), z.json())).min(1).max(1_000),
   topK: z.number().int().min(1).max(100).optional(),
+});
+const latencySchema = versionSchema.extend({
+  version: versionSchema.shape.version.nullable(),
+  graph: z.object({ key: z.string(), sha256: z.string() }),
 });
 const maxBodyBytes = 64 * 1024 * 1024;
 
@@ -27,19 +33,7 @@ export function predictorServer(options: {
 }): FastifyInstance {
   const { predictor, internalToken, registry, checks, onError } = options;
   const expected = Buffer.from(sha256Hex(`Bearer ${internalToken}`));
-  const seconds = new Histogram({
-    name: 'mw_predict_seconds',
-    help: 'time of one predict request',
-    registers: [registry],
-    buckets: [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10],
-  });
-  const texts = new Counter({ name: 'mw_predict_texts_total', help: 'texts that were answered', registers: [registry] });
-  const loaded: Gauge = new Gauge({
-    name: 'mw_predictor_loaded_bytes',
-    help: 'memory of loaded encoders and heads',
-    registers: [registry],
-    collect: (): void => loaded.set(predictor.loadedBytes()),
-  });
+  const { seconds, texts, refused } = predictorMetrics(registry, () => predictor.loadedBytes());
   const app = Fastify({ bodyLimit: maxBodyBytes, logger: false });
   app.addHook('onRequest', async (request, reply) => {
     if (!request.url.startsWith('/internal/')) return;
@@ -49,6 +43,10 @@ export function predictorServer(options: {
   app.setErrorHandler((error, _request, reply) => {
     if (error instanceof z.ZodError) return reply.code(400).send({ detail: z.prettifyError(error) });
     if (error instanceof NoSuchVersion) return reply.code(404).send({ detail: error.message });
+    if (error instanceof Overloaded) {
+      refused.inc();
+      return reply.code(503).header('retry-after', error.retryAfterSeconds).send({ detail: error.message, overloaded: true });
+    }
     if (error instanceof StoreUnavailable || isUnavailable(error))
       return reply.code(503).send({ detail: 'the model cannot be loaded now: the store or the database is away' });
     onError(error);
@@ -66,6 +64,7 @@ export function predictorServer(options: {
     await predictor.warm(versionSchema.parse(request.body));
     return { warm: true };
   });
+  app.post('/internal/latency', async (request) => await predictor.latency(latencySchema.parse(request.body)));
   app.get('/livez', () => ({ live: true }));
   app.get('/readyz', async (_request, reply) => {
     const result = await readiness(checks);

@@ -4,6 +4,7 @@ import { Registry } from 'prom-client';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { projectDir } from '../platform/paths.ts';
+import { predictorMetrics } from '../predictor/metrics.ts';
 import { lagMetrics, showLag } from '../workers/lag-meter.ts';
 import { sensingMetrics } from '../workers/cdc/metrics.ts';
 import { verificationMetrics } from '../workers/verification-metrics.ts';
@@ -21,6 +22,7 @@ async function knownMetrics(): Promise<Set<string>> {
   lagMetrics(registry);
   sensingMetrics(registry);
   verificationMetrics(registry);
+  predictorMetrics(registry, () => 0);
   const metrics = await registry.getMetricsAsJSON();
   return new Set(
     metrics.flatMap(({ name, type }) => (String(type) === 'histogram' ? [`${name}_bucket`, `${name}_count`, `${name}_sum`] : [name])),

@@ -6,7 +6,7 @@ import { createVerificationActivities } from '../activities/verify/verification-
 import { loadCatalog } from '../catalog/catalog.ts';
 import { taskQueues } from '../core/task-queues.ts';
 import { createPool } from '../platform/mysql.ts';
-import { VersionNotServable, createPredictorClient } from '../platform/predictor-client.ts';
+import { PredictorUnavailable, VersionNotServable, createPredictorClient } from '../platform/predictor-client.ts';
 import { createS3Client } from '../platform/s3.ts';
 import { createTemporalClient } from '../platform/temporal.ts';
 import { createS3ObjectStore } from '../store/s3-object-store.ts';
@@ -51,6 +51,15 @@ await runWorker(
                   if (error instanceof VersionNotServable)
                     throw failure('Corrupt', `v${version} cannot be loaded: ${error.message}`, error);
                   throw failure('Unavailable', 'the predictor does not answer: see `mw status`', error);
+                }
+              },
+              timeEncoder: async ({ tenantId, customizationId }, version, { key, sha256 }) => {
+                try {
+                  return await predictor.latency({ tenantId, customizationId, version, graph: { key, sha256 } });
+                } catch (error) {
+                  // What cannot be looked at holds nothing back: a first version may be judged while the predictor is away.
+                  if (error instanceof PredictorUnavailable || error instanceof VersionNotServable) return null;
+                  throw error;
                 }
               },
             }),

@@ -38,6 +38,8 @@ await runProcess(logger, async () => {
       catalog,
       cacheBytes: settings.MW_PREDICTOR_CACHE_BYTES,
       threads: availableParallelism(),
+      precision: settings.MW_ENCODER_PRECISION,
+      maxWaiting: settings.MW_PREDICTOR_QUEUE_TEXTS,
       onPass: (texts) => passTexts.observe(texts),
     }),
     internalToken: config.internalToken,

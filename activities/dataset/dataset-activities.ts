@@ -3,7 +3,7 @@ import type { Pool } from '../../platform/mysql.ts';
 import type { ObjectStore } from '../../store/object-store.ts';
 import { withInfrastructure } from '../infrastructure.ts';
 import { evaluateGate } from '../gate/evaluate-gate.ts';
-import type { PredictVersion } from '../gate/predict-version.ts';
+import type { PredictVersion, TimeEncoder } from '../gate/predict-version.ts';
 import type { DatasetActivities } from '../ports.ts';
 import { buildDataset } from './build-dataset.ts';
 import type { ChangedBuckets } from './changed-buckets.ts';
@@ -17,6 +17,8 @@ export type DatasetDependencies = {
   /** Folders of encoders: one is chosen for each dataset. */
   readonly modelsDir: string;
   readonly predict: PredictVersion;
+  /** Absent where nothing serves: then a gate does not look at how fast a candidate is. */
+  readonly timeEncoder?: TimeEncoder;
   /** Absent where nothing senses: then a build reads what its run was started for, and no more. */
   readonly changedBuckets?: ChangedBuckets;
   /** Says that the activity lives; throws when it is cancelled. */

@@ -206,6 +206,20 @@ describe('a candidate that answers well', () => {
   it('is held when it is larger than a version may be', () => {
     expect(judge(well, model, 3, { ...evidence, modelBytes: model.gate.maximumModelBytes + 1 }).verdict).toBe('hold');
   });
+
+  it('holds one whose own encoder is too slow, by itself or against production, and says how slow', () => {
+    const well = rows('a', 50, 50, 50);
+    const timed = (candidateMs: number, currentMs: number | null) =>
+      judge(well, model, currentMs === null ? null : 3, { ...evidence, latency: { tokens: 32, candidateMs, currentMs } });
+    expect(timed(29, 10).verdict).toBe('promote');
+    expect(timed(31, 10)).toMatchObject({
+      verdict: 'hold',
+      explanation: expect.stringContaining('a text of 32 tokens takes 31.0 ms of CPU time, 3.1 times the 10.0 ms of v3') as string,
+    });
+    expect(timed(1_000, null).verdict).toBe('promote');
+    expect(timed(1_001, null).verdict).toBe('hold');
+    expect(judge(well, model, 3, { ...evidence, latency: null }).verdict).toBe('promote');
+  });
 });
 
 describe('a candidate that is no worse than production', () => {

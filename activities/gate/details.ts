@@ -54,5 +54,6 @@ export function gateDetails(rows: readonly Judged[], model: Judging, currentVers
       .slice(0, maxListed)
       .map(({ id, candidate, current }) => ({ id, candidate, current })),
     ...(evidence ? { data: evidence.data, goldenLost: goldenLost(rows, model, evidence.golden).slice(0, maxListed) } : {}),
+    ...(evidence?.latency ? { latency: evidence.latency } : {}),
   };
 }

@@ -33,7 +33,11 @@ export async function evaluateGate(dependencies: DatasetDependencies, input: Inp
   const current = currentVersion === null ? null : await answersOf(dependencies, input, dataset, model, currentVersion);
   const judged = answers.map((row): Judged => ({ ...row, current: current === null ? null : (current.get(row.id) ?? {}) }));
   const rowFacts = await dataFacts(dependencies, model, dataset, production?.dataset ?? null);
-  const evidence: Evidence = { ...rowFacts, modelBytes: modelBytesOf(input.training), published: publishedOf(production?.metrics, model) };
+  // A head on the shared encoder costs what every head does.
+  const graph = input.training.files['encoder.onnx'];
+  const latency = graph && dependencies.timeEncoder ? await dependencies.timeEncoder(input, currentVersion, graph) : null;
+  const published = publishedOf(production?.metrics, model);
+  const evidence: Evidence = { ...rowFacts, latency, modelBytes: modelBytesOf(input.training), published };
   const verdict = judge(judged, model, currentVersion, evidence);
   const details = gateDetails(judged, model, currentVersion, evidence);
   const bytes = Buffer.from(canonicalJson(JSON.parse(JSON.stringify(details)) as Json), 'utf8');

@@ -1,6 +1,6 @@
 import type { BusinessModel } from '../../catalog/catalog.ts';
 import { measured } from '../../core/metrics.ts';
-import type { GateDataFacts, GateVerdict } from '../../core/model.ts';
+import type { GateDataFacts, GateLatency, GateVerdict } from '../../core/model.ts';
 import { type AnswerLine, measureAnswers, worstLabels } from './answers-file.ts';
 import type { Answer } from '../../catalog/contract.ts';
 import { dataProblems, namedLabels } from './data-problems.ts';
@@ -18,6 +18,8 @@ export type Evidence = {
   readonly golden: ReadonlySet<string>;
   /** Size of the candidate's weights and of an encoder of its own. */
   readonly modelBytes: number;
+  /** Of an encoder of its own; absent where it is the shared one, or could not be timed. */
+  readonly latency?: GateLatency | null;
   /** What production reached when it was published, and on how many rows; null: there is none, or its metric was another. */
   readonly published: { readonly value: number; readonly rows: number } | null;
 };
@@ -34,7 +36,7 @@ const currentOf = ({ current }: Judged): Answer => current ?? {};
 
 /**
  * Candidate against production on the same rows, and what the rows themselves say: a candidate that would pass is held where its rows cannot be
- * trusted, a golden example is lost, or it is too large. Pure: equal rows and evidence give an equal verdict.
+ * trusted, a golden example is lost, or it is too large or too slow. Pure: equal rows and evidence give an equal verdict.
  */
 export function judge(rows: readonly Judged[], model: Judging, currentVersion: number | null, evidence?: Evidence): GateVerdict {
   const verdict = judgeAnswers(rows, model, currentVersion);
@@ -44,6 +46,7 @@ export function judge(rows: readonly Judged[], model: Judging, currentVersion: n
     ...fallen(verdict, model, evidence.published),
     ...goldenProblem(goldenLost(rows, model, evidence.golden)),
     ...sizeProblem(evidence.modelBytes, model.gate.maximumModelBytes),
+    ...latencyProblem(evidence.latency ?? null, model.gate, currentVersion),
   ];
   if (problems.length === 0) return verdict;
   const said = `${verdict.explanation}${verdict.verdict === 'promote' ? ', but ' : '; '}${problems.join('; ')}`;
@@ -72,6 +75,16 @@ function goldenProblem(lost: readonly string[]): string[] {
 
 function sizeProblem(bytes: number, most: number): string[] {
   return bytes > most ? [`the model has ${bytes} bytes, more than the ${most} that a version of this business model may have`] : [];
+}
+
+function latencyProblem(latency: GateLatency | null, gate: Judging['gate'], currentVersion: number | null): string[] {
+  if (latency === null) return [];
+  const { tokens, candidateMs, currentMs } = latency;
+  const ms = (value: number): string => `${value.toPrecision(3)} ms`;
+  const takes = `a text of ${tokens} tokens takes ${ms(candidateMs)} of CPU time`;
+  if (candidateMs > gate.maximumLatencyMs) return [`${takes}, more than the ${ms(gate.maximumLatencyMs)} that it may`];
+  if (currentMs === null || candidateMs <= currentMs * gate.maximumSlowdown) return [];
+  return [`${takes}, ${(candidateMs / currentMs).toFixed(1)} times the ${ms(currentMs)} of v${currentVersion}`];
 }
 
 /** Rows that nobody answers well, where production once did: their answers may be wrong. */

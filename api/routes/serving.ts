@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { nowMs } from '../../platform/clock.ts';
-import { PredictorUnavailable, VersionNotServable } from '../../platform/predictor-client.ts';
+import { PredictorOverloaded, PredictorUnavailable, VersionNotServable } from '../../platform/predictor-client.ts';
 import type { RowDataPacket } from '../../platform/mysql.ts';
 import { tenantOf } from '../auth.ts';
 import type { ApiContext } from '../context.ts';
@@ -65,6 +65,7 @@ export function servingRoutes(app: FastifyInstance, context: ApiContext): void {
         return { ...answer, predictionIds: checked.map((input) => predictionId(context.config.internalToken, { ...of, input })) };
       } catch (error) {
         if (error instanceof VersionNotServable) throw new Problem('not_found', error.message);
+        if (error instanceof PredictorOverloaded) throw new Problem('predictor_overloaded', error.message, [], error.retryAfterSeconds);
         if (error instanceof PredictorUnavailable) throw new Problem('predictor_unavailable', error.message);
         throw error;
       }

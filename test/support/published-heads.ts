@@ -1,0 +1,116 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { storeBase } from '../../activities/sharding/base-parts.ts';
+import { storeTensors } from '../../activities/sharding/store-tensors.ts';
+import { loadBaseModel } from '../../activities/training/base-model.ts';
+import type { CustomizationKey } from '../../core/ids.ts';
+import type { ModelManifest } from '../../core/model.ts';
+import { sha256Hex } from '../../platform/hash.ts';
+import type { Pool } from '../../platform/mysql.ts';
+import { modelManifestKey, tenantFileKey, tenantShardKey } from '../../store/keys.ts';
+import type { ObjectStore } from '../../store/object-store.ts';
+import { buildHeader } from '../../store/safetensors.ts';
+import type { TestStack } from './engines.ts';
+
+/** A head as a training leaves it: one row of weights and one bias a label. */
+export type Head = { readonly labels: readonly string[]; readonly weights: Float32Array; readonly biases: Float32Array };
+
+/** Numbers between -1 and 1; equal seeds give equal ones. */
+export function drawnNumbers(seed: number, count: number): Float32Array {
+  let state = (seed * 7_919 + 1) % 2_147_483_647;
+  return Float32Array.from({ length: count }, () => (state = (state * 48_271) % 2_147_483_647) / 1_073_741_824 - 1);
+}
+
+/** Publishes text classifications on one shared encoder through the real store and registry, without a training before. */
+export async function headPublisher(
+  { config, home }: TestStack,
+  pool: Pool,
+  store: ObjectStore,
+): Promise<{
+  readonly dim: number;
+  readonly publish: (key: CustomizationKey & { readonly version: number }, head: Head) => Promise<void>;
+}> {
+  const base = await loadBaseModel(config.paths.modelsDir, 'all-MiniLM-L6-v2');
+  const beat = (): void => undefined;
+  const shared = await storeBase(store, base, beat);
+  const { dim, maxTokens, prefix, name } = base;
+
+  const publish = async (key: CustomizationKey & { readonly version: number }, { labels, weights, biases }: Head): Promise<void> => {
+    const { tenantId, customizationId, version } = key;
+    const parts = [
+      { name: 'classifier.weight', shape: [labels.length, dim], data: weights },
+      { name: 'classifier.bias', shape: [labels.length], data: biases },
+    ];
+    const header = buildHeader(parts.map(({ data, ...rest }) => ({ ...rest, dtype: 'F32', bytes: data.byteLength })));
+    const bytes = Buffer.concat([header, ...parts.map(({ data }) => Buffer.from(data.buffer, data.byteOffset, data.byteLength))]);
+    const weightsFile = join(home, `head-${tenantId}-${version}`);
+    await writeFile(weightsFile, bytes);
+    const own = await storeTensors(store, weightsFile, 'tenant', (sha256) => tenantShardKey(tenantId, sha256), beat);
+    const answering = Buffer.from(JSON.stringify({ labels }));
+    const sha256 = sha256Hex(answering);
+    const { ref } = await store.putContent(tenantFileKey(tenantId, sha256), answering, sha256);
+    const label = { precision: 1, recall: 1, f1: 1, support: 10 };
+    const verdict = {
+      verdict: 'promote',
+      explanation: 'published by hand',
+      metric: 'accuracy',
+      candidate: 1,
+      current: null,
+      currentVersion: null,
+      pairedP: null,
+      testRows: 100,
+      changedPredictions: 0,
+      labels: Object.fromEntries(labels.map((one) => [one, { candidate: 1, current: null, support: 10 }])),
+    } as const;
+    const metrics = {
+      metric: 'accuracy',
+      unit: 'share',
+      values: { accuracy: 1 },
+      rows: { train: 1_000, evaluation: 100 },
+      perLabel: Object.fromEntries(labels.map((one) => [one, label])),
+    } as const;
+    const digest = sha256Hex(`${tenantId} ${version}`);
+    const manifest: ModelManifest = {
+      format: 'modelwright-model/1',
+      tenantId,
+      customizationId,
+      version,
+      run: version,
+      businessModel: { id: 'text-classification', version: '1.0.0' },
+      dataset: { number: version, digest, rows: 1_100, cut: '' },
+      options: {},
+      optionsDigest: digest,
+      trainerDigest: digest,
+      parent: null,
+      labels,
+      encoder: { name, dim, maxTokens, prefix },
+      tensors: { ...shared.tensors, ...own.tensors },
+      shards: [...own.shards, ...shared.shards],
+      files: [
+        { path: 'answering.json', role: 'answering', sha256, bytes: answering.byteLength, key: ref.key, scope: 'tenant' },
+        ...shared.files,
+      ],
+      metrics,
+      verdict,
+      createdAt: new Date(0).toISOString(),
+    };
+    const put = await store.putNew(modelManifestKey({ ...key, run: version }, version), Buffer.from(JSON.stringify(manifest)));
+    await pool.query('INSERT INTO modelwright_control.model_versions SET ?', {
+      tenant_id: tenantId,
+      customization_id: customizationId,
+      version,
+      run_number: version,
+      attempt: 1,
+      dataset_number: version,
+      parent: null,
+      manifest_key: put.ref.key,
+      manifest_sha256: put.ref.sha256,
+      manifest_bytes: put.ref.bytes,
+      bytes: bytes.byteLength,
+      stored_bytes: bytes.byteLength,
+      metrics: JSON.stringify(metrics),
+      verdict: JSON.stringify(verdict),
+    });
+  };
+  return { dim, publish };
+}
