@@ -4,6 +4,7 @@ Works on packed texts as `PackedEncoder` does. Weights keep the names of the fol
 """
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,8 @@ MODEL_TYPES = ("llama", "mistral", "qwen2", "qwen3")
 TARGETS = {"q_proj": "self_attn", "k_proj": "self_attn", "v_proj": "self_attn", "o_proj": "self_attn", "gate_proj": "mlp", "up_proj": "mlp", "down_proj": "mlp"}
 
 Weights = dict[str, torch.Tensor]
+#: Linear maps by name, where others than the layer's own are to be used.
+Maps = Mapping[str, Callable[[torch.Tensor], torch.Tensor]]
 
 
 @dataclass(frozen=True)
@@ -161,13 +164,23 @@ class Layer(nn.Module):
         self.linear = nn.ModuleDict(
             {name: Linear(weights[f"{part}.{name}.weight"], weights.get(f"{part}.{name}.bias") if name in config.biased else None, rank, scale) for name, part in TARGETS.items()}
         )
-        norms = {"before": "input_layernorm", "between": "post_attention_layernorm"} | ({"query": "self_attn.q_norm", "key": "self_attn.k_norm"} if config.qk_norm else {})
-        self.norm = nn.ParameterDict({name: nn.Parameter(weights[f"{source}.weight"], requires_grad=False) for name, source in norms.items()})
+        self._norms = {"before": "input_layernorm", "between": "post_attention_layernorm"} | ({"query": "self_attn.q_norm", "key": "self_attn.k_norm"} if config.qk_norm else {})
+        self.norm = nn.ParameterDict({name: nn.Parameter(weights[f"{source}.weight"], requires_grad=False) for name, source in self._norms.items()})
 
-    def heads_of(self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def weights(self) -> Weights:
+        """Its frozen tensors by their names in the folder."""
+        found = {f"{self._norms[name]}.weight": tensor.data for name, tensor in self.norm.items()}
+        for name, part in TARGETS.items():
+            linear = self.linear[name]
+            found[f"{part}.{name}.weight"] = linear.weight.data
+            if linear.bias is not None:
+                found[f"{part}.{name}.bias"] = linear.bias.data
+        return found
+
+    def heads_of(self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, linear: Maps | None = None) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Query, key and value of normalised states [tokens, hidden]: [tokens, heads, head_dim] each, turned by their positions."""
-        config = self.config
-        query, key, value = (self.linear[name](x).view(x.shape[0], -1, config.head_dim) for name in ("q_proj", "k_proj", "v_proj"))
+        config, linear = self.config, linear or self.linear
+        query, key, value = (linear[name](x).view(x.shape[0], -1, config.head_dim) for name in ("q_proj", "k_proj", "v_proj"))
         if config.qk_norm:
             query, key = rms_norm(query, self.norm["query"], config.eps), rms_norm(key, self.norm["key"], config.eps)
         return rotate(query, cos, sin), rotate(key, cos, sin), value
@@ -175,11 +188,12 @@ class Layer(nn.Module):
     def before(self, x: torch.Tensor) -> torch.Tensor:
         return rms_norm(x, self.norm["before"], self.config.eps)
 
-    def after(self, x: torch.Tensor, mixed: torch.Tensor) -> torch.Tensor:
+    def after(self, x: torch.Tensor, mixed: torch.Tensor, linear: Maps | None = None) -> torch.Tensor:
         """What follows attention; `mixed` is [tokens, heads * head_dim]."""
-        x = x + self.linear["o_proj"](mixed)
+        linear = linear or self.linear
+        x = x + linear["o_proj"](mixed)
         inner = rms_norm(x, self.norm["between"], self.config.eps)
-        return x + self.linear["down_proj"](F.silu(self.linear["gate_proj"](inner)) * self.linear["up_proj"](inner))
+        return x + linear["down_proj"](F.silu(linear["gate_proj"](inner)) * linear["up_proj"](inner))
 
     def forward(self, x: torch.Tensor, batch: Packed, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
         config, texts = self.config, batch.lengths.shape[0]
