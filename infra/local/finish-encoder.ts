@@ -15,7 +15,7 @@ export type EncoderFacts = Pick<EncoderInfo, 'name' | 'prefix' | 'languages'> & 
  * which compares it with the encoder, and writes modelwright.json. Throws BrokenEncoder where the folder is none.
  */
 export async function finishEncoder(context: ProvisionContext, folder: string, facts: EncoderFacts): Promise<void> {
-  const { dim, positions } = await checkWeights(folder);
+  const { kind, dim, positions } = await checkWeights(folder);
   const { maxTokens = positions, name, prefix, languages, license } = facts;
   context.report(`exporting ${name} for serving`);
   await runCommand(context.paths.trainerPython, ['-m', 'modelwright_trainer.export_onnx', folder, join(folder, 'encoder.onnx')], {
@@ -24,7 +24,7 @@ export async function finishEncoder(context: ProvisionContext, folder: string, f
   });
   const sha256: Record<string, string> = {};
   for (const file of encoderFiles) sha256[file] = await sha256OfFile(join(folder, file));
-  const info: EncoderInfo = { name, dim, maxTokens: Math.min(maxTokens, positions), prefix, languages: [...languages], sha256 };
+  const info: EncoderInfo = { kind, name, dim, maxTokens: Math.min(maxTokens, positions), prefix, languages: [...languages], sha256 };
   await writeFile(join(folder, 'modelwright.json'), `${JSON.stringify({ ...info, ...(license ? { license } : {}) }, null, 2)}\n`);
   await readEncoder(folder);
 }
