@@ -14,13 +14,13 @@ export const sourceFiles = ['config.json', 'model.safetensors', 'tokenizer.json'
 /** Files that make an encoder; modelwright.json names each with its digest. */
 export const encoderFiles = [...sourceFiles, 'encoder.onnx'] as const;
 /** Files that make a causal language model, and those that may be beside them: how conversations look. */
-export const causalFiles = [...sourceFiles, 'decoder.onnx'] as const;
+const causalFiles = [...sourceFiles, 'decoder.onnx'] as const;
 export const chatFiles = ['tokenizer_config.json', 'generation_config.json', 'chat_template.jinja'] as const;
 
 /** What a base model does with a text: an encoder turns it into vectors, a causal language model goes on with it. */
 export const baseKinds = ['encoder', 'causal-lm'] as const;
 export type BaseKind = (typeof baseKinds)[number];
-const filesOf = { encoder: encoderFiles, 'causal-lm': causalFiles } as const;
+export const filesOfKind = { encoder: encoderFiles, 'causal-lm': causalFiles } as const;
 
 /** modelwright.json of an encoder's folder: what training and serving must agree on, and who may be served by it. */
 export const encoderInfoSchema = z.looseObject({
@@ -184,7 +184,7 @@ export async function readEncoder(folder: string): Promise<InstalledEncoder> {
     throw new BrokenEncoder(folder, 'modelwright.json', `says ${info.data.dim} dimensions, config.json ${dim}`, addAgain);
   if (info.data.maxTokens > positions)
     throw new BrokenEncoder(folder, 'modelwright.json', `says ${info.data.maxTokens} tokens, the model reads ${positions}`, addAgain);
-  for (const file of new Set([...filesOf[kind], ...Object.keys(info.data.sha256)])) {
+  for (const file of new Set([...filesOfKind[kind], ...Object.keys(info.data.sha256)])) {
     const expected = info.data.sha256[file];
     if (expected === undefined) throw new BrokenEncoder(folder, 'modelwright.json', `has no digest of ${file}`, addAgain);
     const found = await sha256OfFile(join(folder, file)).catch((error: unknown) => {
@@ -200,7 +200,7 @@ export async function readEncoder(folder: string): Promise<InstalledEncoder> {
 /** Size, time and inode of every file: what changes when a file is replaced. */
 async function lookOf(folder: string): Promise<string> {
   const looks = await Promise.all(
-    [...encoderFiles, ...causalFiles, ...chatFiles, 'modelwright.json'].map(async (file) => {
+    [...new Set([...encoderFiles, ...causalFiles, ...chatFiles, 'modelwright.json'])].map(async (file) => {
       const found = await stat(join(folder, file)).catch(() => null);
       return found ? `${found.size} ${found.mtimeMs} ${found.ino}` : '-';
     }),

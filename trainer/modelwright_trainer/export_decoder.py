@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from .causal_base import open_chat, read_config, read_weights
 from .decoder import TARGETS, Decoder, Layer, Linear, rms_norm
+from .errors import JobError
 from .packed import pack
 
 INPUTS = ["input_ids", "past", "wanted", *(f"lora_{side}.{name}" for name in TARGETS for side in "ab")]
@@ -151,12 +152,15 @@ def compare(decoder: Decoder, model: bytes) -> None:
 def main() -> None:
     """usage: python -m modelwright_trainer.export_decoder FOLDER OUTPUT_FILE   Prints the form that conversations have with this model."""
     folder, output = Path(sys.argv[1]), Path(sys.argv[2])
-    config = read_config(folder)
-    weights = read_weights(folder, config)
+    try:
+        config = read_config(folder)
+        weights, form = read_weights(folder, config), open_chat(folder, config).form
+    except JobError as error:
+        raise SystemExit(error.message) from None
     if sum(tensor.nbytes for tensor in weights.values()) > MOST_BYTES:
         raise SystemExit(f"the model has more than {MOST_BYTES} bytes in 32-bit floats: it is too large to be served from one graph")
     output.write_bytes(export_decoder(Decoder(config, weights).eval()))
-    print(open_chat(folder, config).form.source)
+    print("conversations have the form of its chat template" if form.source == "folder" else f"it has no chat template that can be honoured: conversations have the form «{form.source}»")
 
 
 if __name__ == "__main__":
