@@ -18,7 +18,9 @@ type AddOptions = {
 };
 
 export const registerBase: RegisterCommand = (program) => {
-  const base = program.command('base').description('base models: encoders and causal language models that models start from; list them, add a Hugging Face folder');
+  const base = program
+    .command('base')
+    .description('base models: encoders and causal language models that models start from; list them, add a Hugging Face folder');
   base
     .command('list', { isDefault: true })
     .description('installed base models, each checked file by file')
@@ -33,7 +35,15 @@ export const registerBase: RegisterCommand = (program) => {
       if (options.json) return printJson({ folder: modelsDir, items });
       const rows = items.map((item) =>
         item.problem === null
-          ? [item.name, item.kind, String(item.dim), String(item.maxTokens), shortList(item.languages), item.license, item.digest.slice(0, 12)]
+          ? [
+              item.name,
+              item.kind,
+              String(item.dim),
+              String(item.maxTokens),
+              shortList(item.languages),
+              item.license,
+              item.digest.slice(0, 12),
+            ]
           : [item.name, '-', '-', '-', '-', '-', item.problem],
       );
       console.log(`${modelsDir}\n${table(['base model', 'kind', 'dim', 'tokens', 'languages', 'licence', 'digest'], rows)}`);
@@ -72,7 +82,9 @@ export const registerBase: RegisterCommand = (program) => {
           ...maxTokens,
           ...(license ? { license } : {}),
         });
-        console.log(`${name} is installed (${added.kind}, ${added.dim} dimensions, ${added.maxTokens} tokens): choose it by the option baseModel`);
+        console.log(
+          `${name} is installed (${added.kind}, ${added.dim} dimensions, ${added.maxTokens} tokens): choose it by the option baseModel`,
+        );
       } catch (error) {
         if (error instanceof BrokenEncoder) throw new CommandError(error.message);
         throw error;

@@ -4,6 +4,7 @@ import type { ModelManifest } from '../core/model.ts';
 import type { CustomizationKey } from '../core/ids.ts';
 import type { Prediction, PredictRequest } from '../platform/predictor-client.ts';
 import { loadAnswerer } from './answerer.ts';
+import { type Decoder, loadDecoder } from './decoder.ts';
 import { type Encoder, loadEncoder } from './encoder.ts';
 import { LruLoader } from './lru.ts';
 import type { ModelStore } from './model-store.ts';
@@ -13,14 +14,16 @@ type Model = { readonly bytes: number; readonly manifest: ModelManifest; readonl
 export type Predictor = {
   predict(request: PredictRequest): Promise<{ readonly version: number; readonly outputs: readonly Prediction[] }>;
   warm(request: CustomizationKey & { readonly version: number }): Promise<void>;
-  /** Bytes of loaded encoders and heads. */
+  /** Bytes of loaded base models and heads. */
   readonly loadedBytes: () => number;
 };
 
 /** A graph takes about this many times its file in memory. */
-const encoderMemoryFactor = 1.5;
+const graphMemoryFactor = 1.5;
 
-/** Loads versions on demand and answers. Encoders are shared by their digest, whoever's model starts from them. */
+type Loaded = { readonly bytes: number } & ({ readonly encoder: Encoder } | { readonly decoder: Decoder });
+
+/** Loads versions on demand and answers. Encoders and causal language models are shared by their digest, whoever's model starts from them. */
 export function createPredictor(options: {
   readonly store: ModelStore;
   readonly catalog: Catalog;
@@ -32,7 +35,7 @@ export function createPredictor(options: {
   const { store, catalog, cacheBytes, threads, onPass } = options;
   const models = new LruLoader<Model>(cacheBytes / 4);
   // A session in use must not be released under it: the garbage collector frees what is evicted.
-  const encoders = new LruLoader<Encoder>((cacheBytes * 3) / 4);
+  const bases = new LruLoader<Loaded>((cacheBytes * 3) / 4);
 
   const model = (request: CustomizationKey & { readonly version: number }): Promise<Model> =>
     models.get(JSON.stringify([request.tenantId, request.customizationId, request.version]), async () => {
@@ -40,29 +43,40 @@ export function createPredictor(options: {
       const answerer = await loadAnswerer(store, catalog, manifest);
       return { manifest, answerer, bytes: answerer.bytes + JSON.stringify(manifest).length };
     });
-  const encoder = ({ files, encoder: info, version }: ModelManifest): Promise<Encoder> => {
-    const onnx = files.find(({ role }) => role === 'encoder-onnx');
-    const tokenizer = files.find(({ role }) => role === 'tokenizer');
-    if (!onnx || !tokenizer) throw new Error(`the manifest of v${version} has no encoder or no tokenizer`);
-    return encoders.get(`${onnx.sha256} ${tokenizer.sha256}`, async () =>
-      loadEncoder({
+  const base = ({ files, encoder: info, version }: ModelManifest, role: 'encoder-onnx' | 'decoder-onnx'): Promise<Loaded> => {
+    const onnx = files.find((file) => file.role === role);
+    const tokenizer = files.find((file) => file.role === 'tokenizer');
+    if (!onnx || !tokenizer) throw new Error(`the manifest of v${version} has no ${role} or no tokenizer`);
+    return bases.get(`${onnx.sha256} ${tokenizer.sha256}`, async () => {
+      const parts = {
         onnxPath: await store.file(onnx),
         tokenizer: await store.bytes(tokenizer),
-        bytes: Math.round(onnx.bytes * encoderMemoryFactor),
+        bytes: Math.round(onnx.bytes * graphMemoryFactor),
         threads,
-        prefix: info.prefix,
-        dim: info.dim,
-        ...(onPass ? { onPass } : {}),
-      }),
-    );
+      };
+      if (role === 'decoder-onnx') return { bytes: parts.bytes, decoder: await loadDecoder(parts) };
+      const encoder = await loadEncoder({ ...parts, prefix: info.prefix, dim: info.dim, ...(onPass ? { onPass } : {}) });
+      return { bytes: parts.bytes, encoder };
+    });
   };
-  /** The encoder of a version as its answerer sees it. It is loaded when it is asked first: not every business model needs one. */
+  const encoder = async (manifest: ModelManifest): Promise<Encoder> => {
+    const found = await base(manifest, 'encoder-onnx');
+    if (!('encoder' in found)) throw new Error(`v${manifest.version} starts from no encoder`);
+    return found.encoder;
+  };
+  const decoder = async (manifest: ModelManifest): Promise<Decoder> => {
+    const found = await base(manifest, 'decoder-onnx');
+    if (!('decoder' in found)) throw new Error(`v${manifest.version} starts from no causal language model`);
+    return found.decoder;
+  };
+  /** The base model of a version as its answerer sees it. It is loaded when it is asked first: not every business model needs one. */
   const shared = (manifest: ModelManifest, tenantId: string): SharedEncoder => {
     const { dim, maxTokens } = manifest.encoder;
     return {
       dim,
       embed: async (texts) => (await encoder(manifest)).embed(texts, maxTokens, tenantId),
       embedTokens: async (texts) => (await encoder(manifest)).embedTokens(texts, maxTokens, tenantId),
+      decoder: async () => (await decoder(manifest)).of(tenantId),
     };
   };
   return {
@@ -73,8 +87,9 @@ export function createPredictor(options: {
     },
     warm: async (request) => {
       const { manifest } = await model(request);
-      await (await encoder(manifest)).embed(['warm'], manifest.encoder.maxTokens, request.tenantId);
+      if (manifest.files.some(({ role }) => role === 'decoder-onnx')) await decoder(manifest);
+      else await (await encoder(manifest)).embed(['warm'], manifest.encoder.maxTokens, request.tenantId);
     },
-    loadedBytes: () => models.bytes + encoders.bytes,
+    loadedBytes: () => models.bytes + bases.bytes,
   };
 }

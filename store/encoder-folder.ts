@@ -81,7 +81,13 @@ async function architectureOf(folder: string): Promise<Architecture> {
     if (!data) throw refuse(`describes no causal language model: ${z.prettifyError(error)}`);
     const problem = causalProblem(data);
     if (problem) throw refuse(problem);
-    return { kind: 'causal-lm', dim: data.hidden_size, positions: causalPositions(data), tensors: causalTensors(data), tokenizers: ['BPE'] };
+    return {
+      kind: 'causal-lm',
+      dim: data.hidden_size,
+      positions: causalPositions(data),
+      tensors: causalTensors(data),
+      tokenizers: ['BPE'],
+    };
   }
   const { data, error } = bertConfigSchema.safeParse(raw);
   if (!data) throw refuse(`describes no BERT: ${z.prettifyError(error)}`);

@@ -3,7 +3,15 @@ import { join } from 'node:path';
 import { loadChatTokenizer } from '../../predictor/tokenizer/chat-tokenizer.ts';
 import { drawnTexts, oddTexts } from '../../predictor/tokenizer/odd-texts.ts';
 import { loadTokenizer } from '../../predictor/tokenizer/text-tokenizer.ts';
-import { type BaseKind, BrokenEncoder, type InstalledEncoder, chatFiles, checkWeights, readEncoder, sourceFiles } from '../../store/encoder-folder.ts';
+import {
+  type BaseKind,
+  BrokenEncoder,
+  type InstalledEncoder,
+  chatFiles,
+  checkWeights,
+  readEncoder,
+  sourceFiles,
+} from '../../store/encoder-folder.ts';
 import { SafetensorsError } from '../../store/safetensors.ts';
 import { type EncoderFacts, finishEncoder, trainerEnv } from './finish-encoder.ts';
 import { indexFile, mergeShards } from './merge-shards.ts';
@@ -39,7 +47,13 @@ export async function addEncoder(context: ProvisionContext, source: string, fact
     if (sharded)
       await mergeShards(source, join(building, weights)).catch((error: unknown) => {
         if (!(error instanceof SafetensorsError)) throw error;
-        throw new BrokenEncoder(source, indexFile, `cannot be followed (${error.message})`, 'get its files again from where the model came from', error);
+        throw new BrokenEncoder(
+          source,
+          indexFile,
+          `cannot be followed (${error.message})`,
+          'get its files again from where the model came from',
+          error,
+        );
       });
     const { kind } = await checkWeights(building);
     if (kind === 'causal-lm') for (const file of chatFiles) if (await isThere(join(source, file))) await copyIn(source, building, file);

@@ -1,7 +1,15 @@
 import { stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { projectDir } from '../../platform/paths.ts';
-import { BrokenEncoder, type EncoderInfo, chatFiles, checkWeights, filesOfKind, readEncoder, sha256OfFile } from '../../store/encoder-folder.ts';
+import {
+  BrokenEncoder,
+  type EncoderInfo,
+  chatFiles,
+  checkWeights,
+  filesOfKind,
+  readEncoder,
+  sha256OfFile,
+} from '../../store/encoder-folder.ts';
 import type { ProvisionContext } from './provision-context.ts';
 import { runCommand } from './run-command.ts';
 
@@ -30,7 +38,12 @@ export async function finishEncoder(context: ProvisionContext, folder: string, f
     signal: context.signal,
   }).catch((error: unknown) => {
     context.signal.throwIfAborted();
-    const last = String(error instanceof Error ? error.message : error).trim().split('\n').at(-1)?.trim() ?? '';
+    const last =
+      String(error instanceof Error ? error.message : error)
+        .trim()
+        .split('\n')
+        .at(-1)
+        ?.trim() ?? '';
     throw new BrokenEncoder(folder, graph, `cannot be made (${last})`, 'use another model, or mend what is named', error);
   });
   if (said.trim() !== '') context.report(said.trim());

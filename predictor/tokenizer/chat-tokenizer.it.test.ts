@@ -54,7 +54,10 @@ describe('a byte-level BPE tokenizer', () => {
   const forms: Readonly<Record<string, (from: typeof json) => object>> = {
     'as Qwen and Llama 3 have it': (from) => from,
     'as GPT-2 has it': (from) => ({ ...from, normalizer: null, pre_tokenizer: gpt2 }),
-    'with digits apart': (from) => ({ ...from, pre_tokenizer: { type: 'Sequence', pretokenizers: [digits, { ...gpt2, add_prefix_space: false }] } }),
+    'with digits apart': (from) => ({
+      ...from,
+      pre_tokenizer: { type: 'Sequence', pretokenizers: [digits, { ...gpt2, add_prefix_space: false }] },
+    }),
     'that takes whole words first': (from) => ({ ...from, model: { ...from.model, ignore_merges: true } }),
     'with merges as plain texts': (from) => ({
       ...from,
