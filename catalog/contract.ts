@@ -62,8 +62,8 @@ export type Past = { readonly tokens: number; readonly data: Float32Array };
 export type SharedDecoder = {
   readonly vocabulary: number;
   /** `special`: whether special tokens that the text spells out are read as such; else they are plain text. */
-  encode(text: string, special: boolean): readonly number[];
-  decode(ids: readonly number[]): string;
+  readonly encode: (text: string, special: boolean) => readonly number[];
+  readonly decode: (ids: readonly number[]) => string;
   /**
    * Reads tokens behind `past`; `logits` has `vocabulary` numbers for each of the `wanted` ones (one at least), which are places in `ids`.
    * `additions`: `lora_a.NAME` [layers, rank, in] and `lora_b.NAME` [layers, out, rank] of each linear map.

@@ -128,7 +128,7 @@ describe('conversations', () => {
     };
     const missing = await made('nobase');
     expect(missing.status).not.toBe(0);
-    expect(missing.output).toMatch(/baseModel is needed: .*mw base add/s);
+    expect(missing.output).toMatch(/baseModel: is needed: .*mw base add/s);
     expect((await made('wrongbase', 'baseModel=all-MiniLM-L6-v2')).status).toBe(0);
     await home.mw(['submit', 'wrongbase', 'talks.jsonl', '--watch']);
     expect((await home.mw(['runs', 'wrongbase'])).output).toContain(
@@ -155,8 +155,8 @@ describe('conversations', () => {
     expect(told.status).toBe(0);
     await home.mw(['receipt', (JSON.parse(told.output) as { commit: string }).commit, '--watch']);
     const { output: runs } = await home.mw(['runs', 'shop', '--json']);
-    const [second] = (JSON.parse(runs) as { items: { number: number; verdict: object }[] }).items;
+    const [second] = (JSON.parse(runs) as { items: { number: number; verdict: { current: number } }[] }).items;
     expect(second).toMatchObject({ number: 2, verdict: { metric: 'tokenAccuracy', currentVersion: 1 } });
-    expect((second?.verdict as { current: number }).current).toBeGreaterThan(0.3);
+    expect(second?.verdict.current).toBeGreaterThan(0.3);
   });
 });

@@ -51,7 +51,7 @@ export const loadAnswerer: LoadAnswerer = async (parts) => {
 };
 
 /** The tensors of all layers of a linear map as one, which is how the graph takes them; the scale goes into the second factor. */
-async function additionsOf({ tensor }: ModelParts, layers: number, scale: number): Promise<Additions> {
+async function additionsOf(parts: ModelParts, layers: number, scale: number): Promise<Additions> {
   const found: Record<string, Tensor> = {};
   for (const [name, part] of Object.entries(linearMaps))
     for (const side of ['a', 'b'] as const) {
@@ -59,7 +59,7 @@ async function additionsOf({ tensor }: ModelParts, layers: number, scale: number
         { length: layers },
         (_, i) => `base_model.model.model.layers.${i}.${part}.${name}.lora_${side.toUpperCase()}.weight`,
       );
-      const tensors = await Promise.all(names.map(tensor));
+      const tensors = await Promise.all(names.map((one) => parts.tensor(one)));
       const size = tensors[0]?.data.length ?? 0;
       const data = new Float32Array(size * layers);
       tensors.forEach((one, i) => data.set(side === 'a' ? one.data : one.data.map((value) => value * scale), i * size));

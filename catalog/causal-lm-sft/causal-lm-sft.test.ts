@@ -83,7 +83,7 @@ function alphabet(): SharedDecoder & {
 
 async function ask(decoder: SharedDecoder, inputs: readonly Answer[], answering: object = {}): Promise<Answer[]> {
   const answerer = await loadAnswerer({
-    answering: { chat: form, layers: 2, scale: 0.5, maxTokens: 64, maxNewTokens: 8, temperature: 0, ...answering } as never,
+    answering: { chat: form, layers: 2, scale: 0.5, maxTokens: 64, maxNewTokens: 8, temperature: 0, ...answering },
     dim: 4,
     tensor: (name) => Promise.resolve({ shape: [1, 2], data: Float32Array.of(Number(/layers\.(\d)/.exec(name)?.[1]), 4) }),
   });

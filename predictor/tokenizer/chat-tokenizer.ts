@@ -8,9 +8,9 @@ import { specialTokensOf } from './special-tokens.ts';
 /** The tokenizer of a causal language model: text to ids and back. Nothing is put around a text. */
 export type ChatTokenizer = {
   /** `special`: whether special tokens that the text spells out are read as such; else they are plain text. */
-  encode(text: string, special: boolean): number[];
+  readonly encode: (text: string, special: boolean) => number[];
   /** Special tokens say nothing; bytes that are no UTF-8 become U+FFFD. */
-  decode(ids: readonly number[]): string;
+  readonly decode: (ids: readonly number[]) => string;
 };
 
 const tokenizerSchema = z.looseObject({
