@@ -112,6 +112,29 @@ def test_a_sliding_window_shortens_what_is_read() -> None:
     assert decoder_config(QWEN | {"vocab_size": 420, "sliding_window": 64}).positions == 256
 
 
+@pytest.mark.parametrize("spoils", ["weights", "additions", "order"])
+def test_a_graph_of_another_model_is_refused(llama: Path, monkeypatch: pytest.MonkeyPatch, spoils: str) -> None:
+    import modelwright_trainer.export_decoder as export
+
+    config = read_config(llama)
+    compared: list[tuple[Decoder, bytes]] = []
+    whole = export.compare
+    monkeypatch.setattr(export, "compare", lambda decoder, model: compared.append((decoder, model)))
+    model = export.export_decoder(Decoder(config, read_weights(llama, config)).eval())
+    [(decoder, _)] = compared
+    whole(decoder, model)
+    if spoils == "weights":
+        decoder.layers[1].norm["between"].data *= 1.5
+    elif spoils == "additions":
+        monkeypatch.setattr(decoder, "scale", decoder.scale / 2)
+    else:
+        # Those of keys and of values have the same shapes.
+        own = export.additions_of
+        monkeypatch.setattr(export, "additions_of", lambda one: [*own(one)[:2], *own(one)[4:6], *own(one)[2:4], *own(one)[6:]])
+    with pytest.raises(RuntimeError, match="differs"):
+        whole(decoder, model)
+
+
 # Conversations
 
 LLAMA3 = (
