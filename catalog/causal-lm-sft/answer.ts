@@ -1,10 +1,12 @@
-import { randomBytes } from '../../platform/clock.ts';
+import { nowMs, randomBytes } from '../../platform/clock.ts';
 import { numberOf } from '../answering.ts';
 import type { Answer, LoadAnswerer, ModelParts, Past, SharedDecoder, Tensor } from '../contract.ts';
 import { type ChatForm, conversation, messagesOf } from './chat.ts';
 
 /** Tokens that are read at once: their logits are what takes memory. */
 const pieceTokens = 128;
+/** A request writes this long: who asked waits a minute, and nobody reads what is written later. */
+const writingMs = 50_000;
 const linearMaps = {
   q_proj: 'self_attn',
   k_proj: 'self_attn',
@@ -18,7 +20,7 @@ const linearMaps = {
 type Additions = Readonly<Record<string, Tensor>>;
 
 /**
- * An input that ends with a user's message is replied to: `{text, tokens, finish}`, where `finish` is `stop` or, where the reply was cut, `length`.
+ * An input that ends with a user's message is replied to: `{text, tokens, finish}`, where `finish` is `stop` or, where the reply was cut, `length` or `time`.
  * One that ends with the assistant's is judged, as the gate does it with production: `{tokens, correctTokens, loss}` of the assistant's tokens.
  * answering.json: the form of conversations, the scale of the additions, and how replies are written.
  */
@@ -34,6 +36,7 @@ export const loadAnswerer: LoadAnswerer = async (parts) => {
       if (!encoder.decoder) throw new Error('this version starts from no causal language model');
       const decoder = await encoder.decoder();
       const answers: Answer[] = [];
+      const untilMs = nowMs() + writingMs;
       for (const input of inputs) {
         const messages = messagesOf(input);
         const replied = messages.at(-1)?.role === 'assistant';
@@ -42,7 +45,12 @@ export const loadAnswerer: LoadAnswerer = async (parts) => {
         answers.push(
           replied
             ? await judged(decoder, additions, ids, learned)
-            : await reply(decoder, additions, ids, { stop: form.stop, limit: Math.min(maxNewTokens, maxTokens - ids.length), temperature }),
+            : await reply(decoder, additions, ids, {
+                stop: form.stop,
+                limit: Math.min(maxNewTokens, maxTokens - ids.length),
+                temperature,
+                untilMs,
+              }),
         );
       }
       return answers;
@@ -108,12 +116,19 @@ async function reply(
   decoder: SharedDecoder,
   additions: Additions,
   prompt: readonly number[],
-  { stop, limit, temperature }: { readonly stop: readonly number[]; readonly limit: number; readonly temperature: number },
+  {
+    stop,
+    limit,
+    temperature,
+    untilMs,
+  }: { readonly stop: readonly number[]; readonly limit: number; readonly temperature: number; readonly untilMs: number },
 ): Promise<Answer> {
   let past: Past | null = null;
   let next: readonly number[] = prompt;
   const written: number[] = [];
+  const said = (finish: string): Answer => ({ text: decoder.decode(written), tokens: written.length, finish });
   while (written.length < limit) {
+    if (nowMs() > untilMs) return said('time');
     let logits = new Float32Array();
     for (let begin = 0; begin < next.length; begin += pieceTokens) {
       const piece = next.slice(begin, begin + pieceTokens);
@@ -127,11 +142,11 @@ async function reply(
       logits = Float32Array.from(read.logits);
     }
     const token = temperature > 0 ? drawn(logits, temperature) : largest(logits);
-    if (stop.includes(token)) return { text: decoder.decode(written), tokens: written.length, finish: 'stop' };
+    if (stop.includes(token)) return said('stop');
     written.push(token);
     next = [token];
   }
-  return { text: decoder.decode(written), tokens: written.length, finish: 'length' };
+  return said('length');
 }
 
 function drawn(logits: Float32Array, temperature: number): number {

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { Answer, SharedDecoder, SharedEncoder, Tensor } from '../contract.ts';
 import { loadAnswerer } from './answer.ts';
 import { type ChatForm, conversation } from './chat.ts';
@@ -137,6 +137,27 @@ describe('an answer', () => {
       [128, 128],
       [50, 256],
     ]);
+  });
+
+  it('is cut where a request takes so long that nobody waits for it', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    try {
+      const decoder = alphabet();
+      const slow: SharedDecoder = {
+        ...decoder,
+        read: async (asked) => {
+          vi.setSystemTime(Date.now() + 20_000);
+          return await decoder.read(asked);
+        },
+      };
+      expect(await ask(slow, [{ messages: chat('a') }, { messages: chat('b') }])).toEqual([
+        { text: 'wxy', tokens: 3, finish: 'time' },
+        { text: '', tokens: 0, finish: 'time' },
+      ]);
+      expect(decoder.reads).toHaveLength(3);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it('is drawn by chance where there is a temperature, and hardly ever unlikely where it is low', async () => {
