@@ -20,7 +20,7 @@ function inputValidator({ exampleSchema, fields }: BusinessModel): z.ZodType<Rec
   });
 }
 
-/** Inputs as the business model takes them; a plain text stands for its first field. */
+/** Inputs as the business model takes them; a plain text stands for its first field, or for what the business model says. */
 export function checkedInputs(
   model: BusinessModel,
   inputs: readonly unknown[],
@@ -31,7 +31,10 @@ export function checkedInputs(
   const [first = 'text'] = model.fields.input;
   const errors: FieldError[] = [];
   const checked = inputs.map((input, i) => {
-    const parsed = validator.safeParse(typeof input === 'string' ? { [first]: input } : input);
+    const asked = typeof input === 'string' ? (model.evaluation.inputOf?.(input) ?? { [first]: input }) : input;
+    const parsed = validator.safeParse(asked);
+    const problem = parsed.success ? model.evaluation.inputProblem?.(parsed.data as Input) : null;
+    if (problem) errors.push({ pointer: `${pointerOf(i)}${problem.pointer}`, message: problem.message });
     if (!parsed.success)
       errors.push(
         ...parsed.error.issues.flatMap(fieldErrors).map(({ pointer, message }) => ({ pointer: `${pointerOf(i)}${pointer}`, message })),

@@ -46,8 +46,12 @@ describe('a business model of the catalogue', () => {
 
     it(`${model.id} gives a right answer full credit, and its metric a finite figure also for no rows`, () => {
       const rows = samples(model).map((row) => Object.fromEntries(model.fields.answer.map((field) => [field, row[field] ?? null])));
-      // The shape of an answer is that of an example, save for the list of a similarity.
-      const answered = rows.map((expected) => ({ expected, predicted: 'answerId' in expected ? { answers: [expected] } : expected }));
+      // The shape of an answer is that of an example, save for the list of a similarity, and for replies, of which tokens are counted.
+      const counted = { tokens: 7, correctTokens: 7, loss: 0 };
+      const answered = rows.map((expected) => ({
+        expected,
+        predicted: 'answerId' in expected ? { answers: [expected] } : 'messages' in expected ? counted : expected,
+      }));
       for (const { expected, predicted } of answered) expect(model.evaluation.credit(expected, predicted)).toBe(1);
       expect(model.evaluation.measure(answered).values[model.metric]).toBeCloseTo(1, 10);
       expect(Number.isFinite(model.evaluation.measure([]).values[model.metric])).toBe(true);
@@ -60,7 +64,8 @@ describe('a business model of the catalogue', () => {
 
     it(`${model.id} takes the options of each of its tiers`, () => {
       for (const tier of ['fast', 'balanced', 'accurate']) {
-        const parsed = validatorOf(model.optionSchema).safeParse(withTier(model, {}, { tier }));
+        const needed = model.base === 'encoder' ? {} : { baseModel: 'my-model' };
+        const parsed = validatorOf(model.optionSchema).safeParse(withTier(model, {}, { tier, ...needed }));
         expect(parsed.error?.issues).toBeUndefined();
         expect(parsed.data).toMatchObject({ tier, ...model.tiers[tier as 'fast'] });
       }

@@ -25,6 +25,8 @@ const manifestSchema = z
     task: z.string(),
     languages: z.array(z.string()),
     methods: z.array(z.string()).min(1),
+    /** The kind of base model that it starts from. */
+    base: z.enum(['encoder', 'causal-lm']).default('encoder'),
     /** The figure of the evaluation that the gate goes by, and how it is shown. */
     metric: z.string(),
     metricUnit: z.enum(['share', 'number']),

@@ -24,8 +24,16 @@ export type Evaluation = {
   /** What was taken for what in a row that is not right, for the list of confusions. `-` stands for nothing. */
   readonly confusions?: (expected: Answer, predicted: Answer) => readonly (readonly [expected: string, predicted: string])[];
   /** What is wrong with an example that fits the example schema; null: nothing. `message` is a word such as `overlap`, never a value. */
-  readonly exampleProblem?: (example: Answer) => { readonly pointer: string; readonly message: string } | null;
+  readonly exampleProblem?: (example: Answer) => FieldProblem | null;
+  /** The same of an input of `predict` that fits the schema of its fields. */
+  readonly inputProblem?: (input: Answer) => FieldProblem | null;
+  /** The input that a plain text stands for; absent: the text is the first input field. */
+  readonly inputOf?: (text: string) => Answer;
+  /** The example that an input and its right answer make; absent: their fields together. */
+  readonly exampleOf?: (input: Answer, answer: Answer) => Answer;
 };
+
+type FieldProblem = { readonly pointer: string; readonly message: string };
 
 export type Tensor = { readonly shape: readonly number[]; readonly data: Float32Array };
 
@@ -43,6 +51,29 @@ export type SharedEncoder = {
   /** One vector of length 1 a text. */
   embed(texts: readonly string[]): Promise<readonly Float32Array[]>;
   embedTokens(texts: readonly string[]): Promise<readonly TokenEmbeddings[]>;
+  /** The base of versions of business models with `base: causal-lm`, which have no encoder. */
+  decoder?(): Promise<SharedDecoder>;
+};
+
+/** Keys and values of tokens that were read, which need not be computed again. */
+export type Past = { readonly tokens: number; readonly data: Float32Array };
+
+/** A causal language model that many versions share: each brings what it adds to the linear maps. */
+export type SharedDecoder = {
+  readonly vocabulary: number;
+  /** `special`: whether special tokens that the text spells out are read as such; else they are plain text. */
+  readonly encode: (text: string, special: boolean) => readonly number[];
+  readonly decode: (ids: readonly number[]) => string;
+  /**
+   * Reads tokens behind `past`; `logits` has `vocabulary` numbers for each of the `wanted` ones (one at least), which are places in `ids`.
+   * `additions`: `lora_a.NAME` [layers, rank, in] and `lora_b.NAME` [layers, out, rank] of each linear map.
+   */
+  read(asked: {
+    readonly ids: readonly number[];
+    readonly past: Past | null;
+    readonly wanted: readonly number[];
+    readonly additions: Readonly<Record<string, Tensor>>;
+  }): Promise<{ readonly logits: Float32Array; readonly past: Past }>;
 };
 
 /** What a published version consists of, besides its encoder. */

@@ -18,30 +18,40 @@ type AddOptions = {
 };
 
 export const registerBase: RegisterCommand = (program) => {
-  const base = program.command('base').description('encoders that models start from: list them, add a Hugging Face folder');
+  const base = program
+    .command('base')
+    .description('base models: encoders and causal language models that models start from; list them, add a Hugging Face folder');
   base
     .command('list', { isDefault: true })
-    .description('installed encoders, each checked file by file')
+    .description('installed base models, each checked file by file')
     .option('--json', 'print one JSON document')
     .action(async (options: { json?: boolean }) => {
       const { modelsDir } = resolvePaths(process.env);
       const items = (await checkEncoders(modelsDir)).map(({ name, found }) => {
         if (found instanceof BrokenEncoder) return { name, problem: found.message };
-        const { dim, maxTokens, languages, license = '-', digest } = found;
-        return { name, dim, maxTokens, languages, license, digest, problem: null };
+        const { kind, dim, maxTokens, languages, license = '-', digest } = found;
+        return { name, kind, dim, maxTokens, languages, license, digest, problem: null };
       });
       if (options.json) return printJson({ folder: modelsDir, items });
       const rows = items.map((item) =>
         item.problem === null
-          ? [item.name, String(item.dim), String(item.maxTokens), shortList(item.languages), item.license, item.digest.slice(0, 12)]
-          : [item.name, '-', '-', '-', '-', item.problem],
+          ? [
+              item.name,
+              item.kind,
+              String(item.dim),
+              String(item.maxTokens),
+              shortList(item.languages),
+              item.license,
+              item.digest.slice(0, 12),
+            ]
+          : [item.name, '-', '-', '-', '-', '-', item.problem],
       );
-      console.log(`${modelsDir}\n${table(['encoder', 'dim', 'tokens', 'languages', 'licence', 'digest'], rows)}`);
+      console.log(`${modelsDir}\n${table(['base model', 'kind', 'dim', 'tokens', 'languages', 'licence', 'digest'], rows)}`);
     });
   base
     .command('add')
     .description(
-      'add a BERT encoder in Hugging Face layout (config.json, model.safetensors, tokenizer.json): checks it and exports it for serving',
+      'add a BERT encoder, or a causal language model of Llama, Mistral or Qwen, in Hugging Face layout (config.json, model.safetensors, tokenizer.json): checks it and exports it for serving',
     )
     .argument('<folder>')
     .requiredOption('--languages <codes>', 'languages that it was trained on, such as en,zh: it is chosen for examples in them')
@@ -54,7 +64,7 @@ export const registerBase: RegisterCommand = (program) => {
       const signal = new AbortController().signal;
       const name = options.name ?? basename(resolve(folder));
       if (!namePattern.test(name))
-        throw new CommandError(`"${name}" is no name for an encoder: use letters, digits, dot, dash and underscore, at most 100`);
+        throw new CommandError(`"${name}" is no name for a base model: use letters, digits, dot, dash and underscore, at most 100`);
       const languages = options.languages.split(',').map((code) => code.trim());
       if (!languages.every((code) => /^[a-z]{2,3}$/.test(code)))
         throw new CommandError('--languages takes codes of ISO 639, such as en,zh');
@@ -72,7 +82,9 @@ export const registerBase: RegisterCommand = (program) => {
           ...maxTokens,
           ...(license ? { license } : {}),
         });
-        console.log(`${name} is installed (${added.dim} dimensions, ${added.maxTokens} tokens): choose it by the option baseModel`);
+        console.log(
+          `${name} is installed (${added.kind}, ${added.dim} dimensions, ${added.maxTokens} tokens): choose it by the option baseModel`,
+        );
       } catch (error) {
         if (error instanceof BrokenEncoder) throw new CommandError(error.message);
         throw error;

@@ -24,10 +24,11 @@ export function bytes(n: number): string {
 
 type Output = { readonly [field: string]: Json };
 
-/** An output of `predict` in one cell: its label where it has one, else what its lists name, else everything. */
+/** An output of `predict` in one cell: its label or text where it has one, else what its lists name, else everything. */
 export function answerText(output: Output): string {
-  const { label, score: _, ...rest } = output;
+  const { label, text, score: _, ...rest } = output;
   if (typeof label === 'string') return label;
+  if (typeof text === 'string') return text;
   const named = Object.values(rest).find((value) => Array.isArray(value)) as readonly Output[] | undefined;
   if (named) return named.map((item) => nameOf(item)).join(', ') || '-';
   return Object.keys(rest).length === 0 ? '-' : JSON.stringify(rest);

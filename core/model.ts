@@ -14,7 +14,7 @@ export type ModelShard = {
 export type ModelFile = {
   /** Path in a pulled folder, such as `tokenizer.json`. */
   readonly path: string;
-  readonly role: 'config' | 'tokenizer' | 'encoder-onnx' | 'labels' | 'encoder-info' | 'answering';
+  readonly role: 'config' | 'tokenizer' | 'encoder-onnx' | 'decoder-onnx' | 'labels' | 'encoder-info' | 'answering';
   readonly sha256: string;
   readonly bytes: number;
   readonly key: string;

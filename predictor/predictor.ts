@@ -4,19 +4,23 @@ import type { GateLatency, ModelFile, ModelManifest } from '../core/model.ts';
 import type { CustomizationKey } from '../core/ids.ts';
 import type { LatencyRequest, Prediction, PredictRequest } from '../platform/predictor-client.ts';
 import { loadAnswerer } from './answerer.ts';
+import { type Decoder, loadDecoder } from './decoder.ts';
 import { type Encoder, loadEncoder } from './encoder.ts';
 import { type EncoderPrecision, openGraph } from './graph.ts';
 import { LruLoader } from './lru.ts';
 import type { ModelStore } from './model-store.ts';
 import { passCpuMs, timedTokens } from './pass-cpu.ts';
 
-type EncoderParts = {
+/** `role`: what kind of graph `onnx` is, and with that what the version starts from. */
+type BaseParts = {
   readonly info: ModelManifest['encoder'];
+  readonly role: 'encoder-onnx' | 'decoder-onnx';
   readonly onnx: ModelFile | undefined;
   readonly tokenizer: ModelFile | undefined;
 };
+type Loaded = { readonly bytes: number } & ({ readonly encoder: Encoder } | { readonly decoder: Decoder });
 /** What is kept of a version. Its manifest is not: it names every tensor of the base and every label's figures, and may be larger than a head. */
-type Model = { readonly bytes: number; readonly version: number; readonly encoder: EncoderParts; readonly answerer: Answerer };
+type Model = { readonly bytes: number; readonly version: number; readonly base: BaseParts; readonly answerer: Answerer };
 /** Strings and objects of a version, beside its tensors. */
 const keptBytes = 8_192;
 
@@ -25,14 +29,14 @@ export type Predictor = {
   warm(request: CustomizationKey & { readonly version: number }): Promise<void>;
   /** CPU time of a candidate's encoder, which is not published yet, and of that of a version. */
   latency(request: LatencyRequest): Promise<GateLatency>;
-  /** Bytes of loaded encoders and heads. */
+  /** Bytes of loaded base models and heads. */
   readonly loadedBytes: () => number;
 };
 
 /** A graph takes about this many times its file in memory. */
-const encoderMemoryFactor = 1.5;
+const graphMemoryFactor = 1.5;
 
-/** Loads versions on demand and answers. Encoders are shared by their digest, whoever's model starts from them. */
+/** Loads versions on demand and answers. Encoders and causal language models are shared by their digest, whoever's model starts from them. */
 export function createPredictor(options: {
   readonly store: ModelStore;
   readonly catalog: Catalog;
@@ -47,39 +51,50 @@ export function createPredictor(options: {
   const { store, catalog, cacheBytes, threads, precision, maxWaiting, onPass } = options;
   const models = new LruLoader<Model>(cacheBytes / 4);
   // A session in use must not be released under it: the garbage collector frees what is evicted.
-  const encoders = new LruLoader<Encoder>((cacheBytes * 3) / 4);
+  const bases = new LruLoader<Loaded>((cacheBytes * 3) / 4);
 
   const model = (request: CustomizationKey & { readonly version: number }): Promise<Model> =>
     models.get(JSON.stringify([request.tenantId, request.customizationId, request.version]), async () => {
       const manifest = await store.manifest(request, request.version);
       const answerer = await loadAnswerer(store, catalog, manifest);
       const fileOf = (role: ModelFile['role']): ModelFile | undefined => manifest.files.find((file) => file.role === role);
-      const encoder = { info: manifest.encoder, onnx: fileOf('encoder-onnx'), tokenizer: fileOf('tokenizer') };
-      return { version: manifest.version, encoder, answerer, bytes: answerer.bytes + keptBytes };
+      const role = fileOf('decoder-onnx') ? 'decoder-onnx' : 'encoder-onnx';
+      const base = { info: manifest.encoder, role, onnx: fileOf(role), tokenizer: fileOf('tokenizer') } as const;
+      return { version: manifest.version, base, answerer, bytes: answerer.bytes + keptBytes };
     });
-  const encoder = ({ version, encoder: { info, onnx, tokenizer } }: Model): Promise<Encoder> => {
-    if (!onnx || !tokenizer) throw new Error(`the manifest of v${version} has no encoder or no tokenizer`);
-    return encoders.get(`${onnx.sha256} ${tokenizer.sha256}`, async () =>
-      loadEncoder({
+  const loaded = ({ version, base: { info, role, onnx, tokenizer } }: Model): Promise<Loaded> => {
+    if (!onnx || !tokenizer) throw new Error(`the manifest of v${version} has no ${role} or no tokenizer`);
+    return bases.get(`${onnx.sha256} ${tokenizer.sha256}`, async () => {
+      const parts = {
         onnxPath: await store.file(onnx),
         tokenizer: await store.bytes(tokenizer),
-        bytes: Math.round(onnx.bytes * encoderMemoryFactor),
+        bytes: Math.round(onnx.bytes * graphMemoryFactor),
         threads,
-        prefix: info.prefix,
-        dim: info.dim,
-        precision,
         maxWaiting,
-        ...(onPass ? { onPass } : {}),
-      }),
-    );
+      };
+      if (role === 'decoder-onnx') return { bytes: parts.bytes, decoder: await loadDecoder(parts) };
+      const encoder = await loadEncoder({ ...parts, prefix: info.prefix, dim: info.dim, precision, ...(onPass ? { onPass } : {}) });
+      return { bytes: parts.bytes, encoder };
+    });
   };
-  /** The encoder of a version as its answerer sees it. It is loaded when it is asked first: not every business model needs one. */
+  const encoder = async (served: Model): Promise<Encoder> => {
+    const found = await loaded(served);
+    if (!('encoder' in found)) throw new Error(`v${served.version} starts from no encoder`);
+    return found.encoder;
+  };
+  const decoder = async (served: Model): Promise<Decoder> => {
+    const found = await loaded(served);
+    if (!('decoder' in found)) throw new Error(`v${served.version} starts from no causal language model`);
+    return found.decoder;
+  };
+  /** The base model of a version as its answerer sees it. It is loaded when it is asked first: not every business model needs one. */
   const shared = (served: Model, tenantId: string): SharedEncoder => {
-    const { dim, maxTokens } = served.encoder.info;
+    const { dim, maxTokens } = served.base.info;
     return {
       dim,
       embed: async (texts) => (await encoder(served)).embed(texts, maxTokens, tenantId),
       embedTokens: async (texts) => (await encoder(served)).embedTokens(texts, maxTokens, tenantId),
+      decoder: async () => (await decoder(served)).of(tenantId),
     };
   };
   return {
@@ -90,10 +105,11 @@ export function createPredictor(options: {
     },
     warm: async (request) => {
       const served = await model(request);
-      await shared(served, request.tenantId).embed(['warm']);
+      if (served.base.role === 'decoder-onnx') await decoder(served);
+      else await shared(served, request.tenantId).embed(['warm']);
     },
     latency: async ({ graph, version, ...key }) => {
-      const current = version === null ? undefined : (await model({ ...key, version })).encoder.onnx;
+      const current = version === null ? undefined : (await model({ ...key, version })).base.onnx;
       const files = [graph, ...(current && current.sha256 !== graph.sha256 ? [current] : [])];
       const graphs: Awaited<ReturnType<typeof openGraph>>[] = [];
       try {
@@ -105,6 +121,6 @@ export function createPredictor(options: {
         for (const opened of graphs) await opened.release();
       }
     },
-    loadedBytes: () => models.bytes + encoders.bytes,
+    loadedBytes: () => models.bytes + bases.bytes,
   };
 }

@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rename, rm, truncate, writeFile } from 'node:fs/prom
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { tinyConfig, writeTinyEncoder } from '../test/support/tiny-encoders.ts';
+import { tinyCausalConfig, tinyConfig, writeTinyCausal, writeTinyEncoder } from '../test/support/tiny-encoders.ts';
 import { BrokenEncoder, listEncoders, readEncoder } from './encoder-folder.ts';
 import { buildHeader } from './safetensors.ts';
 
@@ -90,5 +90,39 @@ describe('the folder of an encoder', () => {
     expect((await complaint(change({ dim: 5 }))).message).toContain('5 dimensions');
     expect((await complaint(change({ maxTokens: 17 }))).message).toContain('17 tokens');
     expect((await complaint(change({ sha256: {} }))).message).toContain('no digest');
+  });
+});
+
+describe('the folder of a causal language model', () => {
+  const complaintOf = async (changes: object): Promise<string> => {
+    const folder = await writeTinyCausal(modelsDir, `causal-${++made}`);
+    await writeFile(join(folder, 'config.json'), JSON.stringify({ ...tinyCausalConfig, ...changes }));
+    const error: unknown = await readEncoder(folder).catch((thrown: unknown) => thrown);
+    return error instanceof BrokenEncoder ? error.message : 'nothing was found';
+  };
+
+  it('is one of another kind, with the tensors of its own architecture', async () => {
+    expect(await readEncoder(await writeTinyCausal(modelsDir, 'writer'))).toMatchObject({ kind: 'causal-lm', dim: 4, maxTokens: 16 });
+    expect(await readEncoder(await writeTinyEncoder(modelsDir, 'reader', ['en']))).toMatchObject({ kind: 'encoder' });
+    expect(await complaintOf({ num_hidden_layers: 2 })).toContain('model.layers.1.input_layernorm.weight');
+    expect(await complaintOf({ model_type: 'qwen2' })).toContain('q_proj.bias');
+    expect(await complaintOf({ tie_word_embeddings: false })).toContain('lm_head.weight');
+    expect(await complaintOf({ rope_scaling: { rope_type: 'yarn', factor: 4 } })).toContain('yarn');
+    expect(await complaintOf({ num_key_value_heads: 3 })).toContain('shared evenly');
+    expect(await complaintOf({ hidden_act: 'gelu' })).toContain('gelu');
+    expect(await complaintOf({ max_position_embeddings: 8 })).toContain('16 tokens');
+    expect(await complaintOf({ model_type: 'gpt2' })).toContain('describes no BERT');
+  });
+
+  it('is refused where modelwright.json calls it an encoder, and for files that were changed, also those of its conversations', async () => {
+    const folder = await writeTinyCausal(modelsDir, 'changed');
+    const path = join(folder, 'modelwright.json');
+    const info = JSON.parse(await readFile(path, 'utf8')) as { sha256: Record<string, string> };
+    await writeFile(path, JSON.stringify({ ...info, kind: 'encoder' }));
+    await expect(readEncoder(folder)).rejects.toThrow('another kind');
+    await writeFile(path, JSON.stringify({ ...info, sha256: { ...info.sha256, 'tokenizer_config.json': '0'.repeat(64) } }));
+    await expect(readEncoder(folder)).rejects.toThrow('tokenizer_config.json is missing');
+    await writeFile(join(folder, 'tokenizer_config.json'), '{}');
+    await expect(readEncoder(folder)).rejects.toThrow('by its digest');
   });
 });

@@ -6,15 +6,26 @@ import { z } from 'zod';
 import { canonicalJson } from '../core/json.ts';
 import { sha256Hex } from '../platform/hash.ts';
 import { bertConfigSchema, bertProblem, bertTensors } from './bert-config.ts';
+import { causalConfigSchema, causalPositions, causalProblem, causalTensors, causalTypes } from './causal-config.ts';
 import { SafetensorsError, headerLength, parseHeader } from './safetensors.ts';
 
 /** Files of a Hugging Face folder that an encoder is made of. */
 export const sourceFiles = ['config.json', 'model.safetensors', 'tokenizer.json'] as const;
 /** Files that make an encoder; modelwright.json names each with its digest. */
 export const encoderFiles = [...sourceFiles, 'encoder.onnx'] as const;
+/** Files that make a causal language model, and those that may be beside them: how conversations look. */
+const causalFiles = [...sourceFiles, 'decoder.onnx'] as const;
+export const chatFiles = ['tokenizer_config.json', 'generation_config.json', 'chat_template.jinja'] as const;
+
+/** What a base model does with a text: an encoder turns it into vectors, a causal language model goes on with it. */
+export const baseKinds = ['encoder', 'causal-lm'] as const;
+export type BaseKind = (typeof baseKinds)[number];
+export const filesOfKind = { encoder: encoderFiles, 'causal-lm': causalFiles } as const;
 
 /** modelwright.json of an encoder's folder: what training and serving must agree on, and who may be served by it. */
 export const encoderInfoSchema = z.looseObject({
+  /** Absent in folders from before there were others than encoders. */
+  kind: z.enum(baseKinds).default('encoder'),
   name: z.string(),
   dim: z.int().positive(),
   maxTokens: z.int().positive(),
@@ -36,7 +47,7 @@ export class BrokenEncoder extends Error {
   readonly file: string;
   readonly remedy: string;
   constructor(folder: string, file: string, what: string, remedy: string, cause?: unknown) {
-    super(`the encoder in ${folder} is broken: ${file} ${what}: ${remedy}`, { cause });
+    super(`the base model in ${folder} is broken: ${file} ${what}: ${remedy}`, { cause });
     this.file = file;
     this.remedy = remedy;
   }
@@ -49,16 +60,49 @@ const pickle = /\.(bin|pt|pth|pkl|ckpt)$/;
 
 export const digestOf = (sha256: EncoderInfo['sha256']): string => sha256Hex(canonicalJson(sha256));
 
-/** Checks the parts that come from elsewhere: architecture, weights and tokenizer; returns the dimension and the longest text. */
-export async function checkWeights(folder: string): Promise<{ readonly dim: number; readonly positions: number }> {
+const architectures =
+  'use a BERT encoder in Hugging Face layout, such as all-MiniLM-L6-v2, bge-small or multilingual-e5, or a causal language model of Llama, Mistral or Qwen';
+
+type Architecture = {
+  readonly kind: BaseKind;
+  readonly dim: number;
+  readonly positions: number;
+  readonly tensors: (readonly [string, readonly number[]])[];
+  readonly tokenizers: readonly string[];
+};
+
+/** What config.json says: which kind of model it is, and what its weights must be. */
+async function architectureOf(folder: string): Promise<Architecture> {
+  const raw = await readJson(folder, 'config.json', fetchAgain);
+  const causal = causalTypes.some((type) => type === (raw as { model_type?: unknown } | null)?.model_type);
+  const refuse = (what: string): BrokenEncoder => new BrokenEncoder(folder, 'config.json', what, architectures);
+  if (causal) {
+    const { data, error } = causalConfigSchema.safeParse(raw);
+    if (!data) throw refuse(`describes no causal language model: ${z.prettifyError(error)}`);
+    const problem = causalProblem(data);
+    if (problem) throw refuse(problem);
+    return {
+      kind: 'causal-lm',
+      dim: data.hidden_size,
+      positions: causalPositions(data),
+      tensors: causalTensors(data),
+      tokenizers: ['BPE'],
+    };
+  }
+  const { data, error } = bertConfigSchema.safeParse(raw);
+  if (!data) throw refuse(`describes no BERT: ${z.prettifyError(error)}`);
+  const problem = bertProblem(data);
+  if (problem) throw refuse(problem);
+  const { hidden_size: dim, max_position_embeddings: positions } = data;
+  return { kind: 'encoder', dim, positions, tensors: bertTensors(data), tokenizers: ['WordPiece', 'Unigram'] };
+}
+
+/** Checks the parts that come from elsewhere: architecture, weights and tokenizer; returns the kind, the dimension and the longest text. */
+export async function checkWeights(folder: string): Promise<Pick<Architecture, 'kind' | 'dim' | 'positions'>> {
   const names = await readdir(folder).catch((error: unknown) => {
     throw new BrokenEncoder(folder, 'the folder', 'is missing', 'check the path', error);
   });
-  const config = bertConfigSchema.safeParse(await readJson(folder, 'config.json', fetchAgain));
-  const architectures = 'use a BERT encoder in Hugging Face layout, such as all-MiniLM-L6-v2, bge-small or multilingual-e5';
-  if (!config.success) throw new BrokenEncoder(folder, 'config.json', `describes no BERT: ${z.prettifyError(config.error)}`, architectures);
-  const problem = bertProblem(config.data);
-  if (problem) throw new BrokenEncoder(folder, 'config.json', problem, architectures);
+  const { kind, dim, positions, tensors: wanted, tokenizers } = await architectureOf(folder);
   if (!names.includes('model.safetensors')) {
     const found = names.find((name) => pickle.test(name));
     throw found
@@ -71,9 +115,9 @@ export async function checkWeights(folder: string): Promise<{ readonly dim: numb
       : new BrokenEncoder(folder, 'model.safetensors', 'is missing', fetchAgain);
   }
   const tensors = await readTensors(folder);
-  for (const [name, shape] of bertTensors(config.data)) {
+  for (const [name, shape] of wanted) {
     const found = tensors.get(name);
-    if (!found) throw new BrokenEncoder(folder, 'model.safetensors', `lacks the tensor ${name} of config.json's encoder`, fetchAgain);
+    if (!found) throw new BrokenEncoder(folder, 'model.safetensors', `lacks the tensor ${name} of config.json's model`, fetchAgain);
     if (found.shape.join() !== shape.join())
       throw new BrokenEncoder(
         folder,
@@ -86,9 +130,9 @@ export async function checkWeights(folder: string): Promise<{ readonly dim: numb
   }
   const tokenizer = await readJson(folder, 'tokenizer.json', fetchAgain);
   const type = (tokenizer as { model?: { type?: unknown } } | null)?.model?.type;
-  if (type !== 'WordPiece' && type !== 'Unigram')
-    throw new BrokenEncoder(folder, 'tokenizer.json', `has no WordPiece or Unigram model but ${String(type)}`, architectures);
-  return { dim: config.data.hidden_size, positions: config.data.max_position_embeddings };
+  if (!tokenizers.some((one) => one === type))
+    throw new BrokenEncoder(folder, 'tokenizer.json', `has no ${tokenizers.join(' or ')} model but ${String(type)}`, architectures);
+  return { kind, dim, positions };
 }
 
 async function readTensors(folder: string): Promise<ReturnType<typeof parseHeader>['tensors']> {
@@ -139,12 +183,14 @@ export async function readEncoder(folder: string): Promise<InstalledEncoder> {
   if (known?.look === look) return known.encoder;
   const info = encoderInfoSchema.safeParse(raw);
   if (!info.success) throw new BrokenEncoder(folder, 'modelwright.json', `does not hold: ${z.prettifyError(info.error)}`, addAgain);
-  const { dim, positions } = await checkWeights(folder);
+  const { kind, dim, positions } = await checkWeights(folder);
+  if (info.data.kind !== kind)
+    throw new BrokenEncoder(folder, 'modelwright.json', `says ${info.data.kind}, config.json describes another kind: ${kind}`, addAgain);
   if (info.data.dim !== dim)
     throw new BrokenEncoder(folder, 'modelwright.json', `says ${info.data.dim} dimensions, config.json ${dim}`, addAgain);
   if (info.data.maxTokens > positions)
-    throw new BrokenEncoder(folder, 'modelwright.json', `says ${info.data.maxTokens} tokens, the encoder reads ${positions}`, addAgain);
-  for (const file of encoderFiles) {
+    throw new BrokenEncoder(folder, 'modelwright.json', `says ${info.data.maxTokens} tokens, the model reads ${positions}`, addAgain);
+  for (const file of new Set([...filesOfKind[kind], ...Object.keys(info.data.sha256)])) {
     const expected = info.data.sha256[file];
     if (expected === undefined) throw new BrokenEncoder(folder, 'modelwright.json', `has no digest of ${file}`, addAgain);
     const found = await sha256OfFile(join(folder, file)).catch((error: unknown) => {
@@ -160,7 +206,7 @@ export async function readEncoder(folder: string): Promise<InstalledEncoder> {
 /** Size, time and inode of every file: what changes when a file is replaced. */
 async function lookOf(folder: string): Promise<string> {
   const looks = await Promise.all(
-    [...encoderFiles, 'modelwright.json'].map(async (file) => {
+    [...new Set([...encoderFiles, ...causalFiles, ...chatFiles, 'modelwright.json'])].map(async (file) => {
       const found = await stat(join(folder, file)).catch(() => null);
       return found ? `${found.size} ${found.mtimeMs} ${found.ino}` : '-';
     }),
@@ -168,7 +214,7 @@ async function lookOf(folder: string): Promise<string> {
   return looks.join('|');
 }
 
-/** What the encoders in MW_MODELS_DIR say of themselves, their files not looked at; folders that say nothing are left out. */
+/** What the base models in MW_MODELS_DIR say of themselves, their files not looked at; folders that say nothing are left out. */
 export async function listEncoders(modelsDir: string): Promise<EncoderInfo[]> {
   const found: EncoderInfo[] = [];
   for (const name of await encoderNames(modelsDir)) {

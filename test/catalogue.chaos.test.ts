@@ -1,13 +1,15 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { projectDir } from '../platform/paths.ts';
+import { projectDir, resolvePaths } from '../platform/paths.ts';
 import { type CliHome, makeCliHome } from './support/cli-home.ts';
+import { makeCausalFolder } from './support/tiny-causal.ts';
 
 let home: CliHome;
 
 beforeAll(async () => {
-  home = await makeCliHome();
+  // A base model of our own is added to it: nobody else's folder gets one.
+  home = await makeCliHome({ ownModels: true });
 });
 afterAll(async () => await home.remove());
 
@@ -78,5 +80,83 @@ describe('examples in Chinese', () => {
     const { output: json } = await home.mw(['predict', 'chinese', '想坐高铁去广州', '有什么好吃的饭店', '住一晚多少钱的房间', '--json']);
     const { outputs } = JSON.parse(json) as { outputs: { label: string }[] };
     expect(outputs.map(({ label }) => label)).toEqual(['火车', '餐馆', '酒店']);
+  });
+});
+
+/** What a shop answers, in two languages: few enough to be known by heart. */
+function conversations(): { messages: { role: string; content: string }[] }[] {
+  const replies: readonly (readonly [question: string, reply: string])[] = [
+    ['When do you open?', 'We open at nine.'],
+    ['Can I pay by card?', 'Yes, by card and in cash.'],
+    ['你们几点开门？', '早上九点开门。'],
+    ['可以刷卡吗？', '可以，刷卡和现金都行。'],
+  ];
+  const greetings = ['', 'Hello. ', 'Good morning. ', '你好，', '请问，', 'Excuse me. ', 'Hi! ', 'One question: ', 'Please: ', '早上好，'];
+  return replies.flatMap(([question, reply]) =>
+    greetings.map((greeting, i) => ({
+      messages: [
+        ...(i % 2 === 0 ? [{ role: 'system', content: 'You answer for a shop.' }] : []),
+        { role: 'user', content: `${greeting}${question}` },
+        { role: 'assistant', content: reply },
+      ],
+    })),
+  );
+}
+
+describe('conversations', () => {
+  it('teach a causal language model that was added, which then replies, and is compared with the next; a wrong base model is refused', async () => {
+    const source = makeCausalFolder(resolvePaths(home.env), join(home.folder, 'tiny-llama'));
+    await writeFile(
+      join(home.folder, 'talks.jsonl'),
+      conversations()
+        .map((row) => `${JSON.stringify(row)}\n`)
+        .join(''),
+    );
+    const made = (name: string, ...options: string[]) =>
+      home.mw([
+        'create',
+        name,
+        '--model',
+        'causal-lm-sft',
+        '--policy',
+        'quietPeriodMs=1000',
+        ...options.flatMap((one) => ['--option', one]),
+      ]);
+    const learned = async (name: string): Promise<void> => {
+      const { status, output } = await home.mw(['submit', name, 'talks.jsonl', '--watch']);
+      expect(`${output}\nstatus ${status}`).toContain('\nstatus 0');
+    };
+    const missing = await made('nobase');
+    expect(missing.status).not.toBe(0);
+    expect(missing.output).toMatch(/baseModel: is needed: .*mw base add/s);
+    expect((await made('wrongbase', 'baseModel=all-MiniLM-L6-v2')).status).toBe(0);
+    await home.mw(['submit', 'wrongbase', 'talks.jsonl', '--watch']);
+    expect((await home.mw(['runs', 'wrongbase'])).output).toContain(
+      'all-MiniLM-L6-v2 is an encoder, and this business model starts from a causal',
+    );
+
+    const added = await home.mw(['base', 'add', source, '--name', 'tiny-llama', '--languages', 'en,zh']);
+    expect(added.output).toContain('tiny-llama is installed (causal-lm, 32 dimensions, 256 tokens)');
+    const quick = ['epochs=60', 'learningRate=0.02', 'loraRank=16', 'batchSize=4', 'maxNewTokens=40', 'maxTokens=128'];
+    expect((await made('shop', 'baseModel=tiny-llama', ...quick)).status).toBe(0);
+    await learned('shop');
+    const { output: models } = await home.mw(['models', 'shop']);
+    expect(models).toMatch(/^v1 +production +tokenAccuracy .*tiny-llama/m);
+    const question = 'Good morning. When do you open?';
+    const { output: json } = await home.mw(['predict', 'shop', question, '请问，你们几点开门？', '--json']);
+    const { outputs, predictionIds } = JSON.parse(json) as { outputs: object[]; predictionIds: string[] };
+    expect(outputs).toMatchObject([
+      { text: expect.stringContaining('nine') as string, finish: 'stop' },
+      { text: expect.stringContaining('九点') as string, finish: 'stop' },
+    ]);
+
+    // Who knows better says so: another example, and another version, which the gate compares with the one that serves.
+    const told = await home.mw(['feedback', predictionIds[0] ?? '', question, 'text=We open at nine, but not on Sundays.', '--json']);
+    expect(told.status).toBe(0);
+    await home.mw(['receipt', (JSON.parse(told.output) as { commit: string }).commit, '--watch']);
+    const { output: runs } = await home.mw(['runs', 'shop', '--json']);
+    const [second] = (JSON.parse(runs) as { items: { number: number; verdict: { current: number } }[] }).items;
+    expect(second).toMatchObject({ number: 2, verdict: { metric: 'tokenAccuracy', currentVersion: 1 } });
+    expect(second?.verdict.current).toBeGreaterThan(0.3);
   });
 });

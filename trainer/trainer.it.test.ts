@@ -99,7 +99,7 @@ const comparable = (value: unknown): unknown => {
 const hasTokens = readFileSync(join(encoderFolder, 'encoder.onnx')).includes('token_embeddings');
 
 describe('the sample of each business model', () => {
-  for (const model of catalog.values())
+  for (const model of [...catalog.values()].filter(({ base }) => base === 'encoder'))
     it.skipIf(model.id === 'entity-extraction' && !hasTokens)(`${model.id} is learned, and served as its trainer answers`, { timeout: 300_000 }, async () => {
       const lines = readFileSync(join(dirname(model.trainerFile), 'sample.jsonl'), 'utf8').trim().split('\n');
       // Every row is learned, and every third asked about: what is compared is the way of answering, not how good it is.

@@ -126,7 +126,7 @@ export async function buildDataset(
       conflicts: groups.conflicts,
       duplicates: groups.duplicates,
       languages,
-      baseModel: await chooseBaseModel(modelsDir, settings.options, languages, parent),
+      baseModel: await chooseBaseModel(modelsDir, settings.options, languages, parent, settings.model.base),
       digest: merkleRoot(buckets.map(({ digest }) => Buffer.from(digest, 'hex'))).toString('hex'),
     };
     return { manifest, bucketsRead: toRead.size, readBuckets: fineBucketsOf([...toRead], bucketCount), approved };

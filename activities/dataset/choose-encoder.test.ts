@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadCatalog, validatorOf } from '../../catalog/catalog.ts';
-import { writeTinyEncoder } from '../../test/support/tiny-encoders.ts';
+import { writeTinyCausal, writeTinyEncoder } from '../../test/support/tiny-encoders.ts';
 import { baseModelOf, chooseBaseModel, loadBaseModel } from '../training/base-model.ts';
 import { chooseEncoder } from './choose-encoder.ts';
 import { languageOf } from './language-of.ts';
@@ -68,12 +68,14 @@ describe('the choice of the encoder', () => {
 });
 
 describe('the option baseModel', () => {
-  it('is the name of a folder and no path, and has no default: the language decides', async () => {
+  it('is the name of a folder and no path, and has no default: the language decides, or a person where it cannot', async () => {
     const catalog = await loadCatalog();
     expect(catalog.size).toBeGreaterThan(0);
-    for (const { optionSchema } of catalog.values()) {
+    for (const { optionSchema, base } of catalog.values()) {
       const options = validatorOf(optionSchema);
-      expect(options.parse({})).not.toHaveProperty('baseModel');
+      const nothing = options.safeParse({});
+      expect(nothing.data ?? {}).not.toHaveProperty('baseModel');
+      expect(nothing.error?.issues.flatMap(({ path }) => path) ?? []).toEqual(base === 'encoder' ? [] : ['baseModel']);
       for (const baseModel of ['all-MiniLM-L6-v2', 'multilingual-e5-small', 'my.own_encoder'])
         expect(options.parse({ baseModel })).toMatchObject({ baseModel });
       for (const baseModel of ['', '../x', 'a/b', '.hidden', 'a b', 7]) expect(options.safeParse({ baseModel }).success).toBe(false);
@@ -112,5 +114,44 @@ describe('the encoder of a dataset', () => {
     expect(String(error)).toMatch(/encoder\.onnx .*mw base add/);
     // A broken one is not silently passed over for one that does not know the language.
     await expect(chooseBaseModel(modelsDir, {}, { zh: 1 }, null)).rejects.toThrow('encoder.onnx');
+  });
+});
+
+describe('a base model of another kind', () => {
+  let modelsDir = '';
+  beforeAll(async () => {
+    modelsDir = await mkdtemp(join(tmpdir(), 'mw-kinds-'));
+    await writeTinyEncoder(modelsDir, 'english', ['en', 'de']);
+    await writeTinyCausal(modelsDir, 'writer');
+  });
+  afterAll(async () => await rm(modelsDir, { recursive: true, force: true }));
+
+  it('is refused with the names of those that would do, and never chosen by the language', async () => {
+    expect(await chooseBaseModel(modelsDir, {}, { en: 5 }, null)).toMatchObject({ name: 'english' });
+    await expect(chooseBaseModel(modelsDir, { baseModel: 'writer' }, { en: 5 }, null)).rejects.toMatchObject({
+      type: 'BadOptions',
+      message: expect.stringMatching(
+        /writer is a causal language model, .* from an encoder: choose another baseModel \(english\)/,
+      ) as string,
+    });
+    await expect(chooseBaseModel(modelsDir, { baseModel: 'english' }, { en: 5 }, null, 'causal-lm')).rejects.toMatchObject({
+      type: 'BadOptions',
+      message: expect.stringMatching(
+        /english is an encoder, .* from a causal language model: choose another baseModel \(writer\)/,
+      ) as string,
+    });
+    await expect(chooseBaseModel(modelsDir, {}, { en: 5 }, null, 'causal-lm')).rejects.toThrow(/needs the option baseModel.*\(writer\)/);
+    const baseModel = await chooseBaseModel(modelsDir, { baseModel: 'writer' }, { en: 5 }, null, 'causal-lm');
+    expect(baseModel).toMatchObject({ name: 'writer', why: expect.stringContaining('option') as string });
+    expect(await baseModelOf(modelsDir, {}, { baseModel }, 'causal-lm')).toMatchObject({ kind: 'causal-lm', digest: baseModel.digest });
+    await expect(baseModelOf(modelsDir, {}, { baseModel })).rejects.toThrow('is a causal language model');
+  });
+
+  it('says so too where none of the kind is installed', async () => {
+    await rm(join(modelsDir, 'writer'), { recursive: true });
+    await expect(chooseBaseModel(modelsDir, {}, { en: 5 }, null, 'causal-lm')).rejects.toThrow(
+      /none is installed; add one by `\.\/mw base add`/,
+    );
+    await expect(chooseBaseModel(modelsDir, { baseModel: 'english' }, { en: 5 }, null, 'causal-lm')).rejects.toThrow(/add one by/);
   });
 });

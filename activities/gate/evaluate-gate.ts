@@ -17,8 +17,8 @@ import { gateDetails } from './details.ts';
 import { productionOf } from './production.ts';
 import { type Evidence, type Judged, judge } from './verdict.ts';
 
-/** Inputs of one request to the predictor. */
-const batchRows = 64;
+/** Inputs of one request to the predictor, which has a minute for them: a causal language model takes seconds for a long one. */
+const batchRowsOf = { encoder: 64, 'causal-lm': 4 } as const;
 
 type Input = Parameters<DatasetActivities['evaluateGate']>[0];
 
@@ -61,9 +61,10 @@ async function answersOf(
   { store, predict, beat }: DatasetDependencies,
   input: Input,
   { buckets }: DatasetManifest,
-  { fields }: BusinessModel,
+  { fields, base }: BusinessModel,
   version: number,
 ): Promise<Map<string, Answer>> {
+  const batchRows = batchRowsOf[base];
   const found = new Map<string, Answer>();
   for (const bucket of buckets) {
     const rows = (await readRows(store, bucket)).filter(({ split }) => split === 'evaluation');

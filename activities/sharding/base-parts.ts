@@ -7,27 +7,29 @@ import type { ObjectStore } from '../../store/object-store.ts';
 import type { BaseModel } from '../training/base-model.ts';
 import { type StoredTensors, storeTensors } from './store-tensors.ts';
 
-const files = [
-  { path: 'config.json', role: 'config' },
-  { path: 'tokenizer.json', role: 'tokenizer' },
-  { path: 'encoder.onnx', role: 'encoder-onnx' },
-  { path: 'modelwright.json', role: 'encoder-info' },
-] as const;
+const roles: Readonly<Record<string, ModelFile['role']>> = {
+  'tokenizer.json': 'tokenizer',
+  'encoder.onnx': 'encoder-onnx',
+  'decoder.onnx': 'decoder-onnx',
+  'modelwright.json': 'encoder-info',
+};
+const weights = 'model.safetensors';
 
 export type BaseParts = StoredTensors & { readonly files: readonly ModelFile[] };
 
-/** The base encoder in the store: once for all tenants. What is there already is not sent again. */
+/** The base model in the store: once for all tenants. What is there already is not sent again. */
 export async function storeBase(store: ObjectStore, base: BaseModel, beat: () => void): Promise<BaseParts> {
-  const tensors = await storeTensors(store, join(base.folder, 'model.safetensors'), 'base', baseShardKey, beat);
+  const tensors = await storeTensors(store, join(base.folder, weights), 'base', baseShardKey, beat);
   const stored: ModelFile[] = [];
   let { created } = tensors;
-  for (const { path, role } of files) {
+  const paths = [...Object.keys(base.sha256).filter((path) => path !== weights), 'modelwright.json'];
+  for (const path of paths) {
     beat();
     const bytes = await readFile(join(base.folder, path));
     const sha256 = sha256Hex(bytes);
     const put = await store.putContent(baseFileKey(sha256), bytes, sha256);
     if (put.created) created += bytes.byteLength;
-    stored.push({ path, role, sha256, bytes: bytes.byteLength, key: put.ref.key, scope: 'base' });
+    stored.push({ path, role: roles[path] ?? 'config', sha256, bytes: bytes.byteLength, key: put.ref.key, scope: 'base' });
   }
   return { ...tensors, created, files: stored };
 }

@@ -28,7 +28,7 @@ export async function shardModel(
 ): Promise<ShardedModel> {
   const { tenantId, customizationId, run, dataset, training, verdict } = input;
   const settings = await loadTrainingSettings(pool, catalog, input);
-  const base = await baseModelOf(modelsDir, settings.options, await readManifest(store, dataset.manifest));
+  const base = await baseModelOf(modelsDir, settings.options, await readManifest(store, dataset.manifest), settings.model.base);
   const { version, parent } = await nextVersion(pool, input);
   const staged = (name: string): ObjectRef => {
     const ref = training.files[name];

@@ -40,7 +40,7 @@ export async function train(dependencies: TrainingDependencies, input: Parameter
   const { dataset, attempt, overrides } = input;
   const settings = await loadTrainingSettings(pool, catalog, input);
   const manifest = await readManifest(store, dataset.manifest);
-  const base = await baseModelOf(modelsDir, settings.options, manifest);
+  const base = await baseModelOf(modelsDir, settings.options, manifest, settings.model.base);
   const spec: JobSpec = {
     jobName: `${input.tenantId}.${input.customizationId}.${input.run}.${attempt}`,
     tenantId: input.tenantId,

@@ -53,7 +53,7 @@ export const createTrainingControl = ({
   claimTraining: (input) =>
     withInfrastructure(async () => {
       const settings = await loadTrainingSettings(pool, catalog, input);
-      const base = await baseModelOf(modelsDir, settings.options, await readManifest(store, input.dataset.manifest));
+      const base = await baseModelOf(modelsDir, settings.options, await readManifest(store, input.dataset.manifest), settings.model.base);
       const digests = {
         dataset: input.dataset.digest,
         options: settings.optionsDigest,

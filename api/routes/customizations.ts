@@ -34,9 +34,15 @@ function checkedOptions(model: BusinessModel, options: Record<string, unknown>):
   const parsed = validatorOf(model.optionSchema).safeParse(options);
   if (parsed.success) return parsed.data;
   const known = Object.keys(model.optionSchema.properties).join(', ');
+  // One that must be given and is not: its description says what to give.
+  const needed = (pointer: string): string | null => {
+    const name = pointer.slice(1);
+    const { description } = model.optionSchema.properties[name] ?? {};
+    return name in model.optionSchema.properties && !(name in options) ? `is needed: ${String(description)}` : null;
+  };
   const errors = parsed.error.issues.flatMap(fieldErrors).map(({ pointer, message }) => ({
     pointer: `/options${pointer}`,
-    message: message === 'is not a known field' ? `is not an option of ${model.id}; its options: ${known}` : message,
+    message: message === 'is not a known field' ? `is not an option of ${model.id}; its options: ${known}` : (needed(pointer) ?? message),
   }));
   throw new Problem('invalid_options', `the options do not fit ${model.id}`, errors);
 }

@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify';
+import type { Answer } from '../../catalog/contract.ts';
 import { tenantOf } from '../auth.ts';
 import type { ApiContext } from '../context.ts';
 import { exampleChecker, findManaged, modelOf, storeExamples } from '../example-content.ts';
@@ -38,7 +39,10 @@ export function feedbackRoutes(app: FastifyInstance, context: ApiContext): void 
         const notAnswers = ['id', ...model.fields.input].filter((field) => field in body.answer);
         if (notAnswers.length > 0)
           throw invalid(notAnswers.map((field) => ({ pointer: `/answer/${field}`, message: 'is no part of an answer' })));
-        const checked = exampleChecker(model, config.settings.MW_MAX_TEXT_CHARS)({ ...body.answer, ...input });
+        const checked = exampleChecker(
+          model,
+          config.settings.MW_MAX_TEXT_CHARS,
+        )(model.evaluation.exampleOf?.(input, body.answer as Answer) ?? { ...body.answer, ...input });
         const inputPointers = model.fields.input.map((field) => `/${field}`);
         if (!checked.ok)
           throw invalid(

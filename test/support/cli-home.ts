@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { constants, cp, mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { settingsSchema } from '../../platform/config.ts';
-import { projectDir } from '../../platform/paths.ts';
+import { projectDir, resolvePaths } from '../../platform/paths.ts';
 
 const freePort = async (): Promise<number> =>
   await new Promise((resolve, reject) => {
@@ -28,13 +28,20 @@ export type CliHome = {
   remove(): Promise<void>;
 };
 
-export async function makeCliHome(): Promise<CliHome> {
+/** `ownModels`: with a folder of base models of its own, in which those that are installed here are too. */
+export async function makeCliHome({ ownModels = false } = {}): Promise<CliHome> {
   const folder = await mkdtemp(join(tmpdir(), 'mw-home-'));
   const kept = Object.entries(process.env).filter(
     (entry): entry is [string, string] => entry[1] !== undefined && !entry[0].startsWith('VITEST'),
   );
   const env: Record<string, string> = Object.fromEntries([...kept, ['MW_HOME', join(folder, 'home')], ['NODE_ENV', 'production']]);
   for (const name of Object.keys(settingsSchema.shape).filter((one) => one.endsWith('_PORT'))) env[name] = String(await freePort());
+  if (ownModels) {
+    env['MW_MODELS_DIR'] = join(folder, 'models');
+    const installed = resolvePaths(process.env).modelsDir;
+    // What is not there yet is fetched when the stack starts.
+    await cp(installed, env['MW_MODELS_DIR'], { recursive: true, mode: constants.COPYFILE_FICLONE }).catch(() => undefined);
+  }
   const run = async (command: string, args: readonly string[]): Promise<CommandResult> => {
     const child = spawn(command, args, { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe'] });
     let output = '';

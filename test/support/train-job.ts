@@ -7,6 +7,7 @@ import type { Answer, SharedEncoder } from '../../catalog/contract.ts';
 import { runCommand } from '../../infra/local/run-command.ts';
 import { projectDir, type resolvePaths } from '../../platform/paths.ts';
 import { loadAnswerer } from '../../predictor/answerer.ts';
+import { loadDecoder } from '../../predictor/decoder.ts';
 import { loadEncoder } from '../../predictor/encoder.ts';
 import { parseSafetensors } from '../../store/safetensors.ts';
 
@@ -66,7 +67,7 @@ export async function trainJob(input: {
 export async function servedAnswers(
   catalog: Catalog,
   model: BusinessModel,
-  encoderFolder: string,
+  baseFolder: string,
   { folder, labels, maxTokens }: Trained,
   inputs: readonly Answer[],
 ): Promise<Answer[]> {
@@ -75,7 +76,7 @@ export async function servedAnswers(
     ['weights', weights],
     ['answering', await readFile(join(folder, 'staged.answering.json'))],
   ]);
-  const info = JSON.parse(await readFile(join(encoderFolder, 'modelwright.json'), 'utf8')) as { dim: number; prefix: string };
+  const info = JSON.parse(await readFile(join(baseFolder, 'modelwright.json'), 'utf8')) as { dim: number; prefix: string };
   const tensors = [...parseSafetensors(weights).tensors].map(
     ([name, { dtype, shape }]) => [name, { shard: 'weights', dtype, shape, bytes: 0 }] as const,
   );
@@ -88,8 +89,14 @@ export async function servedAnswers(
     shards: [{ sha256: 'weights', bytes: 0, key: '', scope: 'tenant' }],
     files: [{ path: 'answering.json', role: 'answering', sha256: 'answering', bytes: 0, key: '', scope: 'tenant' }],
   });
-  const tokenizer = await readFile(join(encoderFolder, 'tokenizer.json'));
-  const onnxPath = join(encoderFolder, 'encoder.onnx');
+  const tokenizer = await readFile(join(baseFolder, 'tokenizer.json'));
+  if (model.base === 'causal-lm') {
+    const decoder = await loadDecoder({ onnxPath: join(baseFolder, 'decoder.onnx'), tokenizer, threads: 1, maxWaiting: inputs.length });
+    const none = (): Promise<never> => Promise.reject(new Error('there is no encoder'));
+    const base: SharedEncoder = { dim: info.dim, embed: none, embedTokens: none, decoder: () => Promise.resolve(decoder.of('tenant')) };
+    return await answerer.answer(inputs, base, { topK: 1 });
+  }
+  const onnxPath = join(baseFolder, 'encoder.onnx');
   const encoder = await loadEncoder({ onnxPath, tokenizer, bytes: 0, threads: 2, prefix: info.prefix, dim: info.dim });
   const shared: SharedEncoder = {
     dim: info.dim,

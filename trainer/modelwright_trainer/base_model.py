@@ -26,6 +26,10 @@ class BaseModel:
     max_tokens: int
     digest: str
 
+    @property
+    def dim(self) -> int:
+        return int(self.encoder.embeddings["LayerNorm"].weight.shape[0])
+
     def packed(self, lora_rank: int = 0) -> PackedEncoder:
         return PackedEncoder(self.encoder, lora_rank)
 
@@ -43,56 +47,60 @@ class BaseModel:
 
 def open_base(spec: Spec, max_tokens: int) -> BaseModel:
     folder = spec.base_path
-    config = _read_json(folder, "config.json")
-    info = _read_json(folder, "modelwright.json")
+    config = read_json(folder, "config.json")
+    info = read_json(folder, "modelwright.json")
     weights = folder / "model.safetensors"
     if not weights.is_file():
         pickles = [name for name in PICKLES if (folder / name).exists()]
         why = f"; {pickles[0]} is a pickle, which can run any code and is not read: convert it to safetensors" if pickles else ""
-        raise _broken(folder, f"model.safetensors is missing{why}")
+        raise broken(folder, f"model.safetensors is missing{why}")
     try:
         encoder = load_encoder(folder)
     except KeyError as error:
-        raise _broken(folder, f"config.json or model.safetensors lacks {error}") from error
+        raise broken(folder, f"config.json or model.safetensors lacks {error}") from error
     except Exception as error:
-        raise _broken(folder, f"model.safetensors cannot be read as the encoder that config.json describes ({type(error).__name__})") from error
+        raise broken(folder, f"model.safetensors cannot be read as the encoder that config.json describes ({type(error).__name__})") from error
     for name, tensor in encoder.state_dict().items():
         if not bool(torch.isfinite(tensor).all()):
-            raise _broken(folder, f"model.safetensors has values in {name} that are no finite numbers")
+            raise broken(folder, f"model.safetensors has values in {name} that are no finite numbers")
     try:
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         prefix, limit = str(info["prefix"]), min(max_tokens, int(info["maxTokens"]), int(config["max_position_embeddings"]))
     except KeyError as error:
-        raise _broken(folder, f"modelwright.json lacks {error}") from error
+        raise broken(folder, f"modelwright.json lacks {error}") from error
     except Exception as error:
-        raise _broken(folder, "tokenizer.json is missing or no tokenizer") from error
+        raise broken(folder, "tokenizer.json is missing or no tokenizer") from error
     tokenizer.no_padding()
     tokenizer.enable_truncation(limit)
     words = encoder.embeddings["word_embeddings"].num_embeddings
     if tokenizer.get_vocab_size() > words:
-        raise _broken(folder, f"tokenizer.json has {tokenizer.get_vocab_size()} tokens, model.safetensors only {words}")
-    return BaseModel(encoder, tokenizer, prefix, limit, spec.base_digest or _digest_of(folder, info))
+        raise broken(folder, f"tokenizer.json has {tokenizer.get_vocab_size()} tokens, model.safetensors only {words}")
+    return BaseModel(encoder, tokenizer, prefix, limit, spec.base_digest or digest_of(folder, info, [weights]))
 
 
-def _digest_of(folder: Path, info: dict[str, Any]) -> str:
+def digest_of(folder: Path, info: dict[str, Any], weights: list[Path]) -> str:
+    """What the base model is, where the platform did not say."""
     known = info.get("sha256")
     if known:
         return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
-    with open(folder / "model.safetensors", "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    digests = []
+    for path in weights:
+        with open(path, "rb") as file:
+            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return digests[0] if len(digests) == 1 else hashlib.sha256(json.dumps(digests).encode()).hexdigest()
 
 
-def _read_json(folder: Path, name: str) -> dict[str, Any]:
+def read_json(folder: Path, name: str) -> dict[str, Any]:
     try:
         value = json.loads((folder / name).read_text(encoding="utf-8"))
     except OSError as error:
-        raise _broken(folder, f"{name} is missing or cannot be read") from error
+        raise broken(folder, f"{name} is missing or cannot be read") from error
     except ValueError as error:
-        raise _broken(folder, f"{name} is no JSON") from error
+        raise broken(folder, f"{name} is no JSON") from error
     if not isinstance(value, dict):
-        raise _broken(folder, f"{name} is no JSON object")
+        raise broken(folder, f"{name} is no JSON object")
     return value
 
 
-def _broken(folder: Path, what: str) -> JobError:
+def broken(folder: Path, what: str) -> JobError:
     return JobError("bad_options", f"the base model's folder {folder.name} is broken: {what}")

@@ -28,8 +28,8 @@ class Dataset:
     evaluation: list[Row]
 
 
-def load_dataset(spec: Spec, tell: Callable[[str, int, int], None], check: Callable[[Row], str | None], text_field: str = "text") -> Dataset:
-    """`check` says what is wrong with a row of this business model (without quoting it), or None."""
+def load_dataset(spec: Spec, tell: Callable[[str, int, int], None], check: Callable[[Row], str | None], text_field: str | None = "text") -> Dataset:
+    """`check` says what is wrong with a row of this business model (without quoting it), or None. `text_field`: None where `check` looks at the texts."""
     sides: dict[str, list[Row]] = {"train": [], "evaluation": []}
     bad: dict[str, list[str]] = {}
     for done, bucket in enumerate(spec.buckets, start=1):
@@ -64,11 +64,11 @@ def is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _common_problem(row: Row, text_field: str) -> str | None:
-    text, weight = row.get(text_field), row.get("weight", 1.0)
+def _common_problem(row: Row, text_field: str | None) -> str | None:
+    text, weight = row.get(text_field) if text_field else None, row.get("weight", 1.0)
     if row.get("split") not in ("train", "evaluation"):
         return "the split is neither train nor evaluation"
-    if not isinstance(text, str) or not text.strip():
+    if text_field and (not isinstance(text, str) or not text.strip()):
         return f"the {text_field} is empty or no text"
     if not is_number(weight) or weight <= 0:
         return "the weight is not a finite number above 0"

@@ -14,7 +14,7 @@ from torch import nn
 from .checkpoint import Checkpoints, State
 from .job import Job, Progress
 from .learning import check_loss, rate_at
-from .packed import Packed, PackedEncoder, pack
+from .packed import Packed, pack
 from .spec import Spec
 
 #: The head starts from nothing and learns faster than the encoder, which only adapts.
@@ -56,7 +56,7 @@ def batches_of_epoch(lengths: list[int], batch: int, seed: int, epoch: int) -> l
 
 def finetune(
     spec: Spec,
-    encoder: PackedEncoder,
+    encoder: nn.Module,
     head: nn.Module,
     tokens: list[list[int]],
     weights: torch.Tensor,
@@ -65,7 +65,7 @@ def finetune(
     job: Job,
     progress: Progress,
 ) -> int:
-    """Trains both in place; returns the number of steps. A checkpoint of the last step stays, so that what follows may be killed too."""
+    """Trains both in place, what of them wants gradients (`encoder`: Packed -> last hidden states); returns the number of steps. A checkpoint of the last step stays, so that what follows may be killed too."""
     parts = spec.batch_divisor
     part_rows = max(1, settings.batch // parts)
     step_rows = part_rows * parts

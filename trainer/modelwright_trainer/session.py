@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import save
@@ -16,6 +16,9 @@ from .job import Job, Progress, write_atomically
 from .packed import PackedEncoder
 from .spec import Spec
 from .transfer import upload
+
+if TYPE_CHECKING:
+    from .causal_base import CausalBase
 
 #: Options that a tier, or else the method, decides; explicit options win.
 Tiers = dict[str, dict[str, Any]]
@@ -63,7 +66,7 @@ class Session:
     def publish(
         self,
         *,
-        base: BaseModel,
+        base: "BaseModel | CausalBase",
         tensors: dict[str, torch.Tensor],
         labels: list[str],
         answering: dict[str, Any],
@@ -82,7 +85,7 @@ class Session:
             "eval.jsonl": answer_lines(evaluation, expected, predicted),
             "answering.json": json.dumps(answering, ensure_ascii=False, sort_keys=True, allow_nan=False).encode(),
         }
-        if encoder:
+        if encoder and isinstance(base, BaseModel):
             # Imported here: exporting needs libraries that a head does without.
             from .export_onnx import export_encoder
 
@@ -98,7 +101,7 @@ class Session:
             "trainMs": round((time.monotonic() - self._started) * 1000),
             "cpuMs": round((time.process_time() - self._cpu) * 1000),
             "steps": steps,
-            "embeddingDim": int(base.encoder.embeddings["LayerNorm"].weight.shape[0]),
+            "embeddingDim": base.dim,
             "encoder": "own" if encoder else "base",
             "maxTokens": base.max_tokens,
         }

@@ -1,5 +1,5 @@
-"""usage: encode_texts.py ENCODER_FOLDER MAX_TOKENS FILE   FILE, or - for standard input: {"texts": [...], "embed": [...]} ->
-{"encoded": [{ids, offsets}], "embedded": [{sentence, states}]} as the trainer's tokenizer and its encoder in plain torch give them, without prefix."""
+"""usage: encode_texts.py ENCODER_FOLDER MAX_TOKENS FILE   FILE, or - for standard input: {"texts": [...], "embed": [...], "bare"?: true} ->
+{"encoded": [{ids, offsets}], "embedded": [{sentence, states}]} as the trainer's tokenizer and its encoder in plain torch give them, without prefix; `bare`: ids alone, with nothing put around a text."""
 
 import json
 import sys
@@ -28,9 +28,10 @@ def embedded(texts: list[str]) -> Iterator[dict[str, list]]:
         yield {"sentence": sentence[0].tolist(), "states": states[0].tolist()}
 
 
-encodings = tokenizer.encode_batch(asked["texts"])
+bare = bool(asked.get("bare"))
+encodings = tokenizer.encode_batch(asked["texts"], add_special_tokens=not bare)
 answer = {
-    "encoded": [{"ids": encoding.ids, "offsets": encoding.offsets} for encoding in encodings],
+    "encoded": [{"ids": encoding.ids} if bare else {"ids": encoding.ids, "offsets": encoding.offsets} for encoding in encodings],
     "embedded": list(embedded(asked["embed"])) if asked["embed"] else [],
 }
 json.dump(answer, sys.stdout)
