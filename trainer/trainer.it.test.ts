@@ -11,13 +11,14 @@ import type { Answer } from '../catalog/contract.ts';
 import { readRows } from '../cli/demo/demo-data.ts';
 import { demoDataFile } from '../infra/local/demo-data.ts';
 import { projectDir, resolvePaths } from '../platform/paths.ts';
-import { type JobRow, type Trained, servedAnswers, trainJob } from '../test/support/train-job.ts';
+import { type JobRow, type Trained, servedAnswers, startExecutor, trainJob } from '../test/support/train-job.ts';
 
 const paths = resolvePaths(process.env);
 const encoderFolder = join(paths.modelsDir, 'all-MiniLM-L6-v2');
 const dataDir = process.env['MW_DATA_DIR'];
 const catalog = await loadCatalog();
 let folder = '';
+let trainer: ReturnType<typeof startExecutor>;
 
 function raise(message: string): never {
   throw new Error(message);
@@ -31,7 +32,7 @@ const train = (
   rows: readonly JobRow[],
   options: Record<string, unknown>,
   encoder = encoderFolder,
-): Promise<Trained> => trainJob({ paths, folder: join(folder, name), model, encoderFolder: encoder, rows, options, cacheDir: join(folder, 'cache') });
+): Promise<Trained> => trainJob({ paths, folder: join(folder, name), model, encoderFolder: encoder, rows, options, cacheDir: join(folder, 'cache'), executor: trainer.executor });
 const figure = (model: BusinessModel, { answers }: Trained): number => model.evaluation.measure(answers).values[model.metric] ?? 0;
 
 /** Inputs of the evaluation rows, in the order of the trainer's answers. */
@@ -42,8 +43,12 @@ function inputsOf(model: BusinessModel, rows: readonly JobRow[], { answers }: Tr
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'mw-trainer-'));
+  trainer = startExecutor(paths, folder);
 });
-afterAll(async () => await rm(folder, { recursive: true, force: true }));
+afterAll(async () => {
+  await trainer.warm.close();
+  await rm(folder, { recursive: true, force: true });
+});
 
 describe('the trainer', () => {
   it('passes its own tests', { timeout: 600_000 }, async () => {

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { closeSync, existsSync, openSync } from 'node:fs';
-import { cp, mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { link, mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { RunKey } from '../../core/ids.ts';
 import { nowMs, sleep } from '../../platform/clock.ts';
@@ -19,7 +19,8 @@ export type ProcessExecutorOptions = {
   readonly warm: Pick<WarmTrainer, 'fork'> | null;
 };
 
-const pollMs = 150;
+/** So soon the end of a job, or its death, is seen. */
+const pollMs = 50;
 /** A job has this long for its checkpoint after SIGTERM. */
 const stopDeadlineMs = 20_000;
 const logTailLines = 12;
@@ -81,7 +82,7 @@ export function createProcessExecutor({ jobsDir, python, trainerDir, warm }: Pro
     const before = join(workDir(spec, spec.attempt - 1), 'checkpoints');
     if (spec.attempt === 1 || existsSync(own) || !existsSync(before)) return;
     await rm(`${own}.new`, { recursive: true, force: true });
-    await cp(before, `${own}.new`, { recursive: true });
+    await linkFiles(before, `${own}.new`);
     await rename(`${own}.new`, own);
   };
 
@@ -125,6 +126,16 @@ export function createProcessExecutor({ jobsDir, python, trainerDir, warm }: Pro
       for (const folder of await jobFolders(key)) await rm(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** The same files in another folder, without copying: what is in a checkpoint's file never changes. What was being written is left out. */
+async function linkFiles(from: string, to: string): Promise<void> {
+  await mkdir(to, { recursive: true });
+  for (const entry of await readdir(from, { withFileTypes: true })) {
+    const [source, target] = [join(from, entry.name), join(to, entry.name)];
+    if (entry.isDirectory()) await linkFiles(source, target);
+    else if (!entry.name.startsWith('.')) await link(source, target);
+  }
 }
 
 /** SIGTERM, time for a checkpoint, SIGKILL. */

@@ -1,0 +1,109 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import type { JobSpec } from '../../activities/training/executor.ts';
+import { loadCatalog } from '../../catalog/catalog.ts';
+import { resolvePaths } from '../../platform/paths.ts';
+import { startExecutor, writeJob } from '../../test/support/train-job.ts';
+import { dataSets } from './sets.ts';
+
+// What is left of the time when a fine-tuning is killed (`kill -9`) again and again, and what its checkpoints cost:
+// `MW_DATA_DIR=... node bench/training/goodput.ts [--rows 10000] [--epochs 1] [--every 30]`. The same training twice, by the process executor:
+// undisturbed, then killed every so many seconds, each time followed by the next attempt. Time of a step: from the undisturbed one.
+
+const { values } = parseArgs({
+  options: {
+    rows: { type: 'string', default: '10000' },
+    epochs: { type: 'string', default: '1' },
+    every: { type: 'string', default: '30' },
+    threads: { type: 'string', default: '1' },
+  },
+});
+const dataDir = process.env['MW_DATA_DIR'];
+if (dataDir === undefined) throw new Error('set MW_DATA_DIR to the folder of the data sets');
+const paths = resolvePaths(process.env);
+const model = (await loadCatalog()).get('text-classification');
+if (!model) throw new Error('the catalogue lacks text-classification');
+const rows = (dataSets.find(({ name }) => name === 'banking77')?.rows(dataDir) ?? [])
+  .slice(0, Number(values.rows))
+  .map((row, i) => ({ ...row, split: i % 100 === 0 ? ('evaluation' as const) : ('train' as const) }));
+const everyMs = Number(values.every) * 1_000;
+
+type Line = { readonly at: number; readonly phase?: string; readonly step: number; readonly steps: number };
+const linesOf = async (spec: JobSpec): Promise<Line[]> =>
+  (await readFile(join(spec.workDir, 'progress.jsonl'), 'utf8'))
+    .split('\n')
+    .filter((line) => line.includes('"phase": "train"'))
+    .map((line) => JSON.parse(line) as Line);
+
+const folder = await mkdtemp(join(tmpdir(), 'mw-goodput-'));
+const { executor, warm } = startExecutor(paths, folder);
+
+/** Every attempt until the last step of the training; the export after it is no part of this. */
+async function trained(name: string, killEveryMs: number | null) {
+  const encoderFolder = join(paths.modelsDir, 'all-MiniLM-L6-v2');
+  const options = { method: 'full', epochs: Number(values.epochs) };
+  const template = await writeJob({
+    folder: join(folder, name),
+    model: model as NonNullable<typeof model>,
+    encoderFolder,
+    rows,
+    options,
+    threads: Number(values.threads),
+  });
+  const key = { tenantId: name, customizationId: '1', run: 1 };
+  const attempts: { submittedMs: number; killedMs: number; lines: Line[] }[] = [];
+  for (let attempt = 1; ; attempt += 1) {
+    const spec: JobSpec = { ...template, ...key, attempt, workDir: executor.workDir(key, attempt) };
+    const submittedMs = Date.now();
+    const kill = async (): Promise<void> =>
+      process.kill(-Number((await readFile(join(spec.workDir, 'started'), 'utf8')).split(' ')[0]), 'SIGKILL');
+    const last = Promise.withResolvers<void>();
+    const ended = executor.follow(
+      spec,
+      ({ phase, step, steps }) => void (phase === 'train' && step === steps && last.resolve()),
+      AbortSignal.timeout(3_600_000),
+    );
+    const timer = Promise.withResolvers<void>();
+    const timeout = killEveryMs === null ? null : setTimeout(timer.resolve, killEveryMs);
+    await Promise.race([timer.promise, last.promise]);
+    if (timeout) clearTimeout(timeout);
+    const killedMs = Date.now();
+    await kill();
+    await ended;
+    const lines = await linesOf(spec);
+    attempts.push({ submittedMs, killedMs, lines });
+    if (lines.some(({ step, steps }) => step === steps)) return attempts;
+  }
+}
+
+try {
+  // The warm trainer is ready before anything is measured.
+  await trained('warm-up', 100);
+  const [alone] = await trained('undisturbed', null);
+  const killed = await trained('killed', everyMs);
+  const lines = alone?.lines ?? [];
+  const [first, last] = [lines[0], lines.at(-1)];
+  if (!alone || !first || !last) throw new Error('the undisturbed training has no steps');
+  const stepMs = (last.at - first.at) / (last.step - first.step);
+  const end = killed.at(-1)?.lines.at(-1)?.at ?? 0;
+  const wallMs = end - (killed[0]?.submittedMs ?? 0);
+  const lost = killed.slice(1).map(({ submittedMs, lines: [resumed] }, i) => ({
+    stepsAgain: (killed[i]?.lines.at(-1)?.step ?? 0) - (resumed?.step ?? 0) + 1,
+    startMs: (resumed?.at ?? 0) - submittedMs,
+    seenMs: submittedMs - (killed[i]?.killedMs ?? 0),
+  }));
+  const mean = (numbers: readonly number[]): number => numbers.reduce((sum, n) => sum + n, 0) / Math.max(1, numbers.length);
+  console.log(`${rows.length} rows, ${last.steps} steps of ${stepMs.toFixed(0)} ms undisturbed, ${values.threads} thread(s)`);
+  console.log(`undisturbed: ${((last.at - alone.submittedMs) / 1_000).toFixed(1)} s from submitting to the last step`);
+  console.log(`killed ${lost.length} times, every ${values.every} s: ${(wallMs / 1_000).toFixed(1)} s`);
+  console.log(`goodput: ${((100 * last.steps * stepMs) / wallMs).toFixed(1)} % (time of all steps undisturbed / time with kills)`);
+  console.log(
+    `a kill costs: seen after ${mean(lost.map(({ seenMs }) => seenMs)).toFixed(0)} ms, first step ${mean(lost.map(({ startMs }) => startMs)).toFixed(0)} ms after the next attempt, ` +
+      `${(mean(lost.map(({ stepsAgain }) => stepsAgain)) * stepMs).toFixed(0)} ms of steps done again`,
+  );
+} finally {
+  await warm.close();
+  await rm(folder, { recursive: true, force: true });
+}
