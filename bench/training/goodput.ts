@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { JobSpec } from '../../activities/training/executor.ts';
 import { loadCatalog } from '../../catalog/catalog.ts';
+import type { TrainingProgress } from '../../core/run.ts';
 import { resolvePaths } from '../../platform/paths.ts';
 import { startExecutor, writeJob } from '../../test/support/train-job.ts';
 import { dataSets } from './sets.ts';
@@ -57,14 +58,15 @@ async function trained(name: string, killEveryMs: number | null) {
   for (let attempt = 1; ; attempt += 1) {
     const spec: JobSpec = { ...template, ...key, attempt, workDir: executor.workDir(key, attempt) };
     const submittedMs = Date.now();
-    const kill = async (): Promise<void> =>
-      process.kill(-Number((await readFile(join(spec.workDir, 'started'), 'utf8')).split(' ')[0]), 'SIGKILL');
+    const kill = async (): Promise<void> => {
+      const started = await readFile(join(spec.workDir, 'started'), 'utf8');
+      process.kill(-Number(started.split(' ')[0]), 'SIGKILL');
+    };
     const last = Promise.withResolvers<void>();
-    const ended = executor.follow(
-      spec,
-      ({ phase, step, steps }) => void (phase === 'train' && step === steps && last.resolve()),
-      AbortSignal.timeout(3_600_000),
-    );
+    const onProgress = ({ phase, step, steps }: TrainingProgress): void => {
+      if (phase === 'train' && step === steps) last.resolve();
+    };
+    const ended = executor.follow(spec, onProgress, AbortSignal.timeout(3_600_000));
     const timer = Promise.withResolvers<void>();
     const timeout = killEveryMs === null ? null : setTimeout(timer.resolve, killEveryMs);
     await Promise.race([timer.promise, last.promise]);
