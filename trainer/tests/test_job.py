@@ -111,7 +111,7 @@ def test_two_starts_of_one_job_train_once(job: JobFolder) -> None:
     deadline = time.time() + 60
     while not (job.folder / "pid").exists() and time.time() < deadline:
         time.sleep(0.05)
-    status, _, lines = job.run_here()
+    status, _, lines = job.run()
     assert status == 0
     assert [line["message"] for line in lines] == ["already running"]
     first.communicate()
