@@ -21,6 +21,7 @@ const said: string[] = [];
 const note = (_: object, message: string): void => void said.push(message);
 
 beforeAll(async () => {
+  process.env['MW_OPERATOR_KEY'] = 'a secret of the worker';
   jobsDir = await mkdtemp(join(tmpdir(), 'mw-warm-'));
   trainerDir = join(jobsDir, 'trainer');
   await cp(join(projectDir, 'trainer/modelwright_trainer'), join(trainerDir, 'modelwright_trainer'), { recursive: true });
@@ -78,13 +79,9 @@ describe('the warm trainer', () => {
     const [forked, started] = ends.map(({ result }, i) => JSON.stringify(result.found).replaceAll(specs[i]?.workDir ?? '', 'JOB'));
     expect(JSON.parse(forked ?? '')).toEqual(JSON.parse(started ?? ''));
     expect(JSON.parse(forked ?? '')).toMatchObject({ 'other files': ['JOB/lock'], 'leads its session and its group': [true, true] });
-    expect(Object.keys((ends[0]?.result.found as { environment: object }).environment).sort()).toEqual([
-      'HOME',
-      'LC_ALL',
-      'PATH',
-      'PYTHONPATH',
-      'PYTHONUNBUFFERED',
-    ]);
+    const { environment } = ends[0]?.result.found as { environment: object };
+    expect(Object.keys(environment)).toContain('HOME');
+    expect(Object.keys(environment)).not.toContain('MW_OPERATOR_KEY');
     expect(new Set([ends[0]?.result.pid, ends[1]?.result.pid, warm.pid()]).size).toBe(3);
     expect(said).toEqual(['the warm trainer is ready']);
   });

@@ -1,6 +1,7 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import type { JobSpec } from '../../activities/training/executor.ts';
 import { loadCatalog } from '../../catalog/catalog.ts';
@@ -31,9 +32,11 @@ const rows = (dataSets.find(({ name }) => name === 'banking77')?.rows(dataDir) ?
   .map((row, i) => ({ ...row, split: i % 100 === 0 ? ('evaluation' as const) : ('train' as const) }));
 const everyMs = Number(values.every) * 1_000;
 
+const pollMs = 5;
+
 type Line = { readonly at: number; readonly phase?: string; readonly step: number; readonly steps: number };
 const linesOf = async (spec: JobSpec): Promise<Line[]> =>
-  (await readFile(join(spec.workDir, 'progress.jsonl'), 'utf8'))
+  (await readFile(join(spec.workDir, 'progress.jsonl'), 'utf8').catch(() => ''))
     .split('\n')
     .filter((line) => line.includes('"phase": "train"'))
     .map((line) => JSON.parse(line) as Line);
@@ -59,7 +62,8 @@ async function trained(name: string, killEveryMs: number | null) {
     const spec: JobSpec = { ...template, ...key, attempt, workDir: executor.workDir(key, attempt) };
     const submittedMs = Date.now();
     const kill = async (): Promise<void> => {
-      const started = await readFile(join(spec.workDir, 'started'), 'utf8');
+      let started = '';
+      for (; started === ''; await sleep(pollMs)) started = await readFile(join(spec.workDir, 'started'), 'utf8').catch(() => '');
       process.kill(-Number(started.split(' ')[0]), 'SIGKILL');
     };
     const last = Promise.withResolvers<void>();

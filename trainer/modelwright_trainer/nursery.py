@@ -70,6 +70,8 @@ def _become(folder: Path, env: dict[str, str], told: int) -> None:
         os.close(file)
     os.environ.clear()
     os.environ.update(env)
+    # The package may have its own to add.
+    importlib.reload(sys.modules[__package__])
     sys.path[0] = str(folder)
     random.seed()
     importlib.import_module("numpy").random.seed()
