@@ -7,7 +7,7 @@ import type { JobSpec } from '../../activities/training/executor.ts';
 import { loadCatalog } from '../../catalog/catalog.ts';
 import type { TrainingProgress } from '../../core/run.ts';
 import { resolvePaths } from '../../platform/paths.ts';
-import { startExecutor, writeJob } from '../../test/support/train-job.ts';
+import { startExecutor, trainJob, writeJob } from '../../test/support/train-job.ts';
 import { dataSets } from './sets.ts';
 
 // What is left of the time when a fine-tuning is killed (`kill -9`) again and again, and what its checkpoints cost:
@@ -30,6 +30,7 @@ if (!model) throw new Error('the catalogue lacks text-classification');
 const rows = (dataSets.find(({ name }) => name === 'banking77')?.rows(dataDir) ?? [])
   .slice(0, Number(values.rows))
   .map((row, i) => ({ ...row, split: i % 100 === 0 ? ('evaluation' as const) : ('train' as const) }));
+const encoderFolder = join(paths.modelsDir, 'all-MiniLM-L6-v2');
 const everyMs = Number(values.every) * 1_000;
 
 const pollMs = 5;
@@ -46,7 +47,6 @@ const { executor, warm } = startExecutor(paths, folder);
 
 /** Every attempt until the last step of the training; the export after it is no part of this. */
 async function trained(name: string, killEveryMs: number | null) {
-  const encoderFolder = join(paths.modelsDir, 'all-MiniLM-L6-v2');
   const options = { method: 'full', epochs: Number(values.epochs) };
   const template = await writeJob({
     folder: join(folder, name),
@@ -86,7 +86,15 @@ async function trained(name: string, killEveryMs: number | null) {
 
 try {
   // The warm trainer is ready before anything is measured.
-  await trained('warm-up', 100);
+  await trainJob({
+    paths,
+    folder: join(folder, 'first'),
+    model,
+    encoderFolder,
+    rows: rows.slice(0, 200),
+    options: { method: 'head' },
+    executor,
+  });
   const [alone] = await trained('undisturbed', null);
   const killed = await trained('killed', everyMs);
   const lines = alone?.lines ?? [];
