@@ -146,10 +146,11 @@ function spawnNursery(
     void ended.then(() => reject(new Error('the warm trainer ended')));
   });
   ready.catch(() => undefined);
-  void ended.then(() => {
+  const tell = (): void => {
     for (const give of waiting.values()) give({ error: 'the warm trainer ended' });
     onEnd(errors.trim().split('\n').at(-1) ?? '');
-  });
+  };
+  void ended.then(tell);
   return { child, digest, ready, ended, waiting };
 }
 

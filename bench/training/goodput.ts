@@ -12,7 +12,7 @@ import { dataSets } from './sets.ts';
 
 // What is left of the time when a fine-tuning is killed (`kill -9`) again and again, and what its checkpoints cost:
 // `MW_DATA_DIR=... node bench/training/goodput.ts [--rows 10000] [--epochs 1] [--every 30]`. The same training twice, by the process executor:
-// undisturbed, then killed every so many seconds, each time followed by the next attempt. Time of a step: from the undisturbed one.
+// undisturbed, then killed every so many seconds, each time followed by the next attempt.
 
 const { values } = parseArgs({
   options: {
@@ -42,6 +42,26 @@ const linesOf = async (spec: JobSpec): Promise<Line[]> =>
     .filter((line) => line.includes('"phase": "train"'))
     .map((line) => JSON.parse(line) as Line);
 
+type Attempt = {
+  readonly submittedMs: number;
+  readonly killedMs: number;
+  readonly lines: readonly Line[];
+  readonly stopped: string | undefined;
+};
+
+/** How an attempt's time was spent, and what its end cost: a step was kept if the next attempt goes on behind it. */
+function partsOf({ killedMs, lines }: Attempt, next: Attempt | undefined) {
+  const [first, last] = [lines[0], lines.at(-1)];
+  if (!first || !last) return { keptMs: 0, againMs: 0, seenMs: 0, startMs: 0 };
+  // A line is printed at the end of its step.
+  const beganMs = first.at - (last.at - first.at) / Math.max(1, last.step - first.step);
+  const resumed = next?.lines[0];
+  const kept = lines.findLast(({ step }) => step < (resumed?.step ?? Infinity));
+  const keptMs = kept ? kept.at - beganMs : 0;
+  const nextMs = next?.submittedMs ?? killedMs;
+  return { keptMs, againMs: killedMs - beganMs - keptMs, seenMs: nextMs - killedMs, startMs: (resumed?.at ?? nextMs) - nextMs };
+}
+
 const folder = await mkdtemp(join(tmpdir(), 'mw-goodput-'));
 const { executor, warm } = startExecutor(paths, folder);
 
@@ -57,7 +77,7 @@ async function trained(name: string, killEveryMs: number | null) {
     threads: Number(values.threads),
   });
   const key = { tenantId: name, customizationId: '1', run: 1 };
-  const attempts: { submittedMs: number; killedMs: number; lines: Line[] }[] = [];
+  const attempts: Attempt[] = [];
   for (let attempt = 1; ; attempt += 1) {
     const spec: JobSpec = { ...template, ...key, attempt, workDir: executor.workDir(key, attempt) };
     const submittedMs = Date.now();
@@ -67,8 +87,8 @@ async function trained(name: string, killEveryMs: number | null) {
       process.kill(-Number(started.split(' ')[0]), 'SIGKILL');
     };
     const last = Promise.withResolvers<void>();
-    const onProgress = ({ phase, step, steps }: TrainingProgress): void => {
-      if (phase === 'train' && step === steps) last.resolve();
+    const onProgress = ({ phase }: TrainingProgress): void => {
+      if (phase === 'evaluate') last.resolve();
     };
     const ended = executor.follow(spec, onProgress, AbortSignal.timeout(3_600_000));
     const timer = Promise.withResolvers<void>();
@@ -79,7 +99,8 @@ async function trained(name: string, killEveryMs: number | null) {
     await kill();
     await ended;
     const lines = await linesOf(spec);
-    attempts.push({ submittedMs, killedMs, lines });
+    const stopped = /stopped [\d.]+ s for \d+ checkpoints/.exec(await readFile(join(spec.workDir, 'progress.jsonl'), 'utf8'))?.[0];
+    attempts.push({ submittedMs, killedMs, lines, stopped });
     if (lines.some(({ step, steps }) => step === steps)) return attempts;
   }
 }
@@ -103,19 +124,19 @@ try {
   const stepMs = (last.at - first.at) / (last.step - first.step);
   const end = killed.at(-1)?.lines.at(-1)?.at ?? 0;
   const wallMs = end - (killed[0]?.submittedMs ?? 0);
-  const lost = killed.slice(1).map(({ submittedMs, lines: [resumed] }, i) => ({
-    stepsAgain: (killed[i]?.lines.at(-1)?.step ?? 0) - (resumed?.step ?? 0) + 1,
-    startMs: (resumed?.at ?? 0) - submittedMs,
-    seenMs: submittedMs - (killed[i]?.killedMs ?? 0),
-  }));
-  const mean = (numbers: readonly number[]): number => numbers.reduce((sum, n) => sum + n, 0) / Math.max(1, numbers.length);
+  const parts = killed.map((attempt, i) => partsOf(attempt, killed[i + 1]));
+  const keptMs = parts.reduce((sum, part) => sum + part.keptMs, 0);
+  const lost = parts.slice(0, -1);
+  const mean = (of: (part: (typeof parts)[number]) => number): string =>
+    (lost.reduce((sum, part) => sum + of(part), 0) / Math.max(1, lost.length)).toFixed(0);
   console.log(`${rows.length} rows, ${last.steps} steps of ${stepMs.toFixed(0)} ms undisturbed, ${values.threads} thread(s)`);
-  console.log(`undisturbed: ${((last.at - alone.submittedMs) / 1_000).toFixed(1)} s from submitting to the last step`);
+  console.log(`undisturbed: ${((last.at - alone.submittedMs) / 1_000).toFixed(1)} s from submitting to the last step; ${alone.stopped}`);
   console.log(`killed ${lost.length} times, every ${values.every} s: ${(wallMs / 1_000).toFixed(1)} s`);
-  console.log(`goodput: ${((100 * last.steps * stepMs) / wallMs).toFixed(1)} % (time of all steps undisturbed / time with kills)`);
   console.log(
-    `a kill costs: seen after ${mean(lost.map(({ seenMs }) => seenMs)).toFixed(0)} ms, first step ${mean(lost.map(({ startMs }) => startMs)).toFixed(0)} ms after the next attempt, ` +
-      `${(mean(lost.map(({ stepsAgain }) => stepsAgain)) * stepMs).toFixed(0)} ms of steps done again`,
+    `goodput: ${((100 * keptMs) / wallMs).toFixed(1)} % (time of steps that were kept / whole time; other work of the machine slows both)`,
+  );
+  console.log(
+    `a kill costs: ${mean(({ seenMs }) => seenMs)} ms until it is seen, ${mean(({ startMs }) => startMs)} ms until the next attempt is at its first step, ${mean(({ againMs }) => againMs)} ms of steps done again`,
   );
 } finally {
   await warm.close();

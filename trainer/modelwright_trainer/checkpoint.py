@@ -39,6 +39,8 @@ class Checkpoints:
         spare = len(os.sched_getaffinity(0)) > torch.get_num_threads()
         self._writer_budget = WRITER_BUDGET if spare else WRITER_BUDGET_WITHOUT_CORE
         self._saved_at = time.monotonic()
+        #: How many were written here, and how long the training stopped for them.
+        self.count, self.stopped_s = 0, 0.0
 
     def restore(self) -> tuple[int, State] | None:
         """The newest whole one: its step and tensors."""
@@ -62,6 +64,7 @@ class Checkpoints:
 
     def save(self, step: int, state: State, *, wait: bool = False) -> None:
         """Copies the tensors at once and writes them beside the training; `wait` returns when they are on the disk."""
+        asked = time.monotonic()
         self.flush()
         began = time.monotonic()
         about = json.dumps({"training": self.training, "step": step}).encode()
@@ -86,6 +89,7 @@ class Checkpoints:
         self._saved_at = time.monotonic()
         if wait:
             self.flush()
+        self.count, self.stopped_s = self.count + 1, self.stopped_s + time.monotonic() - asked
 
     def flush(self) -> None:
         if self._writer is not None:
