@@ -1,6 +1,8 @@
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Context } from '@temporalio/activity';
-import { createProcessExecutor } from '../activities/adapters/process-executor.ts';
+import { createProcessExecutor, jobEnvironment } from '../activities/adapters/process-executor.ts';
+import { startWarmTrainer } from '../activities/adapters/warm-trainer.ts';
 import { sourceDigest } from '../activities/training/trainer-digest.ts';
 import { type TrainingDependencies, createTrainActivity, createTrainingControl } from '../activities/training/training-activities.ts';
 import { loadCatalog } from '../catalog/catalog.ts';
@@ -14,15 +16,21 @@ import { runWorker } from './activity-worker.ts';
 await runWorker(
   'training',
   ({ settings }) => settings.MW_TRAINING_PORT,
-  async (config) => {
+  async (config, _registry, logger) => {
     const pool = createPool(config);
     const { paths, settings } = config;
     const trainerDir = join(projectDir, 'trainer');
+    const program = { python: paths.trainerPython, trainerDir };
+    await mkdir(paths.jobsDir, { recursive: true });
+    const warm =
+      settings.MW_WARM_TRAINER === 'on'
+        ? startWarmTrainer(program, paths.jobsDir, jobEnvironment(trainerDir, paths.jobsDir), logger)
+        : null;
     const dependencies: TrainingDependencies = {
       pool,
       store: createS3ObjectStore(createS3Client(config), config.s3.bucket),
       catalog: await loadCatalog(config.settings.MW_CATALOG_DIR),
-      executor: createProcessExecutor({ jobsDir: paths.jobsDir, python: paths.trainerPython, trainerDir }),
+      executor: createProcessExecutor({ ...program, jobsDir: paths.jobsDir, warm }),
       modelsDir: paths.modelsDir,
       threads: settings.MW_TRAINER_THREADS,
       trainerSource: sourceDigest(trainerDir),
@@ -51,7 +59,10 @@ await runWorker(
         },
       ],
       checks: [{ name: 'mysql', check: async () => void (await pool.query('SELECT 1')) }],
-      close: () => pool.end(),
+      close: async () => {
+        await warm?.close();
+        await pool.end();
+      },
     };
   },
 );

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { closeSync, existsSync, openSync } from 'node:fs';
-import { cp, mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { link, mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { RunKey } from '../../core/ids.ts';
 import { nowMs, sleep } from '../../platform/clock.ts';
@@ -8,23 +8,36 @@ import { isAlive, startTicksOf } from '../../platform/process-identity.ts';
 import { type JobEnd, type JobResult, type JobSpec, type TrainingExecutor } from '../training/executor.ts';
 import { HangWatch } from '../training/hang-watch.ts';
 import { ProgressLines } from './progress-lines.ts';
+import type { WarmTrainer } from './warm-trainer.ts';
 
 export type ProcessExecutorOptions = {
   readonly jobsDir: string;
   readonly python: string;
   /** Folder that holds the trainer package. */
   readonly trainerDir: string;
+  /** Null: every job loads its libraries itself. */
+  readonly warm: Pick<WarmTrainer, 'fork'> | null;
 };
 
-const pollMs = 150;
+/** So soon the end of a job, or its death, is seen. */
+const pollMs = 50;
 /** A job has this long for its checkpoint after SIGTERM. */
 const stopDeadlineMs = 20_000;
 const logTailLines = 12;
 
+/** Nothing of this worker's environment, least of all its secrets. */
+export const jobEnvironment = (trainerDir: string, folder: string): Readonly<Record<string, string>> => ({
+  PATH: process.env['PATH'] ?? '/usr/bin:/bin',
+  HOME: folder,
+  PYTHONPATH: trainerDir,
+  PYTHONUNBUFFERED: '1',
+  LC_ALL: 'C.UTF-8',
+});
+
 const runName = ({ tenantId, customizationId, run }: RunKey): string => `${tenantId}.${customizationId}.${run}.`;
 
 /** Trainings as local processes, each in a group of its own: they outlive the worker that started them, and the next one adopts them. */
-export function createProcessExecutor({ jobsDir, python, trainerDir }: ProcessExecutorOptions): TrainingExecutor {
+export function createProcessExecutor({ jobsDir, python, trainerDir, warm }: ProcessExecutorOptions): TrainingExecutor {
   const workDir = (key: RunKey, attempt: number): string => join(jobsDir, `${runName(key)}${attempt}`);
   const jobFolders = async (key: RunKey): Promise<string[]> =>
     (await readdir(jobsDir).catch(() => [])).filter((name) => name.startsWith(runName(key))).map((name) => join(jobsDir, name));
@@ -37,12 +50,17 @@ export function createProcessExecutor({ jobsDir, python, trainerDir }: ProcessEx
     const temporary = join(folder, 'spec.json.new');
     await writeFile(temporary, JSON.stringify(spec), { mode: 0o600 });
     await rename(temporary, join(folder, 'spec.json'));
+    const env = jobEnvironment(trainerDir, folder);
+    const pid = (await warm?.fork(folder, env)) ?? (await startCold(folder, env));
+    await writeFile(join(folder, 'started'), `${pid} ${startTicksOf(pid)}`);
+  };
+
+  const startCold = async (folder: string, env: Readonly<Record<string, string>>): Promise<number> => {
     const out = openSync(join(folder, 'progress.jsonl'), 'a');
     const log = openSync(join(folder, 'trainer.log'), 'a');
     const child = spawn(python, ['-m', 'modelwright_trainer', '--spec', join(folder, 'spec.json')], {
       cwd: folder,
-      // Nothing of this worker's environment, least of all its secrets.
-      env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', HOME: folder, PYTHONPATH: trainerDir, PYTHONUNBUFFERED: '1', LC_ALL: 'C.UTF-8' },
+      env,
       stdio: ['ignore', out, log],
       detached: true,
     });
@@ -54,9 +72,8 @@ export function createProcessExecutor({ jobsDir, python, trainerDir }: ProcessEx
         reject(new Error(`the trainer could not be started (${error.message}): run \`./mw doctor\``, { cause: error })),
       );
     });
-    const { pid } = child;
-    if (pid !== undefined) await writeFile(join(folder, 'started'), `${pid} ${startTicksOf(pid)}`);
     child.unref();
+    return child.pid ?? 0;
   };
 
   /** A later attempt goes on from the checkpoint of the one before. */
@@ -65,7 +82,7 @@ export function createProcessExecutor({ jobsDir, python, trainerDir }: ProcessEx
     const before = join(workDir(spec, spec.attempt - 1), 'checkpoints');
     if (spec.attempt === 1 || existsSync(own) || !existsSync(before)) return;
     await rm(`${own}.new`, { recursive: true, force: true });
-    await cp(before, `${own}.new`, { recursive: true });
+    await linkFiles(before, `${own}.new`);
     await rename(`${own}.new`, own);
   };
 
@@ -109,6 +126,16 @@ export function createProcessExecutor({ jobsDir, python, trainerDir }: ProcessEx
       for (const folder of await jobFolders(key)) await rm(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** The same files in another folder, without copying: what is in a checkpoint's file never changes. What was being written is left out. */
+async function linkFiles(from: string, to: string): Promise<void> {
+  await mkdir(to, { recursive: true });
+  for (const entry of await readdir(from, { withFileTypes: true })) {
+    const [source, target] = [join(from, entry.name), join(to, entry.name)];
+    if (entry.isDirectory()) await linkFiles(source, target);
+    else if (!entry.name.startsWith('.')) await link(source, target);
+  }
 }
 
 /** SIGTERM, time for a checkpoint, SIGKILL. */

@@ -11,7 +11,7 @@ import type { DatasetManifest } from '../../core/dataset.ts';
 import type { GateVerdict } from '../../core/model.ts';
 import { demoDataFile } from '../../infra/local/demo-data.ts';
 import { resolvePaths } from '../../platform/paths.ts';
-import { type JobRow, type Trained, servedAnswers, trainJob } from '../../test/support/train-job.ts';
+import { type JobRow, type Trained, servedAnswers, startExecutor, trainJob } from '../../test/support/train-job.ts';
 import { rowShaper } from '../dataset/dataset-row.ts';
 import { dataFacts } from './data-facts.ts';
 import { judge } from './verdict.ts';
@@ -26,6 +26,7 @@ function classification(): BusinessModel {
 }
 const model = classification();
 let folder = '';
+let trainer: ReturnType<typeof startExecutor>;
 
 /** The first words tell the topic, and are embedded fast. */
 const textChars = 250;
@@ -150,6 +151,7 @@ const train = (rows: readonly JobRow[]): Promise<Trained> =>
     options: { method: 'head', maxTokens: 48 },
     cacheDir: join(folder, 'cache'),
     threads: 1,
+    executor: trainer.executor,
   });
 
 /** Two at a time, in order. */
@@ -220,8 +222,12 @@ async function verdictOn(
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'mw-gate-'));
+  trainer = startExecutor(paths, folder);
 });
-afterAll(async () => await rm(folder, { recursive: true, force: true }));
+afterAll(async () => {
+  await trainer.warm.close();
+  await rm(folder, { recursive: true, force: true });
+});
 
 describe('the gate, over models that were trained on real articles', () => {
   it('blocks all of 20 planted bad data sets and none of 20 good ones', { timeout: 900_000 }, async () => {

@@ -2,6 +2,9 @@ import { createHash } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { zstdCompressSync } from 'node:zlib';
+import { createProcessExecutor, jobEnvironment } from '../../activities/adapters/process-executor.ts';
+import { type WarmTrainer, startWarmTrainer } from '../../activities/adapters/warm-trainer.ts';
+import type { JobSpec, TrainingExecutor } from '../../activities/training/executor.ts';
 import type { BusinessModel, Catalog } from '../../catalog/catalog.ts';
 import type { Answer, SharedEncoder } from '../../catalog/contract.ts';
 import { runCommand } from '../../infra/local/run-command.ts';
@@ -22,45 +25,79 @@ export type Trained = {
 };
 
 const outputs = ['model.safetensors', 'eval.jsonl', 'answering.json', 'encoder.onnx', 'result.json'];
+const trainerDir = join(projectDir, 'trainer');
+const longestJobMs = 600_000;
 const sha256Of = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
 
-/** Trains with a real encoder in a folder of its own, as the platform does it. */
-export async function trainJob(input: {
+export type JobInput = {
   readonly paths: ReturnType<typeof resolvePaths>;
   readonly folder: string;
-  readonly model: BusinessModel;
+  readonly model: Pick<BusinessModel, 'id' | 'version' | 'trainerFile'>;
   readonly encoderFolder: string;
   readonly rows: readonly JobRow[];
   readonly options: Readonly<Record<string, unknown>>;
   /** Where embeddings are kept; trainings that share it embed a text once. */
   readonly cacheDir?: string;
   readonly threads?: number;
-}): Promise<Trained> {
-  const { paths, folder, model, encoderFolder, rows, options, cacheDir, threads = 2 } = input;
+  readonly seed?: number;
+  /** Runs the job, as in the platform; without one it is started cold. */
+  readonly executor?: TrainingExecutor;
+};
+
+/** A job over local files, in a folder of its own. */
+export async function writeJob(input: Omit<JobInput, 'paths' | 'executor'>): Promise<JobSpec> {
+  const { folder, model, encoderFolder, rows, options, cacheDir, threads = 2, seed = 7 } = input;
   await mkdir(folder);
   const packed = zstdCompressSync(Buffer.from(rows.map((row) => `${JSON.stringify(row)}\n`).join('')));
   await writeFile(join(folder, 'bucket'), packed);
   const sha256 = sha256Of(packed);
-  const spec = {
+  const bucket = { index: 0, url: `file://${folder}/bucket`, sha256, bytes: packed.length, rows: rows.length };
+  const spec: JobSpec = {
     jobName: 'job',
+    tenantId: '1',
+    customizationId: '1',
+    run: 1,
+    attempt: 1,
     businessModel: { id: model.id, version: model.version, trainerFile: model.trainerFile },
-    dataset: { digest: sha256, buckets: [{ index: 0, url: `file://${folder}/bucket`, sha256, rows: rows.length }] },
-    baseModel: { name: 'encoder', path: encoderFolder },
-    options,
+    dataset: { digest: sha256, rows: rows.length, buckets: [bucket] },
+    baseModel: { name: 'encoder', path: encoderFolder, digest: '' },
+    options: options as JobSpec['options'],
     overrides: { batchDivisor: 1, learningRateDivisor: 1 },
-    seed: 7,
+    seed,
     threads,
     outputs: Object.fromEntries(outputs.map((file) => [file, `file://${folder}/staged.${file}`])),
     workDir: folder,
-    cacheDir,
+    cacheDir: cacheDir ?? join(folder, 'cache'),
   };
   await writeFile(join(folder, 'spec.json'), JSON.stringify(spec));
-  await runCommand(paths.trainerPython, ['-m', 'modelwright_trainer', '--spec', join(folder, 'spec.json')], {
-    env: { PYTHONPATH: join(projectDir, 'trainer'), PYTHONDONTWRITEBYTECODE: '1' },
-  });
+  return spec;
+}
+
+/** Trains with a real encoder, as the platform does it. */
+export async function trainJob(input: JobInput): Promise<Trained> {
+  const { paths, folder, executor } = input;
+  const spec = await writeJob(input);
+  if (executor) {
+    const end = await executor.follow(spec, () => undefined, AbortSignal.timeout(longestJobMs));
+    if (end.kind !== 'result' || end.result.class !== 'ok') throw new Error(`the job in ${folder} ended: ${JSON.stringify(end)}`);
+  } else {
+    await runCommand(paths.trainerPython, ['-m', 'modelwright_trainer', '--spec', join(folder, 'spec.json')], {
+      env: { PYTHONPATH: trainerDir, PYTHONDONTWRITEBYTECODE: '1' },
+    });
+  }
   const result = JSON.parse(await readFile(join(folder, 'result.json'), 'utf8')) as Pick<Trained, 'labels' | 'maxTokens' | 'cpuMs'>;
   const lines = (await readFile(join(folder, 'staged.eval.jsonl'), 'utf8')).trim().split('\n');
   return { ...result, answers: lines.map((line) => JSON.parse(line) as AnswerLine), folder };
+}
+
+/** The executor of the platform with its warm trainer: libraries are loaded once for all jobs of a test. */
+export function startExecutor(
+  { trainerPython: python }: ReturnType<typeof resolvePaths>,
+  jobsDir: string,
+): { executor: TrainingExecutor; warm: WarmTrainer } {
+  const log = { info: () => undefined, warn: () => undefined };
+  const warm = startWarmTrainer({ python, trainerDir }, jobsDir, jobEnvironment(trainerDir, jobsDir), log);
+  return { executor: createProcessExecutor({ jobsDir, python, trainerDir, warm }), warm };
 }
 
 /** What the trained model answers when it serves: the same code as the predictor's, over the files that the job left. */

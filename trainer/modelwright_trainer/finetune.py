@@ -115,6 +115,7 @@ def finetune(
         if job.stop_asked or step == steps or checkpoints.due():
             checkpoints.save(step, _state(named, optimizer), wait=job.stop_asked or step == steps)
         job.check_stop()
+    progress.log("info", f"the training stopped {checkpoints.stopped_s:.3f} s for {checkpoints.count} checkpoints")
     encoder.eval()
     return steps
 

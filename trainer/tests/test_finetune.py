@@ -3,12 +3,14 @@
 import os
 import random
 import signal
+import time
 
 import pytest
+import torch
 from conftest import JobFolder
 
 import modelwright_trainer.finetune as finetune_module
-from modelwright_trainer.checkpoint import BUDGET, Checkpoints
+from modelwright_trainer.checkpoint import STALL_BUDGET, WRITER_BUDGET, WRITER_BUDGET_WITHOUT_CORE, Checkpoints
 from modelwright_trainer.errors import JobError
 from modelwright_trainer.finetune import batches_of_epoch
 from modelwright_trainer.learning import check_loss
@@ -68,14 +70,19 @@ def test_a_damaged_checkpoint_costs_steps_and_not_the_result(job: JobFolder, ano
     assert job.weights() == another.weights()
 
 
-def test_checkpoints_are_as_rare_as_their_cost_demands(job: JobFolder) -> None:
+@pytest.mark.parametrize("cores", [1, 2])
+def test_checkpoints_are_as_rare_as_their_cost_demands(job: JobFolder, monkeypatch: pytest.MonkeyPatch, cores: int) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     job.folder.joinpath("checkpoints").mkdir()
-    checkpoints = Checkpoints(job.folder / "checkpoints", "one")
-    now = checkpoints._saved_at
-    checkpoints._cost_s = 0.5
-    assert not checkpoints.due()
-    checkpoints._saved_at = now - 0.5 / BUDGET - 0.1
-    assert checkpoints.due()
+    now = time.monotonic()
+    for cost, budget in (("_stall_s", STALL_BUDGET), ("_writer_s", WRITER_BUDGET if cores == 2 else WRITER_BUDGET_WITHOUT_CORE)):
+        checkpoints = Checkpoints(job.folder / "checkpoints", "one")
+        setattr(checkpoints, cost, 0.5)
+        checkpoints._saved_at = now - 0.5 / budget + 0.5
+        assert not checkpoints.due()
+        checkpoints._saved_at = now - 0.5 / budget - 0.1
+        assert checkpoints.due()
 
 
 def test_an_epoch_has_every_row_once_and_its_batches_have_like_lengths() -> None:
