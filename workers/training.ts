@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { Context } from '@temporalio/activity';
 import { createProcessExecutor } from '../activities/adapters/process-executor.ts';
+import { removeOrphanedCaches, sweepEveryMs } from '../activities/training/orphaned-caches.ts';
 import { sourceDigest } from '../activities/training/trainer-digest.ts';
 import { type TrainingDependencies, createTrainActivity, createTrainingControl } from '../activities/training/training-activities.ts';
 import { loadCatalog } from '../catalog/catalog.ts';
@@ -14,7 +15,7 @@ import { runWorker } from './activity-worker.ts';
 await runWorker(
   'training',
   ({ settings }) => settings.MW_TRAINING_PORT,
-  async (config) => {
+  async (config, _registry, logger) => {
     const pool = createPool(config);
     const { paths, settings } = config;
     const trainerDir = join(projectDir, 'trainer');
@@ -35,6 +36,13 @@ await runWorker(
         };
       },
     };
+    const sweep = (): void =>
+      void removeOrphanedCaches(pool, dependencies.executor).then(
+        (gone) => gone.length > 0 && logger.info({ gone }, 'removed kept embeddings of deleted customizations'),
+        (error: unknown) => logger.warn({ err: error }, 'kept embeddings of deleted customizations were not looked for: the next sweep does it'),
+      );
+    sweep();
+    const sweeping = setInterval(sweep, sweepEveryMs);
     return {
       workers: [
         {
@@ -51,7 +59,10 @@ await runWorker(
         },
       ],
       checks: [{ name: 'mysql', check: async () => void (await pool.query('SELECT 1')) }],
-      close: () => pool.end(),
+      close: async () => {
+        clearInterval(sweeping);
+        await pool.end();
+      },
     };
   },
 );

@@ -18,6 +18,8 @@ export type Trained = {
   readonly maxTokens: number;
   readonly cpuMs: number;
   readonly folder: string;
+  /** What the job wrote to standard output. */
+  readonly log: string;
 };
 
 const outputs = ['model.safetensors', 'eval.jsonl', 'answering.json', 'encoder.onnx', 'result.json'];
@@ -34,8 +36,11 @@ export async function trainJob(input: {
   /** Where embeddings are kept; trainings that share it embed a text once. */
   readonly cacheDir?: string;
   readonly threads?: number;
+  readonly seed?: number;
+  /** A Python script with arguments that starts the trainer as its child, to measure it. */
+  readonly through?: readonly string[];
 }): Promise<Trained> {
-  const { paths, folder, model, encoderFolder, rows, options, cacheDir, threads = 2 } = input;
+  const { paths, folder, model, encoderFolder, rows, options, cacheDir, threads = 2, seed = 7, through = [] } = input;
   await mkdir(folder);
   const packed = zstdCompressSync(Buffer.from(rows.map((row) => `${JSON.stringify(row)}\n`).join('')));
   await writeFile(join(folder, 'bucket'), packed);
@@ -47,19 +52,19 @@ export async function trainJob(input: {
     baseModel: { name: 'encoder', path: encoderFolder },
     options,
     overrides: { batchDivisor: 1, learningRateDivisor: 1 },
-    seed: 7,
+    seed,
     threads,
     outputs: Object.fromEntries(outputs.map((file) => [file, `file://${folder}/staged.${file}`])),
     workDir: folder,
     cacheDir,
   };
   await writeFile(join(folder, 'spec.json'), JSON.stringify(spec));
-  await runCommand(paths.trainerPython, ['-m', 'modelwright_trainer', '--spec', join(folder, 'spec.json')], {
+  const log = await runCommand(paths.trainerPython, [...through, '-m', 'modelwright_trainer', '--spec', join(folder, 'spec.json')], {
     env: { PYTHONPATH: join(projectDir, 'trainer'), PYTHONDONTWRITEBYTECODE: '1' },
   });
   const result = JSON.parse(await readFile(join(folder, 'result.json'), 'utf8')) as Pick<Trained, 'labels' | 'maxTokens' | 'cpuMs'>;
   const lines = (await readFile(join(folder, 'staged.eval.jsonl'), 'utf8')).trim().split('\n');
-  return { ...result, answers: lines.map((line) => JSON.parse(line) as AnswerLine), folder };
+  return { ...result, answers: lines.map((line) => JSON.parse(line) as AnswerLine), folder, log };
 }
 
 /** What the trained model answers when it serves: the same code as the predictor's, over the files that the job left. */
