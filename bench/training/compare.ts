@@ -9,11 +9,11 @@ import { measuring, peerPython, type PeerResult, runPeer, usageOf } from './peer
 import { dataSets } from './sets.ts';
 
 // Our fine-tuning against the Hugging Face Trainer: same rows, encoder, epochs, batch and learning rate, one after the other in turns, seed by seed.
-// `MW_DATA_DIR=... node bench/training/compare.ts [--rows 2500] [--test 3080] [--seeds 3] [--epochs 3] [--ways ours-upper-half,trainer-grouped]`
+// `MW_DATA_DIR=... node bench/training/compare.ts [--rows 2000] [--test 3080] [--seeds 3] [--epochs 3] [--ways ours-upper-half,trainer-grouped]`
 
 const { values } = parseArgs({
   options: {
-    rows: { type: 'string', default: '2500' },
+    rows: { type: 'string', default: '2000' },
     test: { type: 'string', default: '3080' },
     seeds: { type: 'string', default: '3' },
     epochs: { type: 'string', default: '3' },
