@@ -39,7 +39,8 @@ await runWorker(
     const sweep = (): void =>
       void removeOrphanedCaches(pool, dependencies.executor).then(
         (gone) => gone.length > 0 && logger.info({ gone }, 'removed kept embeddings of deleted customizations'),
-        (error: unknown) => logger.warn({ err: error }, 'kept embeddings of deleted customizations were not looked for: the next sweep does it'),
+        (error: unknown) =>
+          logger.warn({ err: error }, 'kept embeddings of deleted customizations were not looked for: the next sweep does it'),
       );
     sweep();
     const sweeping = setInterval(sweep, sweepEveryMs);

@@ -60,7 +60,9 @@ async function ours(name: string, trainedShare: number, seed: number): Promise<P
 }
 
 const found = new Map<string, PeerResult[]>();
-console.log(`${train.length} training and ${test.length} test rows of BANKING77, ${epochs} epochs, batch ${batch}, rate ${rate}, ${threads} threads`);
+console.log(
+  `${train.length} training and ${test.length} test rows of BANKING77, ${epochs} epochs, batch ${batch}, rate ${rate}, ${threads} threads`,
+);
 try {
   for (let seed = 1; seed <= Number(values.seeds); seed++) {
     for (const way of values.ways.split(',')) {
@@ -77,9 +79,12 @@ try {
   await rm(folder, { recursive: true, force: true });
 }
 
-const mean = (of: readonly PeerResult[], what: keyof PeerResult): number => of.reduce((sum, one) => sum + (one[what] ?? NaN), 0) / of.length;
+const mean = (of: readonly PeerResult[], what: keyof PeerResult): number =>
+  of.reduce((sum, one) => sum + (one[what] ?? NaN), 0) / of.length;
 const first = [...found.values()][0] ?? [];
-console.log('\n| way | accuracy % | training CPU s | wall s | as fast as | whole job CPU s | wall s | peak MiB |\n|---|---|---|---|---|---|---|---|');
+console.log(
+  '\n| way | accuracy % | training CPU s | wall s | as fast as | whole job CPU s | wall s | peak MiB |\n|---|---|---|---|---|---|---|---|',
+);
 for (const [way, of] of found) {
   const cells = [
     way,

@@ -22,6 +22,7 @@ export type PeerTask = {
   readonly batch: number;
   readonly seed: number;
   readonly threads: number;
+  readonly analyzer?: 'word' | 'char';
 };
 
 /** `measured.py` before a command line of Python: writes what it took to the file. */

@@ -25,7 +25,12 @@ const real = ['banking77', 'clinc150', 'snips-intents'].flatMap((name) =>
     .filter(({ label }) => label !== 'oos')
     .map((row): JobRow => ({ ...row, id: `${name}-${row.id}`, label: `${name}/${String(row['label'])}` })),
 );
-const courtesies = [(text: string) => text, (text: string) => `hello, ${text}`, (text: string) => `${text}, please`, (text: string) => `${text} - thanks`];
+const courtesies = [
+  (text: string) => text,
+  (text: string) => `hello, ${text}`,
+  (text: string) => `${text}, please`,
+  (text: string) => `${text} - thanks`,
+];
 const test = real.filter(({ split }) => split === 'evaluation');
 const learned = new Map<string, JobRow>();
 courtesies.forEach((say, i) => {
@@ -63,7 +68,10 @@ try {
   const slowest = Math.max(...retrains.map(({ cpuS }) => cpuS));
   const apart = Math.abs((retrains[0]?.accuracy ?? NaN) - full.accuracy);
   judge([
-    { what: `a retrain takes 1/${(full.cpuS / slowest).toFixed(1)} of the CPU time of a full training, at most 1/20`, holds: slowest * 20 <= full.cpuS },
+    {
+      what: `a retrain takes 1/${(full.cpuS / slowest).toFixed(1)} of the CPU time of a full training, at most 1/20`,
+      holds: slowest * 20 <= full.cpuS,
+    },
     { what: `the accuracies are ${(100 * apart).toFixed(2)} points apart, at most 0.3`, holds: apart <= 0.003 },
   ]);
 } finally {
