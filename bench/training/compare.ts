@@ -9,13 +9,13 @@ import { measuring, peerPython, type PeerResult, runPeer, usageOf } from './peer
 import { dataSets } from './sets.ts';
 
 // Our fine-tuning against the Hugging Face Trainer: same rows, encoder, epochs, batch and learning rate, one after the other in turns, seed by seed.
-// `MW_DATA_DIR=... node bench/training/compare.ts [--rows 2000] [--test 3080] [--seeds 3] [--epochs 3] [--ways ours-upper-half,trainer-grouped]`
+// `MW_DATA_DIR=... node bench/training/compare.ts [--rows 2000] [--test 3080] [--seeds 1,2,3] [--epochs 3] [--ways ours-upper-half,trainer-grouped]`
 
 const { values } = parseArgs({
   options: {
     rows: { type: 'string', default: '2000' },
     test: { type: 'string', default: '3080' },
-    seeds: { type: 'string', default: '3' },
+    seeds: { type: 'string', default: '1,2,3' },
     epochs: { type: 'string', default: '3' },
     rate: { type: 'string', default: '2e-4' },
     ways: { type: 'string', default: 'ours,ours-upper-half,trainer,trainer-grouped' },
@@ -64,7 +64,7 @@ console.log(
   `${train.length} training and ${test.length} test rows of BANKING77, ${epochs} epochs, batch ${batch}, rate ${rate}, ${threads} threads`,
 );
 try {
-  for (let seed = 1; seed <= Number(values.seeds); seed++) {
+  for (const seed of values.seeds.split(',').map(Number)) {
     for (const way of values.ways.split(',')) {
       const share = shares[way];
       const name = `${way}-${seed}`;
