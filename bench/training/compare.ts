@@ -46,7 +46,7 @@ const test = thinned(
 
 const python = await peerPython(paths);
 const folder = await mkdtemp(join(tmpdir(), 'mw-compare-'));
-const shares: Readonly<Record<string, number>> = { ours: 1, 'ours-upper-half': 0.5 };
+const shares: Readonly<Record<string, number>> = { ours: 1, 'ours-upper-half': 0.5, 'ours-upper-third': 0.33 };
 
 async function ours(name: string, trainedShare: number, seed: number): Promise<PeerResult> {
   const usage = join(folder, `${name}.usage`);
