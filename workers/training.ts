@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { Context } from '@temporalio/activity';
 import { createProcessExecutor, jobEnvironment } from '../activities/adapters/process-executor.ts';
 import { startWarmTrainer } from '../activities/adapters/warm-trainer.ts';
+import { removeOrphanedCaches, sweepEveryMs } from '../activities/training/orphaned-caches.ts';
 import { sourceDigest } from '../activities/training/trainer-digest.ts';
 import { type TrainingDependencies, createTrainActivity, createTrainingControl } from '../activities/training/training-activities.ts';
 import { loadCatalog } from '../catalog/catalog.ts';
@@ -43,6 +44,14 @@ await runWorker(
         };
       },
     };
+    const sweep = (): void =>
+      void removeOrphanedCaches(pool, dependencies.executor).then(
+        (gone) => gone.length > 0 && logger.info({ gone }, 'removed kept embeddings of deleted customizations'),
+        (error: unknown) =>
+          logger.warn({ err: error }, 'kept embeddings of deleted customizations were not looked for: the next sweep does it'),
+      );
+    sweep();
+    const sweeping = setInterval(sweep, sweepEveryMs);
     return {
       workers: [
         {
@@ -60,6 +69,7 @@ await runWorker(
       ],
       checks: [{ name: 'mysql', check: async () => void (await pool.query('SELECT 1')) }],
       close: async () => {
+        clearInterval(sweeping);
         await warm?.close();
         await pool.end();
       },

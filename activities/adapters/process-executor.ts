@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { closeSync, existsSync, openSync } from 'node:fs';
 import { link, mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { RunKey } from '../../core/ids.ts';
+import type { CustomizationKey, RunKey } from '../../core/ids.ts';
 import { nowMs, sleep } from '../../platform/clock.ts';
 import { isAlive, startTicksOf } from '../../platform/process-identity.ts';
 import { type JobEnd, type JobResult, type JobSpec, type TrainingExecutor } from '../training/executor.ts';
@@ -38,6 +38,8 @@ const runName = ({ tenantId, customizationId, run }: RunKey): string => `${tenan
 
 /** Trainings as local processes, each in a group of its own: they outlive the worker that started them, and the next one adopts them. */
 export function createProcessExecutor({ jobsDir, python, trainerDir, warm }: ProcessExecutorOptions): TrainingExecutor {
+  const cachesDir = join(jobsDir, 'cache');
+  const cacheDir = ({ tenantId, customizationId }: CustomizationKey): string => join(cachesDir, `${tenantId}.${customizationId}`);
   const workDir = (key: RunKey, attempt: number): string => join(jobsDir, `${runName(key)}${attempt}`);
   const jobFolders = async (key: RunKey): Promise<string[]> =>
     (await readdir(jobsDir).catch(() => [])).filter((name) => name.startsWith(runName(key))).map((name) => join(jobsDir, name));
@@ -88,7 +90,14 @@ export function createProcessExecutor({ jobsDir, python, trainerDir, warm }: Pro
 
   return {
     workDir,
-    cacheDir: ({ tenantId, customizationId }) => join(jobsDir, 'cache', `${tenantId}.${customizationId}`),
+    cacheDir,
+    caches: async () =>
+      (await readdir(cachesDir).catch(() => [])).map((name) => {
+        // Ids have no dot.
+        const [tenantId = '', customizationId = ''] = name.split('.');
+        return { tenantId, customizationId };
+      }),
+    removeCache: (key) => rm(cacheDir(key), { recursive: true, force: true, maxRetries: 3 }),
     follow: async (spec, onProgress, signal) => {
       const ended = await readResult(spec.workDir);
       if (ended?.class === 'ok') return { kind: 'result', result: ended };

@@ -65,6 +65,9 @@ export type TrainingExecutor = {
   workDir(key: RunKey, attempt: number): string;
   /** A folder that all jobs of a customization share. */
   cacheDir(key: CustomizationKey): string;
+  /** Whose folders of that kind there are. */
+  caches(): Promise<readonly CustomizationKey[]>;
+  removeCache(key: CustomizationKey): Promise<void>;
   /** Starts the job, or adopts the one of that name that runs or has ended, and follows it to its end. Aborting stops following, not the job. */
   follow(spec: JobSpec, onProgress: (progress: TrainingProgress) => void, signal: AbortSignal): Promise<JobEnd>;
   /** Asks every job of the run to stop and write a checkpoint, and ends those that do not. */

@@ -16,7 +16,7 @@ from modelwright_trainer.head import train_head
 from modelwright_trainer.job import Job, Progress
 from modelwright_trainer.learning import zero_linear
 from modelwright_trainer.packed import Packed
-from modelwright_trainer.sentence_model import finetune_settings, head_settings, lora_rank
+from modelwright_trainer.sentence_model import finetune_settings, head_settings, lora_rank, trained_share
 from modelwright_trainer.session import METHODS, Options, Session
 from modelwright_trainer.spec import Spec
 from modelwright_trainer.words import CARRIED, Span, spans_of, speakers_of, tags_of, words_of
@@ -95,7 +95,7 @@ def run(spec: Spec, job: Job, progress: Progress) -> dict[str, Any]:
         )
         answered = states[len(rows) :]
     else:
-        encoder = base.packed(lora_rank(options))
+        encoder = base.packed(lora_rank(options), trained_share(options))
         head = zero_linear(encoder.dim, len(tags))
 
         def loss_of(states: torch.Tensor, batch: Packed, chosen: list[int]) -> torch.Tensor:

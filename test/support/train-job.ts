@@ -22,6 +22,8 @@ export type Trained = {
   readonly maxTokens: number;
   readonly cpuMs: number;
   readonly folder: string;
+  /** What the job wrote to standard output. */
+  readonly log: string;
 };
 
 const outputs = ['model.safetensors', 'eval.jsonl', 'answering.json', 'encoder.onnx', 'result.json'];
@@ -42,10 +44,12 @@ export type JobInput = {
   readonly seed?: number;
   /** Runs the job, as in the platform; without one it is started cold. */
   readonly executor?: TrainingExecutor;
+  /** Without an executor: a Python script with arguments that starts the trainer as its child, to measure it. */
+  readonly through?: readonly string[];
 };
 
 /** A job over local files, in a folder of its own. */
-export async function writeJob(input: Omit<JobInput, 'paths' | 'executor'>): Promise<JobSpec> {
+export async function writeJob(input: Omit<JobInput, 'paths' | 'executor' | 'through'>): Promise<JobSpec> {
   const { folder, model, encoderFolder, rows, options, cacheDir, threads = 2, seed = 7 } = input;
   await mkdir(folder);
   const packed = zstdCompressSync(Buffer.from(rows.map((row) => `${JSON.stringify(row)}\n`).join('')));
@@ -75,19 +79,20 @@ export async function writeJob(input: Omit<JobInput, 'paths' | 'executor'>): Pro
 
 /** Trains with a real encoder, as the platform does it. */
 export async function trainJob(input: JobInput): Promise<Trained> {
-  const { paths, folder, executor } = input;
+  const { paths, folder, executor, through = [] } = input;
   const spec = await writeJob(input);
+  let log = '';
   if (executor) {
     const end = await executor.follow(spec, () => undefined, AbortSignal.timeout(longestJobMs));
     if (end.kind !== 'result' || end.result.class !== 'ok') throw new Error(`the job in ${folder} ended: ${JSON.stringify(end)}`);
   } else {
-    await runCommand(paths.trainerPython, ['-m', 'modelwright_trainer', '--spec', join(folder, 'spec.json')], {
+    log = await runCommand(paths.trainerPython, [...through, '-m', 'modelwright_trainer', '--spec', join(folder, 'spec.json')], {
       env: { PYTHONPATH: trainerDir, PYTHONDONTWRITEBYTECODE: '1' },
     });
   }
   const result = JSON.parse(await readFile(join(folder, 'result.json'), 'utf8')) as Pick<Trained, 'labels' | 'maxTokens' | 'cpuMs'>;
   const lines = (await readFile(join(folder, 'staged.eval.jsonl'), 'utf8')).trim().split('\n');
-  return { ...result, answers: lines.map((line) => JSON.parse(line) as AnswerLine), folder };
+  return { ...result, answers: lines.map((line) => JSON.parse(line) as AnswerLine), folder, log };
 }
 
 /** The executor of the platform with its warm trainer: libraries are loaded once for all jobs of a test. */

@@ -30,8 +30,8 @@ class BaseModel:
     def dim(self) -> int:
         return int(self.encoder.embeddings["LayerNorm"].weight.shape[0])
 
-    def packed(self, lora_rank: int = 0) -> PackedEncoder:
-        return PackedEncoder(self.encoder, lora_rank)
+    def packed(self, lora_rank: int = 0, trained_share: float = 1.0) -> PackedEncoder:
+        return PackedEncoder(self.encoder, lora_rank, trained_share)
 
     def encodings_of(self, rows: list[Row], field: str = "text") -> list[Encoding]:
         """Each row's text as tokens; a text of which nothing is left names its row. Offsets count the prefix."""

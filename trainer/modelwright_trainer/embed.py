@@ -1,5 +1,6 @@
 """Embeddings of many texts with a frozen encoder; what was computed before, in this job or another, is read."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +84,17 @@ def cache_name(digest: str, kind: str) -> str:
 
 
 def _batches(encoder: PackedEncoder, tokens: list[list[int]]):  # type: ignore[no-untyped-def]
-    """Yields (text numbers, (states of each text, sentence embeddings), how many).
+    """Yields (text numbers, (states of each text, sentence embeddings), how many)."""
+    encoder.eval()
+    with torch.inference_mode():
+        for chosen, rows in same_length(tokens):
+            batch = pack(rows)
+            states = encoder(batch)
+            yield chosen, (list(states.view(len(rows), len(rows[0]), -1).numpy()), sentences(states, batch).numpy()), len(chosen)
+
+
+def same_length(tokens: list[list[int]]) -> Iterator[tuple[list[int], list[list[int]]]]:
+    """Yields (text numbers, their tokens, with others behind them where those are few).
 
     A batch has texts of one length only, and never few tokens: then the bits of an embedding do not depend on its neighbours,
     and a retrain with kept embeddings comes to the same weights as one without.
@@ -91,14 +102,8 @@ def _batches(encoder: PackedEncoder, tokens: list[list[int]]):  # type: ignore[n
     by_length: dict[int, list[int]] = {}
     for i, ids in enumerate(tokens):
         by_length.setdefault(len(ids), []).append(i)
-    encoder.eval()
-    with torch.inference_mode():
-        for length, members in sorted(by_length.items()):
-            most = max(1, BATCH_TOKENS // length)
-            for start in range(0, len(members), most):
-                chosen = members[start : start + most]
-                least = -(-LEAST_TOKENS // length)
-                rows = [tokens[i] for i in chosen] + [tokens[chosen[0]]] * max(0, least - len(chosen))
-                batch = pack(rows)
-                states = encoder(batch)
-                yield chosen, (list(states.view(len(rows), length, -1).numpy()), sentences(states, batch).numpy()), len(chosen)
+    for length, members in sorted(by_length.items()):
+        most, least = max(1, BATCH_TOKENS // length), -(-LEAST_TOKENS // length)
+        for start in range(0, len(members), most):
+            chosen = members[start : start + most]
+            yield chosen, [tokens[i] for i in chosen] + [tokens[chosen[0]]] * max(0, least - len(chosen))

@@ -5,6 +5,7 @@ Everything that chance decides is a function of (seed, step), so that a training
 
 import math
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ import torch
 from torch import nn
 
 from .checkpoint import Checkpoints, State
+from .frozen_states import FrozenStates
 from .job import Job, Progress
 from .learning import check_loss, rate_at
 from .packed import Packed, pack
@@ -86,9 +88,11 @@ def finetune(
     if kept is not None:
         step = kept[0]
         _load(named, optimizer, kept[1])
+    frozen = FrozenStates(encoder, tokens)
     encoder.train()
     fast = bf16_is_fast()
     epoch_made, batches = -1, []
+    first_step, started, cpu = step, time.monotonic(), time.process_time()
     while step < steps:
         epoch, at = divmod(step, per_epoch)
         if epoch != epoch_made:
@@ -102,8 +106,9 @@ def finetune(
         for first in range(0, len(chosen), part_rows):
             part = chosen[first : first + part_rows]
             batch = pack([tokens[i] for i in part])
+            below = frozen.of(part) if encoder.frozen_layers else None
             with torch.autocast("cpu", torch.bfloat16, enabled=fast):
-                states = encoder(batch)
+                states = encoder(batch) if below is None else encoder.upper(below, batch)
             loss = (loss_of(states, batch, part) * weights[part]).sum() / whole
             loss.backward()
             total += loss.item()
@@ -117,6 +122,7 @@ def finetune(
         job.check_stop()
     progress.log("info", f"the training stopped {checkpoints.stopped_s:.3f} s for {checkpoints.count} checkpoints")
     encoder.eval()
+    progress.log("info", f"{steps - first_step} steps in {time.monotonic() - started:.1f} s, {time.process_time() - cpu:.1f} s of processor time")
     return steps
 
 

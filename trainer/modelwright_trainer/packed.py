@@ -77,7 +77,8 @@ class PackedLayer(nn.Module):
 class PackedEncoder(nn.Module):
     """Packed -> last hidden states (f32 [tokens of all texts, dim])."""
 
-    def __init__(self, base: Encoder, lora_rank: int = 0) -> None:
+    def __init__(self, base: Encoder, lora_rank: int = 0, trained_share: float = 1.0) -> None:
+        """`trained_share` of the layers, counted from the top, is trained; what lies below stays as it is."""
         super().__init__()
         weights = base.state_dict()
         parts, first = base.embeddings, base.encoder["layer"][0]
@@ -89,13 +90,23 @@ class PackedEncoder(nn.Module):
         self.norm = nn.LayerNorm(self.dim, eps=eps)
         self.layers = nn.ModuleList(PackedLayer(self.dim, inner, eps, lora_rank) for _ in base.encoder["layer"])
         self.load_base({name: tensor.float() for name, tensor in weights.items()})
-        if lora_rank:
-            for name, parameter in self.named_parameters():
-                parameter.requires_grad_("lora_" in name)
+        self.frozen_layers = len(self.layers) - math.ceil(trained_share * len(self.layers))
+        for name, parameter in self.named_parameters():
+            below = self.frozen_layers > 0 and (not name.startswith("layers.") or int(name.split(".")[1]) < self.frozen_layers)
+            parameter.requires_grad_(parameter.requires_grad and not below and (not lora_rank or "lora_" in name))
 
     def forward(self, batch: Packed) -> torch.Tensor:
+        return self.upper(self.lower(batch), batch)
+
+    def lower(self, batch: Packed) -> torch.Tensor:
+        """What the layers below the trained ones make of the batch: the same in every epoch."""
         x = self.norm(self.word(batch.ids) + F.embedding(batch.positions, self.position) + self.kind[0])
-        for layer in self.layers:
+        for layer in self.layers[: self.frozen_layers]:
+            x = layer(x, batch, self.heads)
+        return x
+
+    def upper(self, x: torch.Tensor, batch: Packed) -> torch.Tensor:
+        for layer in self.layers[self.frozen_layers :]:
             x = layer(x, batch, self.heads)
         return x.float()
 
@@ -112,21 +123,22 @@ class PackedEncoder(nn.Module):
 
     def changed(self) -> dict[str, torch.Tensor]:
         """The tensors that training may have changed, by their names in the base model's folder."""
+        trained = list(enumerate(self.layers))[self.frozen_layers :]
         with torch.no_grad():
             if self.layers[0].rank:
                 found = {}
-                for i, layer in enumerate(self.layers):
+                for i, layer in trained:
                     whole = layer.qkv.weight.view(3, self.dim, self.dim)
                     for at, (one, name) in enumerate(((0, "query"), (2, "value"))):
                         found[f"encoder.layer.{i}.attention.self.{name}.weight"] = (whole[one] + layer.update()[at]).contiguous()
                 return found
-            found = {
+            found = {} if self.frozen_layers else {
                 "embeddings.position_embeddings.weight": self.position.detach().clone(),
                 "embeddings.token_type_embeddings.weight": self.kind.detach().clone(),
                 "embeddings.LayerNorm.weight": self.norm.weight.detach().clone(),
                 "embeddings.LayerNorm.bias": self.norm.bias.detach().clone(),
             }
-            for i, layer in enumerate(self.layers):
+            for i, layer in trained:
                 for kind in ("weight", "bias"):
                     for name, piece in zip(_QKV, getattr(layer.qkv, kind).chunk(3), strict=True):
                         found[f"encoder.layer.{i}.attention.self.{name}.{kind}"] = piece.detach().clone()

@@ -97,6 +97,10 @@ def lora_rank(options: Options) -> int:
     return options.integer("loraRank", LORA_RANK) if options.method == "lora" else 0
 
 
+def trained_share(options: Options) -> float:
+    return options.number("trainedShare", 1.0)
+
+
 def set_aside(rows: list[Row], kind: Callable[[Row], str]) -> tuple[list[int], list[int]]:
     """(rows to learn from, rows that calibrate)"""
     if len(rows) < LEAST_TO_SET_ASIDE:
@@ -109,7 +113,7 @@ def set_aside(rows: list[Row], kind: Callable[[Row], str]) -> tuple[list[int], l
 def _finetune(session, base, options, rows, tokens, outputs, weights, loss_of, kind) -> SentenceModel:  # type: ignore[no-untyped-def]
     spec, job, progress = session.spec, session.job, session.progress
     learned, held = set_aside(rows, kind)
-    encoder = base.packed(lora_rank(options))
+    encoder = base.packed(lora_rank(options), trained_share(options))
     head = zero_linear(encoder.dim, outputs)
 
     def row_loss(states: torch.Tensor, batch: Packed, part: list[int]) -> torch.Tensor:

@@ -24,7 +24,7 @@ WORDS = ["soup", "bread", "cheese", "goal", "match", "league", "bank", "share", 
 CONFIG = {
     "vocab_size": len(WORDS) + 4,
     "hidden_size": 16,
-    "num_hidden_layers": 1,
+    "num_hidden_layers": 2,
     "num_attention_heads": 2,
     "intermediate_size": 32,
     "max_position_embeddings": 32,

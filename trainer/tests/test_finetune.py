@@ -36,13 +36,13 @@ class StopsAt:
         monkeypatch.setattr(finetune_module, "check_loss", watched)
 
 
-@pytest.mark.parametrize("method", ["full", "lora"])
-def test_stopped_at_every_step_in_turn(job: JobFolder, another: JobFolder, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
-    another.specify(options=OPTIONS | {"method": method})
+@pytest.mark.parametrize("options", [{}, {"trainedShare": 0.5}, {"method": "lora"}])
+def test_stopped_at_every_step_in_turn(job: JobFolder, another: JobFolder, monkeypatch: pytest.MonkeyPatch, options: dict) -> None:
+    another.specify(options=OPTIONS | options)
     assert another.run_here()[0] == 0
     stops = StopsAt(monkeypatch)
     stops.steps = list(range(1, STEPS + 1))
-    job.specify(options=OPTIONS | {"method": method})
+    job.specify(options=OPTIONS | options)
     for step in range(1, STEPS + 1):
         status, result, _ = job.run_here()
         assert (status, result["class"], len(stops.steps)) == (143, "preempted", STEPS - step)

@@ -10,6 +10,7 @@ from conftest import WORDS
 
 from modelwright_trainer.embed import _batches
 from modelwright_trainer.encoder import Encoder, load_encoder, padded
+from modelwright_trainer.frozen_states import FLOAT_BYTES, FrozenStates
 from modelwright_trainer.packed import PackedEncoder, pack, sentences
 
 WIDE = {
@@ -79,3 +80,30 @@ def test_the_bits_of_an_embedding_do_not_depend_on_its_neighbours() -> None:
     assert len(whole) == 300
     for part in ([5], [7, 80], list(range(0, 300, 3)), list(range(299, 100, -1))):
         assert embeddings(part) == {i: whole[i] for i in part}
+
+
+def test_only_the_upper_share_of_the_layers_is_trained_and_given_back() -> None:
+    base = Encoder(WIDE)
+    for share, frozen in ((1.0, 0), (0.5, 1), (0.34, 1), (0.33, 2), (0.01, 2)):
+        encoder = PackedEncoder(base, trained_share=share)
+        assert encoder.frozen_layers == frozen
+        trained = {name.split(".")[1] if name.startswith("layers.") else "below" for name, parameter in encoder.named_parameters() if parameter.requires_grad}
+        expected = {str(i) for i in range(frozen, 3)} | ({"below"} if frozen == 0 else set())
+        assert trained == expected
+        assert {name.split(".")[2] if name.startswith("encoder.layer.") else "below" for name in encoder.changed()} == expected
+    assert set(PackedEncoder(base, 2, 0.5).changed()) == {f"encoder.layer.{i}.attention.self.{name}.weight" for i in (1, 2) for name in ("query", "value")}
+
+
+@pytest.mark.parametrize("kept_tokens", [0, 500, 100_000])
+def test_states_of_frozen_layers_are_the_same_bits_in_any_company_kept_or_not(kept_tokens: int) -> None:
+    torch.manual_seed(4)
+    encoder = PackedEncoder(Encoder(WIDE), trained_share=0.5)
+    tokens = some_texts(200)
+    alone = [FrozenStates(encoder, tokens).of([i]) for i in range(200)]
+    states = FrozenStates(encoder, tokens, limit_bytes=kept_tokens * WIDE["hidden_size"] * FLOAT_BYTES)
+    for chosen in ([3, 150, 9], list(range(199, 0, -3)), list(range(200)), [9, 3]):
+        found = states.of(chosen)
+        assert torch.equal(found, torch.cat([alone[i] for i in chosen]))
+        batch = pack([tokens[i] for i in chosen])
+        with torch.no_grad():
+            assert torch.allclose(encoder.upper(found, batch), encoder(batch), atol=1e-5)

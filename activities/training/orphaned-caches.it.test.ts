@@ -1,0 +1,47 @@
+import { existsSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Pool, createPool } from '../../platform/mysql.ts';
+import { type TestStack, startTestStack } from '../../test/support/engines.ts';
+import { createProcessExecutor } from '../adapters/process-executor.ts';
+import { removeOrphanedCaches } from './orphaned-caches.ts';
+
+let stack: TestStack;
+let pool: Pool;
+
+beforeAll(async () => {
+  stack = await startTestStack({ engines: ['mysql'] });
+  pool = createPool(stack.config);
+});
+afterAll(async () => {
+  await pool.end();
+  await stack.remove();
+});
+
+describe('kept embeddings', () => {
+  it('go with their customization, and only with it', async () => {
+    const jobsDir = join(stack.home, 'jobs');
+    const executor = createProcessExecutor({ jobsDir, python: 'none', trainerDir: 'none', warm: null });
+    expect(await removeOrphanedCaches(pool, executor)).toEqual([]);
+
+    const keys = ['stays', 'goes'].map((customizationId) => ({ tenantId: 'acme', customizationId }));
+    for (const key of keys) {
+      await pool.query(
+        "INSERT INTO modelwright.customizations (tenant_id, customization_id, name, business_model, options, policy, split_salt) VALUES (?, ?, 'C', 'text-classification', '{}', '{}', ?)",
+        [key.tenantId, key.customizationId, 'a'.repeat(32)],
+      );
+      await mkdir(join(executor.cacheDir(key), 'sentence-1'), { recursive: true });
+      await writeFile(join(executor.cacheDir(key), 'sentence-1', 'a.seg'), 'embeddings');
+    }
+    // A job's own folder is not one of them.
+    await mkdir(executor.workDir({ tenantId: 'acme', customizationId: 'goes', run: 1 }, 1), { recursive: true });
+    expect(await removeOrphanedCaches(pool, executor)).toEqual([]);
+
+    await pool.query("DELETE FROM modelwright.customizations WHERE customization_id = 'goes'");
+    expect(await removeOrphanedCaches(pool, executor)).toEqual([keys[1]]);
+    expect(keys.map((key) => existsSync(executor.cacheDir(key)))).toEqual([true, false]);
+    expect(existsSync(executor.workDir({ tenantId: 'acme', customizationId: 'goes', run: 1 }, 1))).toBe(true);
+    expect(await removeOrphanedCaches(pool, executor)).toEqual([]);
+  });
+});
