@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { textOf } from '../../catalog/contract.ts';
 import { loadCatalog } from '../../catalog/catalog.ts';
 import { resolvePaths } from '../../platform/paths.ts';
 import { type JobRow, trainJob } from '../../test/support/train-job.ts';
@@ -26,12 +27,12 @@ const rank = (row: JobRow, seed: number): string => createHash('sha256').update(
 function drawn(rows: readonly JobRow[], seed: number): { readonly train: JobRow[]; readonly test: JobRow[] } {
   const byLabel = Map.groupBy(
     rows.filter(({ split }) => split === 'train'),
-    ({ label }) => String(label),
+    (row) => textOf(row, 'label'),
   );
   const labels = [...byLabel].filter(([, of]) => of.length >= perLabel);
   const train = labels.flatMap(([, of]) => of.toSorted((a, b) => (rank(a, seed) < rank(b, seed) ? -1 : 1)).slice(0, perLabel));
   const known = new Set(labels.map(([label]) => label));
-  return { train, test: rows.filter(({ split, label }) => split === 'evaluation' && known.has(String(label))) };
+  return { train, test: rows.filter((row) => row.split === 'evaluation' && known.has(textOf(row, 'label'))) };
 }
 const oneLabel = (row: JobRow): JobRow[] => {
   const labels = row['labels'];

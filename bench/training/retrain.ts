@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { textOf } from '../../catalog/contract.ts';
 import { loadCatalog } from '../../catalog/catalog.ts';
 import { resolvePaths } from '../../platform/paths.ts';
 import { type JobRow, trainJob } from '../../test/support/train-job.ts';
@@ -28,7 +29,7 @@ const encoderFolder = join(paths.modelsDir, 'all-MiniLM-L6-v2');
 const real = ['banking77', 'clinc150', 'snips-intents'].flatMap((name) =>
   (dataSets.find((set) => set.name === name)?.rows(dataDir) ?? [])
     .filter(({ label }) => label !== 'oos')
-    .map((row): JobRow => ({ ...row, id: `${name}-${row.id}`, label: `${name}/${String(row['label'])}` })),
+    .map((row): JobRow => ({ ...row, id: `${name}-${row.id}`, label: `${name}/${textOf(row, 'label')}` })),
 );
 const courtesies = [
   (text: string) => text,
@@ -40,7 +41,7 @@ const test = real.filter(({ split }) => split === 'evaluation');
 const learned = new Map<string, JobRow>();
 courtesies.forEach((say, i) => {
   for (const row of real) {
-    const text = say(String(row['text']));
+    const text = say(textOf(row));
     if (row.split === 'train' && !learned.has(text)) learned.set(text, { ...row, id: `${row.id}-${i}`, text });
   }
 });

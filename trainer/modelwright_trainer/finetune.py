@@ -16,7 +16,7 @@ from .checkpoint import Checkpoints, State
 from .frozen_states import FrozenStates
 from .job import Job, Progress
 from .learning import check_loss, rate_at
-from .packed import Packed, pack
+from .packed import Packed, PackedEncoder, pack
 from .spec import Spec
 
 #: The head starts from nothing and learns faster than the encoder, which only adapts.
@@ -88,7 +88,7 @@ def finetune(
     if kept is not None:
         step = kept[0]
         _load(named, optimizer, kept[1])
-    frozen = FrozenStates(encoder, tokens)
+    frozen = FrozenStates(encoder, tokens) if isinstance(encoder, PackedEncoder) and encoder.frozen_layers else None
     encoder.train()
     fast = bf16_is_fast()
     epoch_made, batches = -1, []
@@ -106,7 +106,7 @@ def finetune(
         for first in range(0, len(chosen), part_rows):
             part = chosen[first : first + part_rows]
             batch = pack([tokens[i] for i in part])
-            below = frozen.of(part) if encoder.frozen_layers else None
+            below = frozen.of(part) if frozen else None
             with torch.autocast("cpu", torch.bfloat16, enabled=fast):
                 states = encoder(batch) if below is None else encoder.upper(below, batch)
             loss = (loss_of(states, batch, part) * weights[part]).sum() / whole
