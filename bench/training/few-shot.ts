@@ -7,7 +7,7 @@ import { resolvePaths } from '../../platform/paths.ts';
 import { type JobRow, trainJob } from '../../test/support/train-job.ts';
 import { judge } from '../support/figures.ts';
 import { measuring, peerPython, runPeer, usageOf } from './peers.ts';
-import { dataSets } from './sets.ts';
+import { dataSets, textOf } from './sets.ts';
 
 // Eight rows of each label: our head against TF-IDF and logistic regression, on whole test sets, and what such a training takes.
 // `MW_DATA_DIR=... node bench/training/few-shot.ts [--seeds 3]`. Each seed draws other rows. CrossWOZ: the utterances with exactly one label.
@@ -26,12 +26,12 @@ const rank = (row: JobRow, seed: number): string => createHash('sha256').update(
 function drawn(rows: readonly JobRow[], seed: number): { readonly train: JobRow[]; readonly test: JobRow[] } {
   const byLabel = Map.groupBy(
     rows.filter(({ split }) => split === 'train'),
-    ({ label }) => String(label),
+    (row) => textOf(row, 'label'),
   );
   const labels = [...byLabel].filter(([, of]) => of.length >= perLabel);
   const train = labels.flatMap(([, of]) => of.toSorted((a, b) => (rank(a, seed) < rank(b, seed) ? -1 : 1)).slice(0, perLabel));
   const known = new Set(labels.map(([label]) => label));
-  return { train, test: rows.filter(({ split, label }) => split === 'evaluation' && known.has(String(label))) };
+  return { train, test: rows.filter((row) => row.split === 'evaluation' && known.has(textOf(row, 'label'))) };
 }
 const oneLabel = (row: JobRow): JobRow[] => {
   const labels = row['labels'];

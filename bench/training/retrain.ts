@@ -7,7 +7,7 @@ import { resolvePaths } from '../../platform/paths.ts';
 import { type JobRow, trainJob } from '../../test/support/train-job.ts';
 import { judge } from '../support/figures.ts';
 import { measuring, type Usage, usageOf } from './peers.ts';
-import { dataSets } from './sets.ts';
+import { dataSets, textOf } from './sets.ts';
 
 // A hundredth of a large tenant's rows changes: the training with kept embeddings against one that starts from nothing, on the same new rows.
 // `MW_DATA_DIR=... node bench/training/retrain.ts [--rows 100000] [--first-only]`; with --first-only the first training of all, on the rows before the
@@ -28,7 +28,7 @@ const encoderFolder = join(paths.modelsDir, 'all-MiniLM-L6-v2');
 const real = ['banking77', 'clinc150', 'snips-intents'].flatMap((name) =>
   (dataSets.find((set) => set.name === name)?.rows(dataDir) ?? [])
     .filter(({ label }) => label !== 'oos')
-    .map((row): JobRow => ({ ...row, id: `${name}-${row.id}`, label: `${name}/${String(row['label'])}` })),
+    .map((row): JobRow => ({ ...row, id: `${name}-${row.id}`, label: `${name}/${textOf(row, 'label')}` })),
 );
 const courtesies = [
   (text: string) => text,
@@ -40,7 +40,7 @@ const test = real.filter(({ split }) => split === 'evaluation');
 const learned = new Map<string, JobRow>();
 courtesies.forEach((say, i) => {
   for (const row of real) {
-    const text = say(String(row['text']));
+    const text = say(textOf(row, 'text'));
     if (row.split === 'train' && !learned.has(text)) learned.set(text, { ...row, id: `${row.id}-${i}`, text });
   }
 });
