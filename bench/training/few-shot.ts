@@ -2,19 +2,22 @@ import { createHash } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { parseArgs } from 'node:util';
 import { textOf } from '../../catalog/contract.ts';
 import { loadCatalog } from '../../catalog/catalog.ts';
 import { resolvePaths } from '../../platform/paths.ts';
 import { type JobRow, trainJob } from '../../test/support/train-job.ts';
 import { judge } from '../support/figures.ts';
 import { measuring, peerPython, runPeer, usageOf } from './peers.ts';
-import { dataSets } from './sets.ts';
+import { dataSets, textOf } from './sets.ts';
 
 // Eight rows of each label: our head against TF-IDF and logistic regression, on whole test sets, and what such a training takes.
-// `MW_DATA_DIR=... node bench/training/few-shot.ts [--seeds 3]`. Each seed draws other rows. CrossWOZ: the utterances with exactly one label.
+// `MW_DATA_DIR=... node bench/training/few-shot.ts [SET..] [--seeds 3]`. Each seed draws other rows. CrossWOZ: the utterances with exactly one label.
 
 const perLabel = 8;
-const seeds = process.argv.includes('--seeds') ? Number(process.argv.at(-1)) : 3;
+const { values, positionals } = parseArgs({ allowPositionals: true, options: { seeds: { type: 'string', default: '3' } } });
+const seeds = Number(values.seeds);
+const names = positionals.length > 0 ? positionals : ['banking77', 'clinc150', 'snips-intents', 'crosswoz-labels'];
 const dataDir = process.env['MW_DATA_DIR'];
 if (dataDir === undefined) throw new Error('set MW_DATA_DIR to the folder of the data sets');
 const paths = resolvePaths(process.env);
@@ -51,7 +54,7 @@ console.log(
   `| data set | labels | test rows | head % | TF-IDF % | gain | job from nothing kept, wall s (CPU s), rows |\n|---|---|---|---|---|---|---|`,
 );
 try {
-  for (const name of ['banking77', 'clinc150', 'snips-intents', 'crosswoz-labels']) {
+  for (const name of names) {
     const set = dataSets.find((one) => one.name === name);
     if (!set) throw new Error(`the set ${name} is gone`);
     const encoderFolder = join(paths.modelsDir, set.encoder);

@@ -8,7 +8,7 @@ import { resolvePaths } from '../../platform/paths.ts';
 import { type JobRow, trainJob } from '../../test/support/train-job.ts';
 import { judge } from '../support/figures.ts';
 import { measuring, type Usage, usageOf } from './peers.ts';
-import { dataSets } from './sets.ts';
+import { dataSets, textOf } from './sets.ts';
 
 // A hundredth of a large tenant's rows changes: the training with kept embeddings against one that starts from nothing, on the same new rows.
 // `MW_DATA_DIR=... node bench/training/retrain.ts [--rows 100000] [--first-only]`; with --first-only the first training of all, on the rows before the
