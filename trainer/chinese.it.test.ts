@@ -7,7 +7,7 @@ import { chooseBaseModel } from '../activities/training/base-model.ts';
 import { languageOf } from '../activities/dataset/language-of.ts';
 import { normalisedText } from '../activities/dataset/split.ts';
 import { loadCatalog } from '../catalog/catalog.ts';
-import type { Answer } from '../catalog/contract.ts';
+import { type Answer, textOf } from '../catalog/contract.ts';
 import { resolvePaths } from '../platform/paths.ts';
 import { type JobRow, servedAnswers, trainJob } from '../test/support/train-job.ts';
 
@@ -39,7 +39,7 @@ describe.skipIf(!existsSync(data))('Chinese examples', () => {
       const rows = [...rowsOf(`${file}.train.jsonl`, 'train', count), ...rowsOf(`${file}.test.jsonl`, 'evaluation', 40)];
       const counts: Record<string, number> = {};
       for (const row of rows) {
-        const language = languageOf(normalisedText(String(row['text']))) ?? 'und';
+        const language = languageOf(normalisedText(textOf(row))) ?? 'und';
         counts[language] = (counts[language] ?? 0) + 1;
       }
       const { name, languages } = await chooseBaseModel(paths.modelsDir, {}, counts, null);

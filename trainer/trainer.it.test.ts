@@ -90,7 +90,7 @@ describe('the trainer', () => {
       const trained = await train(name, model, rows, options, join(paths.modelsDir, set.encoder));
       const { values } = model.evaluation.measure(trained.answers);
       expect(values['inScopeAccuracy'] ?? values[model.metric]).toBeGreaterThanOrEqual(floor);
-      if (name === 'clinc150') expect(values['outOfScopeRecall']).toBeGreaterThanOrEqual(0.8);
+      expect(name === 'clinc150' ? values['outOfScopeRecall'] : 1).toBeGreaterThanOrEqual(0.8);
     });
   }
 });
@@ -119,7 +119,7 @@ describe('the sample of each business model', () => {
       expect(figure(model, trained)).toBeGreaterThan(0.6);
       const served = await servedAnswers(catalog, model, encoderFolder, trained, inputsOf(model, rows, trained));
       served.forEach((answer, i) => {
-        const { predicted } = trained.answers[i] ?? { predicted: {} };
+        const predicted: Answer = trained.answers[i]?.predicted ?? {};
         const labels = Array.isArray(predicted['labels']) ? predicted['labels'].length : 0;
         // A trainer keeps the first few alternatives of a single label.
         const cut = model.id === 'text-classification' ? { ...answer, labels: (answer['labels'] as unknown[]).slice(0, labels) } : answer;

@@ -3,13 +3,13 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { textOf } from '../../catalog/contract.ts';
 import { loadCatalog } from '../../catalog/catalog.ts';
+import { textOf } from '../../catalog/contract.ts';
 import { resolvePaths } from '../../platform/paths.ts';
 import { type JobRow, trainJob } from '../../test/support/train-job.ts';
 import { judge } from '../support/figures.ts';
 import { measuring, peerPython, runPeer, usageOf } from './peers.ts';
-import { dataSets, textOf } from './sets.ts';
+import { dataSets } from './sets.ts';
 
 // Eight rows of each label: our head against TF-IDF and logistic regression, on whole test sets, and what such a training takes.
 // `MW_DATA_DIR=... node bench/training/few-shot.ts [SET..] [--seeds 3]`. Each seed draws other rows. CrossWOZ: the utterances with exactly one label.

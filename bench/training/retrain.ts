@@ -2,13 +2,13 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { textOf } from '../../catalog/contract.ts';
 import { loadCatalog } from '../../catalog/catalog.ts';
+import { textOf } from '../../catalog/contract.ts';
 import { resolvePaths } from '../../platform/paths.ts';
 import { type JobRow, trainJob } from '../../test/support/train-job.ts';
 import { judge } from '../support/figures.ts';
 import { measuring, type Usage, usageOf } from './peers.ts';
-import { dataSets, textOf } from './sets.ts';
+import { dataSets } from './sets.ts';
 
 // A hundredth of a large tenant's rows changes: the training with kept embeddings against one that starts from nothing, on the same new rows.
 // `MW_DATA_DIR=... node bench/training/retrain.ts [--rows 100000] [--first-only]`; with --first-only the first training of all, on the rows before the
@@ -41,7 +41,7 @@ const test = real.filter(({ split }) => split === 'evaluation');
 const learned = new Map<string, JobRow>();
 courtesies.forEach((say, i) => {
   for (const row of real) {
-    const text = say(textOf(row));
+    const text = say(textOf(row, 'text'));
     if (row.split === 'train' && !learned.has(text)) learned.set(text, { ...row, id: `${row.id}-${i}`, text });
   }
 });

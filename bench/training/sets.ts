@@ -67,13 +67,6 @@ const set = (
   rows: (dataDir) => [...side(linesOf(dataDir, train), 'train', exampleOf), ...side(linesOf(dataDir, test), 'evaluation', exampleOf)],
 });
 
-/** A field that is a text in the row's data set. */
-export function textOf(row: JobRow, field: 'text' | 'label'): string {
-  const value = row[field];
-  if (typeof value !== 'string') throw new Error(`row ${row.id} has no ${field}`);
-  return value;
-}
-
 /** So many of the 1,000 texts out of scope calibrate, the others are asked about: the set has none to learn from. */
 const calibratingTexts = 200;
 
