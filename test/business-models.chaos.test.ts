@@ -14,7 +14,7 @@ const catalog = await loadCatalog();
 let stack: TestStack;
 let api: ApiClient;
 
-/** Rows of a data set in small, and the least that is learned from so few. The figures of whole sets: docs/models/accuracy.md. */
+/** Rows of a data set in small, and the least that is learned from so few. The figures of whole sets: docs/05-models.md. */
 const small = [
   { set: 'snips-intents', labels: 7, train: 210, held: 60, floor: 0.85 },
   { set: 'crosswoz-labels', labels: 99, train: 400, held: 60, floor: 0.5 },
