@@ -1,4 +1,4 @@
-import { Tensor } from 'onnxruntime-node';
+import { Tensor } from './onnx-runtime.ts';
 import type { SharedDecoder } from '../catalog/contract.ts';
 import { nowMs } from '../platform/clock.ts';
 import { Batcher } from './batcher.ts';

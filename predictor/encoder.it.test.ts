@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { projectDir, resolvePaths } from '../platform/paths.ts';
@@ -31,6 +31,14 @@ function reference(folder: string, maxTokens: number, texts: readonly string[], 
 
 const largestDifference = (a: Float32Array, b: readonly number[]): number =>
   a.length === b.length ? b.reduce((most, value, i) => Math.max(most, Math.abs(value - (a[i] as number))), 0) : Infinity;
+
+describe('ONNX Runtime', () => {
+  it('reports to nobody', async () => {
+    await openGraph(join(paths.modelsDir, 'all-MiniLM-L6-v2', 'encoder.onnx'), 'f32', 1);
+    // What its reporting writes as soon as it starts.
+    expect(existsSync(join('/tmp', `mat-debug-${process.pid}.log`))).toBe(false);
+  });
+});
 
 describe('the CPU time of a pass', () => {
   it('tells an encoder of six layers from one of twelve', { timeout: 120_000 }, async () => {

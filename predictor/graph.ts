@@ -1,4 +1,4 @@
-import { InferenceSession } from 'onnxruntime-node';
+import { InferenceSession } from './onnx-runtime.ts';
 import { quantizedFile } from './int8/quantized-file.ts';
 
 /** What matrix products are computed in. */

@@ -1,4 +1,4 @@
-import { type InferenceSession, Tensor } from 'onnxruntime-node';
+import { type InferenceSession, Tensor } from './onnx-runtime.ts';
 import { cpuMicroseconds } from '../platform/cpu-time.ts';
 
 /** Tokens of the text that graphs are timed with: a long sentence. What a graph costs does not depend on which tokens they are. */

@@ -64,6 +64,14 @@ describe('folder boundaries', () => {
     expect(wrong).toEqual([]);
   });
 
+  it('one file loads ONNX Runtime, which reports to its maker unless it is told not to before', () => {
+    const files = globSync('{catalog,activities,workers,predictor,api,cli,infra,test,bench,trainer}/**/*.ts', { cwd: projectDir });
+    const loading = files.filter((file) =>
+      /from '(onnxruntime-node)'|import\('onnxruntime-node'\)/.test(readFileSync(join(projectDir, file), 'utf8')),
+    );
+    expect(loading).toEqual(['predictor/onnx-runtime.ts']);
+  });
+
   it('no file but tests and tables of data is longer than 300 lines', () => {
     const files = globSync(
       '{core,platform,catalog,workflows,activities,workers,predictor,sources,store,api,cli,infra,test,bench}/**/*.ts',

@@ -1,6 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from '../../platform/config.ts';
+import { noTelemetry } from '../../platform/no-telemetry.ts';
 import { prepareNamespace } from '../temporal/prepare-namespace.ts';
 import { temporalBinary } from './go-binaries.ts';
 import type { ProcessSpec } from './process-spec.ts';
@@ -31,6 +32,7 @@ export function temporalProcess(config: Config): ProcessSpec {
       '--dynamic-config-value=matching.enableFairness=true',
       '--log-level=error',
     ],
+    env: noTelemetry,
     probe: () => probePort(port),
     onReady: () => prepareNamespace(config),
     readyDeadlineMs: 60_000,

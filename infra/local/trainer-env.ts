@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { type Paths, projectDir } from '../../platform/paths.ts';
 import { buildCacheEntry, isComplete } from './cache-entry.ts';
 import type { ProvisionContext, Provisioner } from './provision-context.ts';
+import { noTelemetry } from '../../platform/no-telemetry.ts';
 import { runCommand } from './run-command.ts';
 
 const requirements = join(projectDir, 'trainer/requirements.txt');
@@ -52,6 +53,7 @@ export const trainerEnvProvisioner: Provisioner = {
       const packages = join(lib, version ?? 'python3', 'site-packages');
       await runCommand(own, [standIns, packages], { signal: context.signal, onLine: context.report });
       await runCommand(own, ['-c', 'import torch, tokenizers, safetensors, onnxruntime; torch.ones(2) @ torch.ones(2)'], {
+        env: noTelemetry,
         signal: context.signal,
       });
       await writeFile(join(folder, 'requirements.txt'), readFileSync(requirements));

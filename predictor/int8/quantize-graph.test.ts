@@ -1,4 +1,4 @@
-import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { InferenceSession, Tensor } from '../onnx-runtime.ts';
 import { describe, expect, it } from 'vitest';
 import { graphFields, modelFields, tensorTypes, writeNode, writeTensor } from './graph-parts.ts';
 import { quantizeGraph } from './quantize-graph.ts';

@@ -1,5 +1,6 @@
 """The graph for serving: both outputs, and word embeddings that half precision holds."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,12 @@ import torch
 
 from modelwright_trainer.encoder import load_encoder, padded
 from modelwright_trainer.export_onnx import OUTPUTS, compare, export_encoder
+
+
+def test_the_runtime_reports_to_nobody(base: Path) -> None:
+    onnxruntime.InferenceSession(export_encoder(load_encoder(base)), providers=["CPUExecutionProvider"])
+    # What its reporting writes as soon as it starts.
+    assert not Path(f"/tmp/mat-debug-{os.getpid()}.log").exists()
 
 
 def word_types(model: bytes, encoder: torch.nn.Module) -> set[int]:
