@@ -204,7 +204,8 @@ describe('sensing on the real engines', () => {
         }
     })();
     for (let i = 0; kills.length < 4; i++) {
-      await insertExamples(pool, `killed-${i % 4}`, i * 2, i * 2 + 1 + (i % 2));
+      // One row a commit: of more, a kill between two digests leaves the count too low (docs/sensing/healing.md), and what is learned right.
+      await insertExamples(pool, `killed-${i % 4}`, i, i + 1);
       await sleep(20);
     }
     await killer;
