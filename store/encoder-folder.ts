@@ -7,7 +7,8 @@ import { canonicalJson } from '../core/json.ts';
 import { sha256Hex } from '../platform/hash.ts';
 import { bertConfigSchema, bertProblem, bertTensors } from './bert-config.ts';
 import { causalConfigSchema, causalPositions, causalProblem, causalTensors, causalTypes } from './causal-config.ts';
-import { SafetensorsError, headerLength, parseHeader } from './safetensors.ts';
+import { readHeader } from './safetensors-file.ts';
+import { type SafetensorsFile, SafetensorsError } from './safetensors.ts';
 
 /** Files of a Hugging Face folder that an encoder is made of. */
 export const sourceFiles = ['config.json', 'model.safetensors', 'tokenizer.json'] as const;
@@ -135,17 +136,10 @@ export async function checkWeights(folder: string): Promise<Pick<Architecture, '
   return { kind, dim, positions };
 }
 
-async function readTensors(folder: string): Promise<ReturnType<typeof parseHeader>['tensors']> {
+async function readTensors(folder: string): Promise<SafetensorsFile['tensors']> {
   const file = await open(join(folder, 'model.safetensors'));
   try {
-    const { size } = await file.stat();
-    const start = Buffer.alloc(Math.min(8, size));
-    await file.read(start, 0, start.byteLength, 0);
-    const length = headerLength(start);
-    if (length > size) throw new SafetensorsError(`a header of ${length} bytes in a file of ${size}`);
-    const block = Buffer.alloc(length);
-    await file.read(block, 0, length, 0);
-    return parseHeader(block, size).tensors;
+    return (await readHeader(file)).tensors;
   } catch (error) {
     if (!(error instanceof SafetensorsError)) throw error;
     throw new BrokenEncoder(folder, 'model.safetensors', `cannot be read (${error.message})`, fetchAgain, error);

@@ -2,7 +2,8 @@ import { type FileHandle, open } from 'node:fs/promises';
 import type { ModelManifest, ModelShard, StoreScope } from '../../core/model.ts';
 import { sha256Hex } from '../../platform/hash.ts';
 import type { ObjectStore } from '../../store/object-store.ts';
-import { buildHeader, headerLength, parseHeader } from '../../store/safetensors.ts';
+import { readHeader } from '../../store/safetensors-file.ts';
+import { buildHeader } from '../../store/safetensors.ts';
 import { planShards } from './shard-plan.ts';
 
 export type StoredTensors = {
@@ -22,9 +23,7 @@ export async function storeTensors(
 ): Promise<StoredTensors> {
   const file = await open(path, 'r');
   try {
-    const start = await readAt(file, 0, 8);
-    const { size } = await file.stat();
-    const parsed = parseHeader(await readAt(file, 0, headerLength(start)), size);
+    const parsed = await readHeader(file);
     const ordered = [...parsed.tensors]
       .sort(([, a], [, b]) => a.begin - b.begin)
       .map(([name, { dtype, shape, begin, end }]) => ({ name, dtype, shape, bytes: end - begin, begin }));

@@ -1,7 +1,8 @@
 import { open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { type SafetensorsFile, SafetensorsError, buildHeader, headerLength, parseHeader } from '../../store/safetensors.ts';
+import { readHeader } from '../../store/safetensors-file.ts';
+import { type SafetensorsFile, SafetensorsError, buildHeader } from '../../store/safetensors.ts';
 
 export const indexFile = 'model.safetensors.index.json';
 const indexSchema = z.looseObject({ weight_map: z.record(z.string(), z.string().regex(/^[\w.-]+\.safetensors$/)) });
@@ -46,12 +47,7 @@ async function headerOf(path: string, name: string): Promise<SafetensorsFile> {
     throw new SafetensorsError(`${name} is missing, which ${indexFile} names`, { cause: error });
   });
   try {
-    const { size } = await file.stat();
-    const start = Buffer.alloc(Math.min(8, size));
-    await file.read(start, 0, start.byteLength, 0);
-    const block = Buffer.alloc(Math.min(headerLength(start), size));
-    await file.read(block, 0, block.byteLength, 0);
-    return parseHeader(block, size);
+    return await readHeader(file);
   } catch (error) {
     throw error instanceof SafetensorsError ? new SafetensorsError(`${name}: ${error.message}`, { cause: error }) : error;
   } finally {
