@@ -5,11 +5,7 @@ input_ids (int64 [new]), past (f32 [layers, 2, kv heads, before, head dim]), wan
 logits (f32 [some, vocabulary]) and present (as past, with the new tokens behind it).
 """
 
-import contextlib
-import io
-import logging
 import sys
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +16,7 @@ from torch.nn import functional as F
 from .causal_base import open_chat, read_config, read_weights
 from .decoder import TARGETS, Decoder, Layer, Linear, rms_norm
 from .errors import JobError
+from .onnx_graph import graph_of
 from .packed import pack
 
 INPUTS = ["input_ids", "past", "wanted", *(f"lora_{side}.{name}" for name in TARGETS for side in "ab")]
@@ -93,22 +90,8 @@ def export_decoder(decoder: Decoder) -> bytes:
     sample = _with_additions(decoder, 2)
     before, new, some, rank = (torch.export.Dim(name, min=1) for name in ("before", "new", "some", "rank"))
     shapes = ({0: new}, {3: before}, {0: some}, tuple({1: rank} if side == "a" else {2: rank} for _ in TARGETS for side in "ab"))
-    logging.disable(logging.WARNING)
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            ServingGraph(decoder).eval(),
-            (torch.tensor([1, 2, 3]), empty_past(decoder, 5), torch.tensor([0, 2]), *additions_of(sample)),
-            dynamo=True,
-            input_names=INPUTS,
-            output_names=OUTPUTS,
-            dynamic_shapes=shapes,
-            optimize=True,
-        )
-    logging.disable(logging.NOTSET)
-    if program is None:
-        raise RuntimeError("torch exported nothing")
-    model = bytes(program.model_proto.SerializeToString())
+    arguments = (torch.tensor([1, 2, 3]), empty_past(decoder, 5), torch.tensor([0, 2]), *additions_of(sample))
+    model = graph_of(ServingGraph(decoder), arguments, INPUTS, OUTPUTS, shapes)
     compare(sample, model)
     return model
 

@@ -1,12 +1,8 @@
 """The encoder as an ONNX graph for serving: input_ids, attention_mask (int64 [batch, length]) ->
 sentence_embedding (f32 [batch, dim]: mean over the mask, of length 1) and token_embeddings (f32 [batch, length, dim]: last hidden states)."""
 
-import contextlib
 import copy
-import io
-import logging
 import sys
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +10,7 @@ import torch
 from torch import nn
 
 from .encoder import Encoder, load_encoder, padded, sentences_of
+from .onnx_graph import graph_of
 
 OUTPUTS = ["sentence_embedding", "token_embeddings"]
 #: Largest difference of an embedding's element that serving may show.
@@ -38,22 +35,7 @@ def export_encoder(encoder: Encoder) -> bytes:
     longest = encoder.embeddings["position_embeddings"].num_embeddings
     batch, length = torch.export.Dim("batch", min=1), torch.export.Dim("length", min=1, max=longest)
     shapes = {"input_ids": {0: batch, 1: length}, "attention_mask": {0: batch, 1: length}}
-    logging.disable(logging.WARNING)
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            ServingGraph(_with_small_words(encoder)).eval(),
-            (ids, mask),
-            dynamo=True,
-            input_names=["input_ids", "attention_mask"],
-            output_names=OUTPUTS,
-            dynamic_shapes=shapes,
-            optimize=True,
-        )
-    logging.disable(logging.NOTSET)
-    if program is None:
-        raise RuntimeError("torch exported nothing")
-    model = bytes(program.model_proto.SerializeToString())
+    model = graph_of(ServingGraph(_with_small_words(encoder)), (ids, mask), ["input_ids", "attention_mask"], OUTPUTS, shapes)
     compare(encoder, model)
     return model
 
