@@ -129,7 +129,7 @@ async function reply(
   const said = (finish: string): Answer => ({ text: decoder.decode(written), tokens: written.length, finish });
   while (written.length < limit) {
     if (nowMs() > untilMs) return said('time');
-    let logits = new Float32Array();
+    let logits: Float32Array = new Float32Array();
     for (let begin = 0; begin < next.length; begin += pieceTokens) {
       const piece = next.slice(begin, begin + pieceTokens);
       const read: Awaited<ReturnType<SharedDecoder['read']>> = await decoder.read({
@@ -139,7 +139,7 @@ async function reply(
         additions,
       });
       past = read.past;
-      logits = Float32Array.from(read.logits);
+      logits = read.logits;
     }
     const token = temperature > 0 ? drawn(logits, temperature) : largest(logits);
     if (stop.includes(token)) return said('stop');
