@@ -2,17 +2,17 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { dataSets } from '../bench/training/sets.ts';
 import { loadCatalog } from '../catalog/catalog.ts';
 import { type Answer, textOf } from '../catalog/contract.ts';
-import { type ApiClient, createApiClient } from '../cli/api-client.ts';
-import type { ImportReport, Page, Predictions, Receipt, Run } from '../cli/api-types.ts';
+import type { Page, Predictions, Run } from '../cli/api-types.ts';
 import { engineNames, serviceNames } from '../core/process-names.ts';
+import { type Pool, createPool } from '../platform/mysql.ts';
 import { type TestStack, startTestStack } from './support/engines.ts';
-import { eventually } from './support/live-tenant.ts';
+import { LiveTenant } from './support/live-tenant.ts';
 import type { JobRow } from './support/train-job.ts';
 
 const dataDir = process.env['MW_DATA_DIR'];
 const catalog = await loadCatalog();
 let stack: TestStack;
-let api: ApiClient;
+let pool: Pool;
 
 /** Rows of a data set in small, and the least that is learned from so few. The figures of whole sets: docs/05-models.md. */
 const small = [
@@ -39,12 +39,12 @@ function rowsOf(rows: readonly JobRow[], labels: number, train: number, held: nu
 describe.skipIf(dataDir === undefined)('on real data (where MW_DATA_DIR has them)', () => {
   beforeAll(async () => {
     stack = await startTestStack({ engines: engineNames, services: serviceNames });
-    const url = `http://127.0.0.1:${stack.config.settings.MW_API_PORT}`;
-    const operator = createApiClient(url, stack.config.operatorKey);
-    const { key } = await operator.call<{ key: string }>('POST', '/v1/tenants', { id: 'real', name: 'Real data' });
-    api = createApiClient(url, key);
+    pool = createPool(stack.config, { connectionLimit: 2 });
   });
-  afterAll(async () => await stack?.remove());
+  afterAll(async () => {
+    await pool?.end();
+    await stack?.remove();
+  });
 
   it('has a data set for every business model that learns from rows of one', () => {
     const shipped = [...catalog.keys()].filter((id) => id !== 'causal-lm-sft').sort();
@@ -58,22 +58,10 @@ describe.skipIf(dataDir === undefined)('on real data (where MW_DATA_DIR has them
       const model = catalog.get(id);
       if (!model) throw new Error(`the catalogue lacks ${id}`);
       const rows = rowsOf(read(dataDir ?? ''), labels, train, held);
-      await api.call('POST', '/v1/customizations', { id: set, name: set, businessModel: id, options, policy: { quietPeriodMs: 0 } });
-      const base = `/v1/customizations/${set}`;
-      const body = async function* (): AsyncGenerator<Uint8Array> {
-        yield Buffer.from(rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
-        await Promise.resolve();
-      };
-      const { rejected, commits } = await api.upload<ImportReport>(`${base}/examples:import`, 'application/x-ndjson', body());
-      expect(rejected).toBe(0);
-      const receipt = await eventually(
-        'a version',
-        async () => {
-          const now = await api.call<Receipt>('GET', `/v1/receipts/${commits.at(-1)}`);
-          return now.stations.at(-1)?.at || now.reason ? now : null;
-        },
-        240_000,
-      );
+      const tenant = await LiveTenant.make(stack, pool, set, { quietPeriodMs: 0 }, { businessModel: id, options });
+      const { api } = tenant;
+      const base = `/v1/customizations/${tenant.c}`;
+      const receipt = await tenant.decided(await tenant.submit(rows));
       // So few rows leave rare labels unlearned: the gate holds, and a person who knows that promotes.
       expect(receipt.reason ?? 'v1 is on hold: - are recognised').toMatch(/v1 is on hold: .* are recognised/);
       if (receipt.reason !== null)

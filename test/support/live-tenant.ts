@@ -53,6 +53,7 @@ export class LiveTenant {
     pool: Pool,
     tenantId: string,
     policy: Record<string, unknown> = { quietPeriodMs: 1_000 },
+    model: { readonly businessModel: string; readonly options?: Record<string, unknown> } = { businessModel: 'text-classification' },
   ): Promise<LiveTenant> {
     const url = `http://127.0.0.1:${stack.config.settings.MW_API_PORT}`;
     const { key } = await createApiClient(url, stack.config.operatorKey).call<{ key: string }>('POST', '/v1/tenants', {
@@ -60,7 +61,7 @@ export class LiveTenant {
       name: tenantId,
     });
     const tenant = new LiveTenant(createApiClient(url, key), tenantId, pool);
-    await tenant.api.call('POST', '/v1/customizations', { id: tenant.c, name: 'Stories', businessModel: 'text-classification', policy });
+    await tenant.api.call('POST', '/v1/customizations', { id: tenant.c, name: 'Stories', ...model, policy });
     return tenant;
   }
 
@@ -80,9 +81,9 @@ export class LiveTenant {
     return this.api.call<Receipt>('GET', `/v1/receipts/${commit}`);
   }
 
-  /** Waits until a version serves the commit; a reason against it is a failure. */
-  async served(commit: string, timeoutMs = 180_000): Promise<Receipt> {
-    const receipt = await eventually(
+  /** Waits until a version serves the commit, or there is a reason against it. */
+  decided(commit: string, timeoutMs = 180_000): Promise<Receipt> {
+    return eventually(
       'a version that has learned the commit',
       async () => {
         const now = await this.receipt(commit);
@@ -90,6 +91,11 @@ export class LiveTenant {
       },
       timeoutMs,
     );
+  }
+
+  /** Waits until a version serves the commit; a reason against it is a failure. */
+  async served(commit: string, timeoutMs = 180_000): Promise<Receipt> {
+    const receipt = await this.decided(commit, timeoutMs);
     if (receipt.reason) throw new Error(`no version serves it: ${receipt.reason}`);
     return receipt;
   }
