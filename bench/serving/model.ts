@@ -1,13 +1,12 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { loadCatalog } from '../../catalog/catalog.ts';
 import { textOf } from '../../catalog/contract.ts';
 import { readRows } from '../../cli/demo/demo-data.ts';
 import { demoDataFile } from '../../infra/local/demo-data.ts';
 import type { Paths } from '../../platform/paths.ts';
 import { type JobRow, trainJob } from '../../test/support/train-job.ts';
-import { dataSets } from '../training/sets.ts';
+import { businessModel, dataSet } from '../training/inputs.ts';
 import type { TrainedModel } from './trained-store.ts';
 
 /** Every so many rows of the demo data are asked about. */
@@ -21,10 +20,8 @@ export type Served = { readonly trained: TrainedModel; readonly rows: readonly {
  */
 export async function trainServed(paths: Paths, name: string, folder: string): Promise<Served> {
   const dataDir = process.env['MW_DATA_DIR'];
-  const set = dataSets.find((one) => one.name === name);
-  if (!set) throw new Error(`no such set: ${name}`);
-  const model = (await loadCatalog()).get('text-classification');
-  if (!model) throw new Error('the catalogue lacks text-classification');
+  const set = dataSet(name);
+  const model = await businessModel('text-classification');
   const rows =
     dataDir !== undefined && existsSync(dataDir)
       ? set.rows(dataDir)

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { loadCatalog } from '../../catalog/catalog.ts';
 import type { Answer } from '../../catalog/contract.ts';
+import { cpuMicroseconds } from '../../platform/cpu-time.ts';
 import { resolvePaths } from '../../platform/paths.ts';
 import { createPredictor } from '../../predictor/predictor.ts';
 import { trainServed } from './model.ts';
@@ -36,10 +37,9 @@ try {
           .outputs;
       await ask(rows.slice(0, batch));
       const cpuMs = async (work: () => Promise<void>, texts: number): Promise<number> => {
-        const from = process.cpuUsage();
+        const from = cpuMicroseconds();
         await work();
-        const { user, system } = process.cpuUsage(from);
-        return (user + system) / 1_000 / texts;
+        return (cpuMicroseconds() - from) / 1_000 / texts;
       };
       const answers: Answer[] = [];
       const together = await cpuMs(async () => {

@@ -1,14 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { readFileSync, readdirSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { buildCacheEntry } from '../../infra/local/cache-entry.ts';
-import { runCommand } from '../../infra/local/run-command.ts';
 import type { Paths } from '../../platform/paths.ts';
 import { freePorts } from '../../test/support/engines.ts';
+import { peerPython } from '../support/peer-python.ts';
 import { cpuMicroseconds, processTree, residentBytes } from '../support/process-usage.ts';
 import { type Ask, asker } from './load.ts';
 import { type TrainedModel, answeringOf, weightsOf } from './trained-store.ts';
@@ -24,25 +20,6 @@ export type Server = {
 
 const requirements = join(import.meta.dirname, 'peer/requirements.txt');
 const startDeadlineMs = 120_000;
-
-/** The peer's Python: PyTorch of the trainer's environment, FastAPI and transformers of its own; made once and kept in the cache. */
-async function peerPython(paths: Paths): Promise<string> {
-  const wanted = readFileSync(requirements);
-  const name = createHash('sha256').update(wanted).update(paths.trainerEnv).digest('hex').slice(0, 12);
-  const folder = join(paths.cache, `serving-peer-${name}`);
-  const context = { paths, report: (line: string) => console.error(line), signal: new AbortController().signal };
-  await buildCacheEntry(context, folder, async (target) => {
-    await runCommand(paths.trainerPython, ['-m', 'venv', target]);
-    const packagesOf = (environment: string): string => {
-      const [python = 'python3'] = readdirSync(join(environment, 'lib')).filter((found) => found.startsWith('python3'));
-      return join(environment, 'lib', python, 'site-packages');
-    };
-    await writeFile(join(packagesOf(target), 'trainer.pth'), `${packagesOf(paths.trainerEnv)}\n`);
-    // A plain `pip install`: what is in the trainer's environment already is not fetched again.
-    await runCommand(join(target, 'bin/python'), ['-m', 'pip', 'install', '--disable-pip-version-check', '-r', requirements]);
-  });
-  return join(folder, 'bin/python');
-}
 
 async function started(name: string, child: ChildProcess, ask: Ask): Promise<Server> {
   const ended = once(child, 'exit');
@@ -69,7 +46,7 @@ async function started(name: string, child: ChildProcess, ask: Ask): Promise<Ser
 
 /** FastAPI, uvicorn and transformers, with so many worker processes and so many threads of PyTorch in each. */
 export async function startPeer(paths: Paths, trained: TrainedModel, workers: number, threads: number): Promise<Server> {
-  const python = await peerPython(paths);
+  const python = await peerPython(paths, 'serving-peer', requirements);
   const [port = 0] = await freePorts(1);
   const args = ['-m', 'uvicorn', 'server:app', '--port', String(port), '--workers', String(workers), '--log-level', 'warning'];
   const child = spawn(python, [...args, '--no-access-log'], {

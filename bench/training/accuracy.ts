@@ -7,6 +7,7 @@ import { loadCatalog } from '../../catalog/catalog.ts';
 import { resolvePaths } from '../../platform/paths.ts';
 import { trainJob } from '../../test/support/train-job.ts';
 import { dataSets } from './sets.ts';
+import { requiredDataDir } from './inputs.ts';
 
 // Held-out accuracy on whole data sets, as a table: `MW_DATA_DIR=... node bench/training/accuracy.ts [SET..] [--tier accurate] [--options JSON]`.
 // Each line is a training by the real trainer and a judgement by the business model's own evaluation. `--encoders FOLDER`: where the encoders are,
@@ -16,8 +17,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { tier: { type: 'string', default: 'fast' }, options: { type: 'string', default: '{}' }, encoders: { type: 'string' } },
 });
-const dataDir = process.env['MW_DATA_DIR'];
-if (dataDir === undefined) throw new Error('set MW_DATA_DIR to the folder of the data sets');
+const dataDir = requiredDataDir();
 const paths = resolvePaths(process.env);
 const encoders = values.encoders ?? paths.modelsDir;
 const catalog = await loadCatalog();

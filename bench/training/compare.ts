@@ -2,11 +2,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { loadCatalog } from '../../catalog/catalog.ts';
 import { resolvePaths } from '../../platform/paths.ts';
 import { trainJob } from '../../test/support/train-job.ts';
-import { measuring, peerPython, type PeerResult, runPeer, usageOf } from './peers.ts';
-import { dataSets } from './sets.ts';
+import { measuring, type PeerResult, runPeer, trainingPeers, usageOf } from './peers.ts';
+import { businessModel, dataSet, requiredDataDir } from './inputs.ts';
 
 // Our fine-tuning against the Hugging Face Trainer: same rows, encoder, epochs, batch and learning rate, one after the other in turns, seed by seed.
 // `MW_DATA_DIR=... node bench/training/compare.ts [--rows 2000] [--test 3080] [--seeds 1,2,3] [--epochs 3] [--ways ours-upper-half,trainer-grouped]`
@@ -21,13 +20,11 @@ const { values } = parseArgs({
     ways: { type: 'string', default: 'ours,ours-upper-half,trainer,trainer-grouped' },
   },
 });
-const dataDir = process.env['MW_DATA_DIR'];
-if (dataDir === undefined) throw new Error('set MW_DATA_DIR to the folder of the data sets');
+const dataDir = requiredDataDir();
 const [epochs, rate, batch, threads] = [Number(values.epochs), Number(values.rate), 32, 2];
 const paths = resolvePaths(process.env);
-const model = (await loadCatalog()).get('text-classification');
-const set = dataSets.find(({ name }) => name === 'banking77');
-if (!model || !set) throw new Error('the business model text-classification or the set banking77 is gone');
+const model = await businessModel('text-classification');
+const set = dataSet('banking77');
 const encoder = join(paths.modelsDir, set.encoder);
 
 /** Every n-th row: the set is sorted by its labels. */
@@ -44,7 +41,7 @@ const test = thinned(
   Number(values.test),
 );
 
-const python = await peerPython(paths);
+const python = await trainingPeers(paths);
 const folder = await mkdtemp(join(tmpdir(), 'mw-compare-'));
 const shares: Readonly<Record<string, number>> = { ours: 1, 'ours-upper-half': 0.5, 'ours-upper-third': 0.33 };
 
@@ -52,10 +49,10 @@ async function ours(name: string, trainedShare: number, seed: number): Promise<P
   const usage = join(folder, `${name}.usage`);
   const options = { method: 'full', epochs, learningRate: rate, batchSize: batch, trainedShare };
   const rows = [...train, ...test];
-  const job = { paths, folder: join(folder, name), model: model!, encoderFolder: encoder, rows, options, threads, seed };
+  const job = { paths, folder: join(folder, name), model, encoderFolder: encoder, rows, options, threads, seed };
   const trained = await trainJob({ ...job, through: measuring(usage) });
   const [, wall = 'NaN', cpu = 'NaN'] = /steps in ([\d.]+) s, ([\d.]+) s of/.exec(trained.log) ?? [];
-  const accuracy = model!.evaluation.measure(trained.answers).values['accuracy'] ?? NaN;
+  const accuracy = model.evaluation.measure(trained.answers).values['accuracy'] ?? NaN;
   return { accuracy, loopWallS: Number(wall), loopCpuS: Number(cpu), ...(await usageOf(usage)) };
 }
 

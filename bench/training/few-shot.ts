@@ -1,15 +1,14 @@
-import { createHash } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { loadCatalog } from '../../catalog/catalog.ts';
 import { textOf } from '../../catalog/contract.ts';
+import { sha256Hex } from '../../platform/hash.ts';
 import { resolvePaths } from '../../platform/paths.ts';
 import { type JobRow, trainJob } from '../../test/support/train-job.ts';
 import { judge } from '../support/figures.ts';
-import { measuring, peerPython, runPeer, usageOf } from './peers.ts';
-import { dataSets } from './sets.ts';
+import { measuring, runPeer, trainingPeers, usageOf } from './peers.ts';
+import { businessModel, dataSet, requiredDataDir } from './inputs.ts';
 
 // Eight rows of each label: our head against TF-IDF and logistic regression, on whole test sets, and what such a training takes.
 // `MW_DATA_DIR=... node bench/training/few-shot.ts [SET..] [--seeds 3]`. Each seed draws other rows. CrossWOZ: the utterances with exactly one label.
@@ -18,13 +17,11 @@ const perLabel = 8;
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { seeds: { type: 'string', default: '3' } } });
 const seeds = Number(values.seeds);
 const names = positionals.length > 0 ? positionals : ['banking77', 'clinc150', 'snips-intents', 'crosswoz-labels'];
-const dataDir = process.env['MW_DATA_DIR'];
-if (dataDir === undefined) throw new Error('set MW_DATA_DIR to the folder of the data sets');
+const dataDir = requiredDataDir();
 const paths = resolvePaths(process.env);
-const model = (await loadCatalog()).get('text-classification');
-if (!model) throw new Error('the business model text-classification is gone');
+const model = await businessModel('text-classification');
 
-const rank = (row: JobRow, seed: number): string => createHash('sha256').update(`${seed} ${row.id}`).digest('hex');
+const rank = (row: JobRow, seed: number): string => sha256Hex(`${seed} ${row.id}`);
 
 /** So many rows of each label by chance; labels with fewer are left out, on both sides. */
 function drawn(rows: readonly JobRow[], seed: number): { readonly train: JobRow[]; readonly test: JobRow[] } {
@@ -46,7 +43,7 @@ const oneLabel = (row: JobRow): JobRow[] => {
     : [row];
 };
 
-const python = await peerPython(paths);
+const python = await trainingPeers(paths);
 const folder = await mkdtemp(join(tmpdir(), 'mw-few-'));
 const gains: number[] = [];
 const percent = (values: readonly number[]): string => ((100 * values.reduce((sum, one) => sum + one, 0)) / values.length).toFixed(1);
@@ -55,8 +52,7 @@ console.log(
 );
 try {
   for (const name of names) {
-    const set = dataSets.find((one) => one.name === name);
-    if (!set) throw new Error(`the set ${name} is gone`);
+    const set = dataSet(name);
     const encoderFolder = join(paths.modelsDir, set.encoder);
     const all = set
       .rows(dataDir)

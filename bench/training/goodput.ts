@@ -4,11 +4,10 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import type { JobSpec } from '../../activities/training/executor.ts';
-import { loadCatalog } from '../../catalog/catalog.ts';
 import type { TrainingProgress } from '../../core/run.ts';
 import { resolvePaths } from '../../platform/paths.ts';
 import { startExecutor, trainJob, writeJob } from '../../test/support/train-job.ts';
-import { dataSets } from './sets.ts';
+import { businessModel, dataSet, requiredDataDir } from './inputs.ts';
 
 // What is left of the time when a fine-tuning is killed (`kill -9`) again and again, and what its checkpoints cost:
 // `MW_DATA_DIR=... node bench/training/goodput.ts [--rows 10000] [--epochs 1] [--every 30]`. The same training twice, by the process executor:
@@ -22,12 +21,11 @@ const { values } = parseArgs({
     threads: { type: 'string', default: '1' },
   },
 });
-const dataDir = process.env['MW_DATA_DIR'];
-if (dataDir === undefined) throw new Error('set MW_DATA_DIR to the folder of the data sets');
+const dataDir = requiredDataDir();
 const paths = resolvePaths(process.env);
-const model = (await loadCatalog()).get('text-classification');
-if (!model) throw new Error('the catalogue lacks text-classification');
-const rows = (dataSets.find(({ name }) => name === 'banking77')?.rows(dataDir) ?? [])
+const model = await businessModel('text-classification');
+const rows = dataSet('banking77')
+  .rows(dataDir)
   .slice(0, Number(values.rows))
   .map((row, i) => ({ ...row, split: i % 100 === 0 ? ('evaluation' as const) : ('train' as const) }));
 const encoderFolder = join(paths.modelsDir, 'all-MiniLM-L6-v2');
@@ -70,7 +68,7 @@ async function trained(name: string, killEveryMs: number | null) {
   const options = { method: 'full', epochs: Number(values.epochs) };
   const template = await writeJob({
     folder: join(folder, name),
-    model: model as NonNullable<typeof model>,
+    model,
     encoderFolder,
     rows,
     options,

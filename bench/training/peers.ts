@@ -1,10 +1,8 @@
-import { createHash } from 'node:crypto';
-import { readFileSync, readdirSync } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
-import { buildCacheEntry } from '../../infra/local/cache-entry.ts';
+import { join } from 'node:path';
 import { runCommand } from '../../infra/local/run-command.ts';
 import type { Paths } from '../../platform/paths.ts';
+import { peerPython } from '../support/peer-python.ts';
 
 const here = import.meta.dirname;
 const requirements = join(here, 'peers.txt');
@@ -29,22 +27,8 @@ export type PeerTask = {
 export const measuring = (file: string): readonly string[] => [join(here, 'measured.py'), file];
 export const usageOf = async (file: string): Promise<Usage> => JSON.parse(await readFile(file, 'utf8')) as Usage;
 
-/** A Python with the peers and, through a path file, the very packages of the trainer's environment. Kept in the cache by what is in it. */
-export async function peerPython(paths: Paths): Promise<string> {
-  const name = createHash('sha256').update(readFileSync(requirements)).update(paths.trainerEnv).digest('hex').slice(0, 12);
-  const folder = join(paths.cache, `bench-peers-${name}`);
-  const context = { paths, report: (line: string) => console.error(line), signal: new AbortController().signal };
-  await buildCacheEntry(context, folder, async (temporary) => {
-    context.report('making the environment of the peers');
-    await runCommand(paths.trainerPython, ['-m', 'venv', '--without-pip', temporary]);
-    const [version = ''] = readdirSync(join(temporary, 'lib'));
-    const packages = (env: string): string => join(env, 'lib', version, 'site-packages');
-    await writeFile(join(packages(temporary), 'trainer.pth'), `${resolve(packages(paths.trainerEnv))}\n`);
-    const pip = ['-m', 'pip', '--python', join(temporary, 'bin/python'), 'install', '--no-deps', '--disable-pip-version-check', '-q'];
-    await runCommand(paths.trainerPython, [...pip, '-r', requirements]);
-  });
-  return join(folder, 'bin/python');
-}
+/** The requirements are complete: what they bring in would be PyTorch with its CUDA packages. */
+export const trainingPeers = (paths: Paths): Promise<string> => peerPython(paths, 'bench-peers', requirements, ['--no-deps']);
 
 export async function runPeer(python: string, folder: string, task: PeerTask): Promise<PeerResult> {
   await mkdir(folder);

@@ -2,13 +2,12 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { loadCatalog } from '../../catalog/catalog.ts';
 import { textOf } from '../../catalog/contract.ts';
 import { resolvePaths } from '../../platform/paths.ts';
 import { type JobRow, trainJob } from '../../test/support/train-job.ts';
 import { judge } from '../support/figures.ts';
 import { measuring, type Usage, usageOf } from './peers.ts';
-import { dataSets } from './sets.ts';
+import { businessModel, dataSet, requiredDataDir } from './inputs.ts';
 
 // A hundredth of a large tenant's rows changes: the training with kept embeddings against one that starts from nothing, on the same new rows.
 // `MW_DATA_DIR=... node bench/training/retrain.ts [--rows 100000] [--first-only]`; with --first-only the first training of all, on the rows before the
@@ -19,15 +18,14 @@ const { values } = parseArgs({
   options: { rows: { type: 'string', default: '100000' }, 'first-only': { type: 'boolean', default: false } },
 });
 const [rowsWanted, sameRows] = [Number(values.rows), !values['first-only']];
-const dataDir = process.env['MW_DATA_DIR'];
-if (dataDir === undefined) throw new Error('set MW_DATA_DIR to the folder of the data sets');
+const dataDir = requiredDataDir();
 const paths = resolvePaths(process.env);
-const model = (await loadCatalog()).get('text-classification');
-if (!model) throw new Error('the business model text-classification is gone');
+const model = await businessModel('text-classification');
 const encoderFolder = join(paths.modelsDir, 'all-MiniLM-L6-v2');
 
 const real = ['banking77', 'clinc150', 'snips-intents'].flatMap((name) =>
-  (dataSets.find((set) => set.name === name)?.rows(dataDir) ?? [])
+  dataSet(name)
+    .rows(dataDir)
     .filter(({ label }) => label !== 'oos')
     .map((row): JobRow => ({ ...row, id: `${name}-${row.id}`, label: `${name}/${textOf(row, 'label')}` })),
 );
@@ -56,9 +54,9 @@ const after = [...train.filter((_, i) => i >= train.length - changed || i % ever
 const folder = await mkdtemp(join(tmpdir(), 'mw-retrain-'));
 async function job(name: string, rows: readonly JobRow[], cache: string): Promise<Usage & { readonly accuracy: number }> {
   const usage = join(folder, `${name}.usage`);
-  const task = { paths, folder: join(folder, name), model: model!, encoderFolder, rows, options: {}, cacheDir: join(folder, cache) };
+  const task = { paths, folder: join(folder, name), model, encoderFolder, rows, options: {}, cacheDir: join(folder, cache) };
   const trained = await trainJob({ ...task, through: measuring(usage) });
-  const accuracy = model!.evaluation.measure(trained.answers).values['accuracy'] ?? NaN;
+  const accuracy = model.evaluation.measure(trained.answers).values['accuracy'] ?? NaN;
   const took = await usageOf(usage);
   console.log(
     `${name}: ${rows.length} rows, ${took.wallS.toFixed(1)} s, ${took.cpuS.toFixed(1)} CPU s, ${took.peakMiB.toFixed(0)} MiB, accuracy ${(100 * accuracy).toFixed(2)} %`,

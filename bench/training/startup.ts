@@ -7,12 +7,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { createProcessExecutor } from '../../activities/adapters/process-executor.ts';
 import type { TrainingExecutor } from '../../activities/training/executor.ts';
-import { loadCatalog } from '../../catalog/catalog.ts';
 import { projectDir, resolvePaths } from '../../platform/paths.ts';
 import { startExecutor, trainJob, writeJob } from '../../test/support/train-job.ts';
 import { mebibytes, median } from '../support/figures.ts';
 import { cpuMicroseconds } from '../support/process-usage.ts';
-import { dataSets } from './sets.ts';
+import { businessModel, dataSet, requiredDataDir } from './inputs.ts';
 
 // From submitting a job to its first optimizer step, cold and forked from the warm trainer, beside what others start with:
 // `MW_DATA_DIR=... node bench/training/startup.ts [--python PYTHON_WITH_TRANSFORMERS] [--repeats 7] [--rows 1000]`. All in turn, medians.
@@ -20,13 +19,12 @@ import { dataSets } from './sets.ts';
 const { values } = parseArgs({
   options: { python: { type: 'string' }, repeats: { type: 'string', default: '7' }, rows: { type: 'string', default: '1000' } },
 });
-const dataDir = process.env['MW_DATA_DIR'];
-if (dataDir === undefined) throw new Error('set MW_DATA_DIR to the folder of the data sets');
+const dataDir = requiredDataDir();
 const paths = resolvePaths(process.env);
-const model = (await loadCatalog()).get('text-classification');
-if (!model) throw new Error('the catalogue lacks text-classification');
+const model = await businessModel('text-classification');
 const encoderFolder = join(paths.modelsDir, 'all-MiniLM-L6-v2');
-const rows = (dataSets.find(({ name }) => name === 'banking77')?.rows(dataDir) ?? [])
+const rows = dataSet('banking77')
+  .rows(dataDir)
   .filter(({ split }) => split === 'train')
   .slice(0, Number(values.rows))
   .map((row, i) => ({ ...row, split: i % 10 === 0 ? ('evaluation' as const) : row.split }));
@@ -53,7 +51,7 @@ async function ofJob(executor: TrainingExecutor, method: string, cacheDir: strin
   const workDir = join(folder, `job-${(jobs += 1)}`);
   const spec = await writeJob({
     folder: workDir,
-    model: model as NonNullable<typeof model>,
+    model: model,
     encoderFolder,
     rows,
     options: { method },
