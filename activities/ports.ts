@@ -127,6 +127,15 @@ export type TrainingRef = {
   readonly labels: number;
   readonly encoder: 'base' | 'own';
   readonly trainingMs: number;
+  /** Of this attempt; absent where no GPU was used. */
+  readonly gpuSeconds?: number;
+};
+
+/** What every failure of `train` carries as its first detail. */
+export type TrainingFailureDetail = {
+  /** Of a job out of memory: whether the installation has a larger resource tier for it. */
+  readonly largerTier?: boolean;
+  readonly gpuSeconds?: number;
 };
 
 /** Task queue `training`. */
@@ -146,8 +155,13 @@ export type TrainingActivities = {
   discardTraining(input: RunKey & { readonly keepClaim: boolean }): Promise<void>;
 };
 
-/** What a retry changes: a diverged training halves the learning rate, one out of memory halves the batch. */
-export type TrainingOverrides = { readonly batchDivisor: number; readonly learningRateDivisor: number };
+/** What a retry changes: a diverged training halves the learning rate, one out of memory halves the batch, and then takes a larger resource tier. */
+export type TrainingOverrides = {
+  readonly batchDivisor: number;
+  readonly learningRateDivisor: number;
+  /** How many resource tiers above its own the job gets; absent: none. */
+  readonly tierRaises?: number;
+};
 
 /** Task queue `sharding`. */
 export type ShardingActivities = {

@@ -24,6 +24,24 @@ export type StageTimes = { readonly name: StageName; readonly startedAtMs: numbe
 
 export type RunTrigger = 'changes' | 'deletion' | 'configuration' | 'retrain' | 'recovery';
 
+/** Where a training's job stands on its cluster. */
+export type JobSituation = {
+  readonly state: 'queued' | 'pending' | 'starting' | 'running';
+  /** Why it does not run yet, in words; null while it runs. */
+  readonly why: string | null;
+  /** 1 is the next one of its queue; null where there is no queue, or its order is not known. */
+  readonly queuePosition: number | null;
+  readonly node: string | null;
+  readonly tier: string;
+  readonly workers: number;
+  /** GPUs that it holds or asks for, all workers together. */
+  readonly gpus: number;
+  /** What this attempt has used so far: GPUs times the seconds that its pods held them. */
+  readonly gpuSeconds: number;
+  /** What the cluster said of it last, the newest last: reason and message. */
+  readonly events: readonly string[];
+};
+
 /** Live progress of a training, as the trainer prints it. */
 export type TrainingProgress = {
   readonly phase: 'load' | 'embed' | 'train' | 'evaluate' | 'export' | 'upload';
@@ -32,6 +50,8 @@ export type TrainingProgress = {
   readonly epoch: number;
   readonly loss: number | null;
   readonly etaMs: number | null;
+  /** Absent where trainings are local processes. */
+  readonly job?: JobSituation;
 };
 
 /** How a run ended; what `runFinished` tells the tenant workflow. */
@@ -45,4 +65,6 @@ export type RunOutcome = {
   readonly dataset: { readonly number: number; readonly digest: string; readonly rows: number; readonly cut: string } | null;
   readonly version: number | null;
   readonly trainingMs: number;
+  /** Of all attempts; absent where no GPU was used. */
+  readonly gpuSeconds?: number;
 };

@@ -33,6 +33,18 @@ export type JobSpec = {
   readonly workDir: string;
   /** Folder of the customization that outlives its jobs: embeddings that a later training needs again. */
   readonly cacheDir: string;
+  /** Absent where the job's folders outlive it, and the base model's folder is there. */
+  readonly remote?: RemoteFolders;
+};
+
+/** Presigned addresses for a job that has no lasting disk: what other jobs find in folders. */
+export type RemoteFolders = {
+  /** Files of the base model by their path in its folder: fetched where `baseModel.path` is absent. */
+  readonly baseModel: readonly { readonly path: string; readonly url: string; readonly sha256: string; readonly bytes: number }[];
+  /** The newest checkpoint as one object: where this attempt leaves its own, and where it looks for one, its own first, then those of attempts before. */
+  readonly checkpoint: { readonly put: string; readonly get: readonly string[] };
+  /** The customization's kept embeddings as one object. */
+  readonly cache: { readonly put: string; readonly get: string };
 };
 
 export const jobClasses = ['ok', 'invalid_data', 'bad_options', 'out_of_memory', 'diverged', 'storage', 'preempted', 'error'] as const;
