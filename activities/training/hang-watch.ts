@@ -20,6 +20,11 @@ export class HangWatch {
     this.#lastMs = nowMs;
   }
 
+  /** Nobody listens now: silence says nothing until somebody does again. */
+  unheard(nowMs: number): void {
+    this.#lastMs = nowMs;
+  }
+
   /** How long it has been silent if that is too long; null while it is not. */
   hungAfterMs(nowMs: number): number | null {
     const silent = nowMs - this.#lastMs;

@@ -16,10 +16,11 @@ import { train } from './train.ts';
 export type TrainingDependencies = {
   readonly pool: Pool;
   readonly store: ObjectStore;
+  /** The store's addresses as jobs see it. */
+  readonly addresses: Pick<ObjectStore, 'presignGet' | 'presignPut'>;
   readonly catalog: Catalog;
   readonly executor: TrainingExecutor;
   readonly modelsDir: string;
-  readonly threads: number;
   /** Digest of the trainer's sources and libraries. */
   readonly trainerSource: string;
   readonly activity: () => {
