@@ -49,10 +49,16 @@ export async function processEngine(
 const blindMs = 30_000;
 
 /** Refuses to start on a cluster that cannot train: all that is wrong at once, and nothing is made before. */
-export async function kubernetesEngine(config: Config, catalog: Catalog, store: ObjectStore, logger: Logger): Promise<TrainingEngine> {
+export async function kubernetesEngine(
+  config: Config,
+  installation: string,
+  catalog: Catalog,
+  store: ObjectStore,
+  logger: Logger,
+): Promise<TrainingEngine> {
   const { settings, s3 } = config;
   const tiers = loadResourceTiers(settings.MW_RESOURCE_TIERS);
-  const cluster = connectCluster(settings.MW_KUBECONFIG, settings.MW_JOB_NAMESPACE);
+  const cluster = connectCluster(settings.MW_KUBECONFIG, settings.MW_JOB_NAMESPACE, installation);
   const { problems, clusterQueue } = await checkCluster(cluster, settings, tiers, catalog);
   if (problems.length > 0) throw new Error(problems.map(({ problem, remedy }) => `${problem}: ${remedy}`).join('\n'));
   const seen = createS3ObjectStore(createS3Client({ s3: { ...s3, endpoint: settings.MW_S3_JOBS_ENDPOINT ?? s3.endpoint } }), s3.bucket);
@@ -64,6 +70,7 @@ export async function kubernetesEngine(config: Config, catalog: Catalog, store: 
     catalog,
     settings: {
       namespace: settings.MW_JOB_NAMESPACE,
+      installation,
       image: settings.MW_JOB_IMAGE ?? '',
       imagePullPolicy: settings.MW_JOB_IMAGE_PULL,
       ...(settings.MW_JOB_IMAGE_PULL_SECRET === undefined ? {} : { imagePullSecret: settings.MW_JOB_IMAGE_PULL_SECRET }),

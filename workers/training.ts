@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { Context } from '@temporalio/activity';
+import { installationId } from '../activities/registry/installation.ts';
 import { removeOrphanedCaches, sweepEveryMs } from '../activities/training/orphaned-caches.ts';
 import { sourceDigest } from '../activities/training/trainer-digest.ts';
 import { type TrainingDependencies, createTrainActivity, createTrainingControl } from '../activities/training/training-activities.ts';
@@ -23,7 +24,7 @@ await runWorker(
     const store = createS3ObjectStore(createS3Client(config), config.s3.bucket);
     const engine =
       settings.MW_EXECUTOR === 'kubernetes'
-        ? await kubernetesEngine(config, catalog, store, logger)
+        ? await kubernetesEngine(config, await installationId(pool), catalog, store, logger)
         : await processEngine(config, trainerDir, store, logger);
     const dependencies: TrainingDependencies = {
       pool,

@@ -136,6 +136,11 @@ export function createProcessExecutor({ jobsDir, python, trainerDir, warm, threa
     stop: async (key) => {
       for (const folder of await jobFolders(key)) await stopJob(folder);
     },
+    jobs: async () => {
+      // Folders are named by run and attempt; ids have no dot.
+      const names = (await readdir(jobsDir).catch(() => [])).map((name) => name.split('.')).filter((parts) => parts.length === 4);
+      return names.map(([tenantId = '', customizationId = '', run]) => ({ tenantId, customizationId, run: Number(run) }));
+    },
     discard: async (key) => {
       for (const folder of await jobFolders(key)) await rm(folder, { recursive: true, force: true });
     },

@@ -24,6 +24,8 @@ export class ClusterRefused extends Error {
 
 export type ClusterClient = {
   readonly namespace: string;
+  /** Which of the installations that may share the namespace we are. */
+  readonly installation: string;
   readonly server: string;
   readonly core: CoreV1Api;
   readonly batch: BatchV1Api;
@@ -60,7 +62,7 @@ export const isTaken = (error: unknown): boolean => statusOf(error) === 409;
 const mayPass = (error: unknown): boolean => [0, 408, 429, 500, 502, 503, 504].includes(statusOf(error));
 
 /** Connects to what the file, or else KUBECONFIG, ~/.kube/config or the pod's own account names. Nothing is asked of the cluster yet. */
-export function connectCluster(kubeconfig: string | undefined, namespace: string): ClusterClient {
+export function connectCluster(kubeconfig: string | undefined, namespace: string, installation: string): ClusterClient {
   const config = new KubeConfig();
   try {
     if (kubeconfig === undefined) config.loadFromDefault();
@@ -79,6 +81,7 @@ export function connectCluster(kubeconfig: string | undefined, namespace: string
   keepConnections(config);
   return {
     namespace,
+    installation,
     server: cluster.server,
     core: config.makeApiClient(CoreV1Api),
     batch: config.makeApiClient(BatchV1Api),

@@ -39,7 +39,7 @@ export async function createOrAdopt(
   localQueue: string | null,
   signal: AbortSignal,
 ): Promise<V1Job> {
-  const name = jobName(spec, spec.attempt);
+  const name = jobName(cluster.installation, spec, spec.attempt);
   for (;;) {
     signal.throwIfAborted();
     const found = await read(cluster, name);
@@ -56,7 +56,7 @@ export async function createOrAdopt(
         (await ask(`create job ${name}`, () =>
           cluster.batch.createNamespacedJob({ namespace: cluster.namespace, body: jobManifest(spec, tier, settings, localQueue) }),
         ));
-      await complete(cluster, spec, trainerSource, tier, job);
+      await complete(cluster, spec, trainerSource, tier, job, settings);
       return job;
     } catch (error) {
       // Made by another worker, or by a request whose answer was lost.
@@ -73,9 +73,16 @@ export async function createOrAdopt(
 }
 
 /** The specification is written again for an adopted job too: its addresses hold anew. */
-async function complete(cluster: ClusterClient, spec: JobSpec, trainerSource: string, tier: ResourceTier, job: V1Job): Promise<void> {
+async function complete(
+  cluster: ClusterClient,
+  spec: JobSpec,
+  trainerSource: string,
+  tier: ResourceTier,
+  job: V1Job,
+  settings: JobSettings,
+): Promise<void> {
   const { namespace } = cluster;
-  const secret = specSecret(spec, trainerSource, job);
+  const secret = specSecret(spec, trainerSource, job, settings);
   const name = secret.metadata?.name ?? '';
   const unlessThere = async (what: string, work: () => Promise<unknown>): Promise<boolean> =>
     await ask(what, work).then(
@@ -88,8 +95,10 @@ async function complete(cluster: ClusterClient, spec: JobSpec, trainerSource: st
   if (!(await unlessThere(`create secret ${name}`, () => cluster.core.createNamespacedSecret({ namespace, body: secret }))))
     await ask(`renew secret ${name}`, () => cluster.core.replaceNamespacedSecret({ namespace, name, body: secret }));
   if (tier.workers === 1) return;
-  await unlessThere(`create service ${name}`, () => cluster.core.createNamespacedService({ namespace, body: workersService(spec, job) }));
+  await unlessThere(`create service ${name}`, () =>
+    cluster.core.createNamespacedService({ namespace, body: workersService(spec, job, settings) }),
+  );
   await unlessThere(`create policy ${name}`, () =>
-    cluster.networking.createNamespacedNetworkPolicy({ namespace, body: workersPolicy(spec, job) }),
+    cluster.networking.createNamespacedNetworkPolicy({ namespace, body: workersPolicy(spec, job, settings) }),
   );
 }

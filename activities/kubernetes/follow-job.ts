@@ -47,7 +47,7 @@ export async function followJob(
   signal: AbortSignal,
 ): Promise<JobEnd> {
   const { watched, remote, remove } = context;
-  const name = jobName(spec, spec.attempt);
+  const name = jobName(context.cluster.installation, spec, spec.attempt);
   const listener = listenTo(context.cluster, signal);
   const waiting = new WaitingJob(context, spec, tier);
   let seenMs: number | null = null;
@@ -166,7 +166,7 @@ class WaitingJob {
     }
     if (now - this.#askedMs < askEveryMs) return null;
     this.#askedMs = now;
-    const name = jobName(this.#spec, this.#spec.attempt);
+    const name = jobName(cluster.installation, this.#spec, this.#spec.attempt);
     this.events = await eventsOf(cluster, [name, ...pods]);
     this.why = null;
     if (state === 'queued' && queues !== null) {

@@ -2,6 +2,7 @@ import type { V1Job, V1NetworkPolicy, V1OwnerReference, V1PodSpec, V1Secret, V1S
 import type { JobSpec } from '../training/executor.ts';
 import {
   gpusAnnotation,
+  installationLabel,
   jobAnnotation,
   jobLabel,
   jobName,
@@ -19,6 +20,7 @@ import type { ResourceTier } from './resource-tiers.ts';
 /** What of the installation goes into every job. */
 export type JobSettings = {
   readonly namespace: string;
+  readonly installation: string;
   readonly image: string;
   readonly imagePullPolicy: 'Always' | 'IfNotPresent' | 'Never';
   readonly imagePullSecret?: string;
@@ -59,7 +61,7 @@ const leavesLostNodes: V1Toleration[] = ['not-ready', 'unreachable'].map((state)
 const finalStatuses = [64, 65];
 
 function podSpec(spec: JobSpec, tier: ResourceTier, settings: JobSettings): V1PodSpec {
-  const name = jobName(spec, spec.attempt);
+  const name = jobName(settings.installation, spec, spec.attempt);
   const amounts = { cpu: tier.cpu, memory: tier.memory, ...(tier.gpus > 0 ? { [gpuResource]: String(tier.gpus) } : {}) };
   const together = tier.workers > 1;
   return {
@@ -113,8 +115,8 @@ function podSpec(spec: JobSpec, tier: ResourceTier, settings: JobSettings): V1Po
 
 /** One attempt of a run as a batch/v1 Job. `localQueue`: Kueue admits it; null: it starts at once. */
 export function jobManifest(spec: JobSpec, tier: ResourceTier, settings: JobSettings, localQueue: string | null): V1Job {
-  const name = jobName(spec, spec.attempt);
-  const labels = { ...labelsOf(spec), [jobLabel]: name };
+  const name = jobName(settings.installation, spec, spec.attempt);
+  const labels = { ...labelsOf(spec, settings), [jobLabel]: name };
   const together = tier.workers > 1;
   return {
     apiVersion: 'batch/v1',
@@ -151,8 +153,9 @@ export function jobManifest(spec: JobSpec, tier: ResourceTier, settings: JobSett
   };
 }
 
-const labelsOf = (spec: JobSpec): Record<string, string> => ({
+const labelsOf = (spec: JobSpec, { installation }: JobSettings): Record<string, string> => ({
   [managedBy]: managedByUs,
+  [installationLabel]: installation,
   'app.kubernetes.io/component': 'trainer',
   [runLabel]: runValue(spec),
   [tenantLabel]: tenantValue(spec.tenantId),
@@ -167,14 +170,14 @@ export const ownedBy = (job: V1Job): V1OwnerReference => ({
 });
 
 /** The specification, with its addresses, and the business model's own trainer. It goes when the job goes. */
-export function specSecret(spec: JobSpec, trainerSource: string, job: V1Job): V1Secret {
-  const name = jobName(spec, spec.attempt);
+export function specSecret(spec: JobSpec, trainerSource: string, job: V1Job, settings: JobSettings): V1Secret {
+  const name = jobName(settings.installation, spec, spec.attempt);
   return {
     apiVersion: 'v1',
     kind: 'Secret',
     metadata: {
       name,
-      labels: { ...labelsOf(spec), [jobLabel]: name },
+      labels: { ...labelsOf(spec, settings), [jobLabel]: name },
       ownerReferences: [ownedBy(job)],
     },
     type: 'Opaque',
@@ -183,24 +186,24 @@ export function specSecret(spec: JobSpec, trainerSource: string, job: V1Job): V1
 }
 
 /** By it workers that train together find the first of them. */
-export function workersService(spec: JobSpec, job: V1Job): V1Service {
-  const name = jobName(spec, spec.attempt);
+export function workersService(spec: JobSpec, job: V1Job, settings: JobSettings): V1Service {
+  const name = jobName(settings.installation, spec, spec.attempt);
   return {
     apiVersion: 'v1',
     kind: 'Service',
-    metadata: { name, labels: { ...labelsOf(spec), [jobLabel]: name }, ownerReferences: [ownedBy(job)] },
+    metadata: { name, labels: { ...labelsOf(spec, settings), [jobLabel]: name }, ownerReferences: [ownedBy(job)] },
     spec: { clusterIP: 'None', selector: { [jobLabel]: name }, publishNotReadyAddresses: true },
   };
 }
 
 /** Workers that train together may talk to each other: everybody else is shut out by the namespace's own policy. */
-export function workersPolicy(spec: JobSpec, job: V1Job): V1NetworkPolicy {
-  const name = jobName(spec, spec.attempt);
+export function workersPolicy(spec: JobSpec, job: V1Job, settings: JobSettings): V1NetworkPolicy {
+  const name = jobName(settings.installation, spec, spec.attempt);
   const each = [{ podSelector: { matchLabels: { [jobLabel]: name } } }];
   return {
     apiVersion: 'networking.k8s.io/v1',
     kind: 'NetworkPolicy',
-    metadata: { name, labels: { ...labelsOf(spec), [jobLabel]: name }, ownerReferences: [ownedBy(job)] },
+    metadata: { name, labels: { ...labelsOf(spec, settings), [jobLabel]: name }, ownerReferences: [ownedBy(job)] },
     spec: {
       podSelector: { matchLabels: { [jobLabel]: name } },
       policyTypes: ['Ingress', 'Egress'],

@@ -184,13 +184,13 @@ it('GPU seconds count from when a node took the pod to its end', () => {
 });
 
 it('names of jobs are valid, readable, and differ where only hyphens do', () => {
-  const name = jobName({ tenantId: 'acme', customizationId: 'news-1', run: 12 }, 3);
+  const name = jobName('i', { tenantId: 'acme', customizationId: 'news-1', run: 12 }, 3);
   expect(name).toMatch(/^mw-acme-news-1-12-3-[0-9a-f]{8}$/);
-  expect(jobName({ tenantId: 'a-b', customizationId: 'c', run: 1 }, 1)).not.toBe(
-    jobName({ tenantId: 'a', customizationId: 'b-c', run: 1 }, 1),
+  expect(jobName('i', { tenantId: 'a-b', customizationId: 'c', run: 1 }, 1)).not.toBe(
+    jobName('i', { tenantId: 'a', customizationId: 'b-c', run: 1 }, 1),
   );
   const long = 'x'.repeat(64);
-  expect(jobName({ tenantId: long, customizationId: long, run: 1 }, 1)).toMatch(/^[a-z0-9-]{1,50}$/);
+  expect(jobName('i', { tenantId: long, customizationId: long, run: 1 }, 1)).toMatch(/^[a-z0-9-]{1,50}$/);
   const key = { tenantId: 'a', customizationId: 'b', run: 2 };
   expect(runOf(jobText(key, 3))).toEqual({ ...key, attempt: 3 });
   expect(runOf('a.b.x.1')).toBeNull();

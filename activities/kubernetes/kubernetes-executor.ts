@@ -7,7 +7,7 @@ import { type ClusterClient, ask, isMissing } from './cluster-client.ts';
 import { createOrAdopt } from './create-job.ts';
 import { followJob } from './follow-job.ts';
 import { type JobSettings, graceSeconds, podFolders } from './job-manifest.ts';
-import { runLabel, runValue } from './labels.ts';
+import { jobAnnotation, oursOf, runLabel, runOf, runValue } from './labels.ts';
 import type { RemoteJobs } from './remote-folders.ts';
 import { type ResourceTier, type ResourceTiers, UnknownTier, threadsOf, tierOf } from './resource-tiers.ts';
 import type { TenantQueues } from './tenant-queues.ts';
@@ -87,11 +87,21 @@ export function createKubernetesExecutor(options: KubernetesExecutorOptions): Tr
     stop: async (key) => {
       const names = (
         await ask('list jobs', () =>
-          cluster.batch.listNamespacedJob({ namespace: cluster.namespace, labelSelector: `${runLabel}=${runValue(key)}` }),
+          cluster.batch.listNamespacedJob({
+            namespace: cluster.namespace,
+            labelSelector: `${oursOf(cluster.installation)},${runLabel}=${runValue(key)}`,
+          }),
         )
       ).items.map(({ metadata }) => metadata?.name ?? '');
       for (const name of names) await remove(name);
       await untilGone(names);
+    },
+    jobs: async () => {
+      await watched.ready;
+      return watched
+        .jobs()
+        .map(({ metadata }) => runOf(metadata?.annotations?.[jobAnnotation]))
+        .filter((run) => run !== null);
     },
     // A job that is gone leaves nothing on the cluster: what belongs to it goes with it.
     discard: () => Promise.resolve(),

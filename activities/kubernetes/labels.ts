@@ -4,7 +4,10 @@ import { sha256Hex } from '../../platform/hash.ts';
 /** Labels and annotations of everything that we make on a cluster. Label values are short and safe; the exact ids are in annotations. */
 export const managedBy = 'app.kubernetes.io/managed-by';
 export const managedByUs = 'modelwright';
-export const ours = `${managedBy}=${managedByUs}`;
+/** Names the installation, so that two of them may share a namespace: neither sees the other's jobs. */
+export const installationLabel = 'modelwright.io/installation';
+/** Selects what this installation has made. */
+export const oursOf = (installation: string): string => `${managedBy}=${managedByUs},${installationLabel}=${installation}`;
 /** Names the run: all of its attempts have it. */
 export const runLabel = 'modelwright.io/run';
 export const tenantLabel = 'modelwright.io/tenant';
@@ -36,8 +39,8 @@ export function runOf(text: string | undefined): (RunKey & { readonly attempt: n
 const longestName = 50;
 
 /** The name of the job of (run, attempt): the same whoever asks, different for different jobs, and readable. */
-export function jobName(key: RunKey, attempt: number): string {
+export function jobName(installation: string, key: RunKey, attempt: number): string {
   const text = jobText(key, attempt);
   const readable = `mw-${text.replaceAll('.', '-')}`;
-  return `${readable.slice(0, longestName - 9).replace(/-+$/, '')}-${shortHash(text).slice(0, 8)}`;
+  return `${readable.slice(0, longestName - 9).replace(/-+$/, '')}-${shortHash(`${installation} ${text}`).slice(0, 8)}`;
 }

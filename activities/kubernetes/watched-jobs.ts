@@ -3,7 +3,7 @@ import type { V1Job, V1Pod } from '@kubernetes/client-node';
 import { nowMs, sleep } from '../../platform/clock.ts';
 import type { Logger } from '../../platform/logger.ts';
 import { type ClusterClient, reasonOf, statusOf } from './cluster-client.ts';
-import { jobLabel, ours } from './labels.ts';
+import { jobLabel, oursOf } from './labels.ts';
 import { readLines } from './read-lines.ts';
 
 /** The server ends a watch after this long; then it goes on where it was. */
@@ -137,7 +137,7 @@ function follow<T extends Seen>(
     while (!signal.aborted) {
       try {
         if (version === null) {
-          const listed = (await json(await cluster.stream(path, { labelSelector: ours }, signal))) as Listed<T>;
+          const listed = (await json(await cluster.stream(path, { labelSelector: oursOf(cluster.installation) }, signal))) as Listed<T>;
           store.replace(listed.items);
           version = listed.metadata?.resourceVersion ?? '';
           ready.resolve();
@@ -176,7 +176,7 @@ async function watchFrom<T extends Seen>(
   const silence = new AbortController();
   let timer = setTimeout(() => silence.abort(), silenceMs);
   const query = {
-    labelSelector: ours,
+    labelSelector: oursOf(cluster.installation),
     watch: 'true',
     allowWatchBookmarks: 'true',
     resourceVersion: from,

@@ -113,6 +113,8 @@ export type TrainingExecutor = {
   follow(spec: JobSpec, onProgress: (progress: TrainingProgress) => void, signal: AbortSignal): Promise<JobEnd>;
   /** Asks every job of the run to stop and write a checkpoint, and ends those that do not. */
   stop(key: RunKey): Promise<void>;
+  /** The runs whose jobs have left anything. */
+  jobs(): Promise<readonly RunKey[]>;
   /** Removes what the run's jobs left. */
   discard(key: RunKey): Promise<void>;
 };
