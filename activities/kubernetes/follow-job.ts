@@ -3,7 +3,7 @@ import { nowMs } from '../../platform/clock.ts';
 import { failure } from '../failure.ts';
 import { parseProgress } from '../adapters/progress-lines.ts';
 import type { JobEnd, JobSpec } from '../training/executor.ts';
-import { HangWatch } from '../training/hang-watch.ts';
+import { type HangLimits, HangWatch } from '../training/hang-watch.ts';
 import { whyImpossible } from './capacity.ts';
 import { type ClusterClient, ask, isMissing } from './cluster-client.ts';
 import { eventsOf } from './events.ts';
@@ -22,6 +22,7 @@ export type FollowContext = {
   readonly remote: RemoteJobs;
   readonly queues: TenantQueues | null;
   readonly clusterGrows: boolean;
+  readonly hangLimits?: HangLimits;
   /** Deletes a job with everything that belongs to it. */
   readonly remove: (name: string) => Promise<void>;
 };
@@ -48,7 +49,7 @@ export async function followJob(
 ): Promise<JobEnd> {
   const { watched, remote, remove } = context;
   const name = jobName(context.cluster.installation, spec, spec.attempt);
-  const listener = listenTo(context.cluster, signal);
+  const listener = listenTo(context.cluster, context.hangLimits, signal);
   const waiting = new WaitingJob(context, spec, tier);
   let seenMs: number | null = null;
   const startedMs = nowMs();
@@ -200,8 +201,8 @@ function placeAmong(watched: WatchedJobs, name: string): number | null {
 }
 
 /** The log of the job's pod, whichever it is now, and the watch over its silence. */
-function listenTo(cluster: ClusterClient, signal: AbortSignal) {
-  const watch = new HangWatch(nowMs());
+function listenTo(cluster: ClusterClient, limits: HangLimits | undefined, signal: AbortSignal) {
+  const watch = new HangWatch(nowMs(), limits);
   let last = begun;
   let pod: string | null = null;
   let connected = false;

@@ -3,6 +3,7 @@ import type { Catalog } from '../../catalog/catalog.ts';
 import { nowMs, sleep } from '../../platform/clock.ts';
 import { failure } from '../failure.ts';
 import type { TrainingExecutor } from '../training/executor.ts';
+import type { HangLimits } from '../training/hang-watch.ts';
 import { type ClusterClient, ask, isMissing } from './cluster-client.ts';
 import { createOrAdopt } from './create-job.ts';
 import { followJob } from './follow-job.ts';
@@ -24,6 +25,8 @@ export type KubernetesExecutorOptions = {
   readonly queues: TenantQueues | null;
   /** Nodes may be added to the cluster: what fits none of today's is waited for. */
   readonly clusterGrows: boolean;
+  /** Other than the usual ones, for jobs that are known to be quick. */
+  readonly hangLimits?: HangLimits;
 };
 
 /** Deleting with everything that belongs to it takes a pod's grace period, and some. */
@@ -31,7 +34,7 @@ const goneWithinMs = (graceSeconds + 30) * 1_000;
 
 /** Trainings as batch/v1 Jobs. A worker that dies leaves them running, and the next one adopts them by their names. */
 export function createKubernetesExecutor(options: KubernetesExecutorOptions): TrainingExecutor {
-  const { cluster, watched, tiers, settings, remote, catalog, queues, clusterGrows } = options;
+  const { cluster, watched, tiers, settings, remote, catalog, queues } = options;
   const tierNamed = (name: string, raises: number): ResourceTier => {
     try {
       return tierOf(tiers, name, raises);
@@ -82,7 +85,7 @@ export function createKubernetesExecutor(options: KubernetesExecutorOptions): Tr
       const trainer = await readFile(catalog.get(spec.businessModel.id)?.trainerFile ?? '', 'utf8');
       const localQueue = queues === null ? null : await queues.of(spec.tenantId);
       await createOrAdopt(cluster, spec, trainer, tier, settings, localQueue, signal);
-      return await followJob({ cluster, watched, remote, queues, clusterGrows, remove }, spec, tier, onProgress, signal);
+      return await followJob({ ...options, remove }, spec, tier, onProgress, signal);
     },
     stop: async (key) => {
       const names = (
