@@ -174,7 +174,7 @@ class WaitingJob {
       const place = await queues.place(uid, this.#spec.tenantId);
       this.why = place?.why ?? null;
       this.position = place?.position ?? null;
-      if (place && /maximum capacity/.test(place.why)) return `${place.why}: choose another resource tier`;
+      if (place?.impossible) return `${place.why}: choose another resource tier`;
     } else if (pods.length === 0) {
       const quota = this.events.findLast((event) => event.includes('exceeded quota'));
       if (quota !== undefined) this.why = `waits for room in the namespace's quota (${quota.slice(quota.indexOf('exceeded quota'))})`;
