@@ -50,7 +50,7 @@ export const createTrainingControl = ({
   executor,
   modelsDir,
   trainerSource,
-}: TrainingDependencies): Omit<TrainingActivities, 'train'> => ({
+}: TrainingDependencies): Omit<TrainingActivities, 'train' | 'sweepJobs'> => ({
   claimTraining: (input) =>
     withInfrastructure(async () => {
       const settings = await loadTrainingSettings(pool, catalog, input);
@@ -61,6 +61,11 @@ export const createTrainingControl = ({
         trainer: trainerDigest(trainerSource, settings.model, base),
       };
       return { duplicateOf: await claim(pool, input, digests, input.force) };
+    }),
+  stopTraining: (input) =>
+    withInfrastructure(async () => {
+      await executor.stop(input);
+      return {};
     }),
   discardTraining: (input) =>
     withInfrastructure(async () => {
