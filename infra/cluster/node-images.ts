@@ -78,7 +78,9 @@ export async function nodeTemplate(context: ProvisionContext, place: ClusterPlac
 }
 
 async function newestTemplate(cache: string): Promise<string | null> {
-  const folders = (await readdir(cache)).filter((name) => name.startsWith(templatePrefix) && !name.includes('.')).map((name) => join(cache, name));
+  const folders = (await readdir(cache))
+    .filter((name) => name.startsWith(templatePrefix) && !name.includes('.'))
+    .map((name) => join(cache, name));
   const complete = folders.filter(isComplete).map((folder) => ({ folder, at: statSync(folder).mtimeMs }));
   return complete.sort((a, b) => b.at - a.at)[0]?.folder ?? null;
 }

@@ -67,7 +67,11 @@ const architectures: Readonly<Record<string, string>> = { x64: 'amd64', arm64: '
 export function imageDocuments(image: Image): { readonly config: Buffer; readonly manifest: Buffer; readonly index: Buffer } {
   const platform = { architecture: architectures[process.arch] ?? process.arch, os: 'linux' };
   const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
-  const config = json({ ...platform, config: image.config, rootfs: { type: 'layers', diff_ids: image.layers.map(({ digest }) => digest) } });
+  const config = json({
+    ...platform,
+    config: image.config,
+    rootfs: { type: 'layers', diff_ids: image.layers.map(({ digest }) => digest) },
+  });
   const of = (mediaType: string, bytes: Buffer) => ({ mediaType, digest: digestOf(bytes), size: bytes.length });
   const manifestType = 'application/vnd.oci.image.manifest.v1+json';
   const manifest = json({
