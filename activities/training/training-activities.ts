@@ -16,10 +16,11 @@ import { train } from './train.ts';
 export type TrainingDependencies = {
   readonly pool: Pool;
   readonly store: ObjectStore;
+  /** The store's addresses as jobs see it. */
+  readonly addresses: Pick<ObjectStore, 'presignGet' | 'presignPut'>;
   readonly catalog: Catalog;
   readonly executor: TrainingExecutor;
   readonly modelsDir: string;
-  readonly threads: number;
   /** Digest of the trainer's sources and libraries. */
   readonly trainerSource: string;
   readonly activity: () => {
@@ -49,7 +50,7 @@ export const createTrainingControl = ({
   executor,
   modelsDir,
   trainerSource,
-}: TrainingDependencies): Omit<TrainingActivities, 'train'> => ({
+}: TrainingDependencies): Omit<TrainingActivities, 'train' | 'sweepJobs'> => ({
   claimTraining: (input) =>
     withInfrastructure(async () => {
       const settings = await loadTrainingSettings(pool, catalog, input);
@@ -60,6 +61,11 @@ export const createTrainingControl = ({
         trainer: trainerDigest(trainerSource, settings.model, base),
       };
       return { duplicateOf: await claim(pool, input, digests, input.force) };
+    }),
+  stopTraining: (input) =>
+    withInfrastructure(async () => {
+      await executor.stop(input);
+      return {};
     }),
   discardTraining: (input) =>
     withInfrastructure(async () => {
