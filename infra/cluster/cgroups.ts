@@ -12,8 +12,12 @@ export function hierarchiesIn(mounts: string): CgroupHierarchy[] {
   const lines = mounts.split('\n').map((line) => line.split(' '));
   const whole = lines.find(([, mountPoint, type]) => mountPoint === '/sys/fs/cgroup' && type === 'cgroup2');
   if (whole) return [{ mountPoint: '/sys/fs/cgroup', version: 2 }];
-  const first = lines.filter(([, mountPoint = '', type]) => type === 'cgroup' && mountPoint.startsWith('/sys/fs/cgroup/'));
-  return first.map(([, mountPoint = '']) => ({ mountPoint, version: 1 as const }));
+  // Beside the trees of version 1 there may be one of version 2, in which nothing is limited but processes lie as well.
+  const versions: Readonly<Record<string, 1 | 2>> = { cgroup: 1, cgroup2: 2 };
+  return lines.flatMap(([, mountPoint = '', type = '']) => {
+    const version = versions[type];
+    return version !== undefined && mountPoint.startsWith('/sys/fs/cgroup/') ? [{ mountPoint, version }] : [];
+  });
 }
 
 export const cgroupHierarchies = (): CgroupHierarchy[] => {

@@ -70,6 +70,7 @@ export async function nodeTemplate(context: ProvisionContext, place: ClusterPlac
     const root = join(temporary, 'containerd');
     await (older === null ? mkdir(root) : copyTemplate(older, root, signal));
     await importInto(context, place, root, all);
+    for (const image of all) await linkBlobs(root, image);
     await rm(join(root, 'io.containerd.grpc.v1.introspection'), { recursive: true, force: true });
     // Running nodes keep what they have: it is theirs by hard links.
     if (older !== null) await rm(older, { recursive: true, force: true });
@@ -135,7 +136,6 @@ async function importInto(context: ProvisionContext, place: ClusterPlace, root: 
     });
     for (const image of images) {
       context.report(`unpacking ${image.name.split('/').at(-1)}`);
-      await linkBlobs(root, image);
       await importImage(context, socket, image);
     }
     const wanted = new Set(images.map(({ name }) => name));
@@ -152,12 +152,16 @@ async function importInto(context: ProvisionContext, place: ClusterPlace, root: 
 const runCtr = ({ paths, signal }: ProvisionContext, socket: string, args: readonly string[]): Promise<string> =>
   runCommand(programFile(paths, 'containerd', 'ctr'), ['--address', socket, '--namespace', kubernetesNamespace, ...args], { signal });
 
-/** The cached layers serve as the runtime's own: its copy of them is thrown away when it finds them there. */
+/** The cached layers take the place of the runtime's copies of them. */
 async function linkBlobs(root: string, image: Image): Promise<void> {
-  const blobs = join(root, 'io.containerd.content.v1.content/blobs/sha256');
-  await mkdir(blobs, { recursive: true });
-  // Already there, or another file system: then it copies them.
-  for (const { file, digest } of image.layers) await link(file, join(blobs, digest.replace('sha256:', ''))).catch(() => undefined);
+  for (const { file, digest } of image.layers) {
+    const blob = join(root, 'io.containerd.content.v1.content/blobs/sha256', digest.replace('sha256:', ''));
+    // On another file system the copy stays.
+    await link(file, `${blob}.new`).then(
+      () => rename(`${blob}.new`, blob),
+      () => undefined,
+    );
+  }
 }
 
 /** Puts an image into a running container runtime. */

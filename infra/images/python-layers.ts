@@ -29,8 +29,8 @@ const pythonHome = dirname(dirname(trainerLayout.python)).slice(1);
 /** Of the standard library: what is for developers and for windows on a screen. */
 const unneededModules =
   /^(test|idlelib|tkinter|turtledemo|ensurepip|lib2to3|site-packages|dist-packages|pydoc_data|config-[^/]*|.*\/tests?)$|turtle\.py$/;
-/** Of the packages: installers, tests, headers and tools of PyTorch. */
-const unneededPackages = /^(pip|pip-[^/]*|pytest|_pytest|torch\/(include|bin|test|share))$|\.a$/;
+/** Of the packages: installers, tests and headers of PyTorch. */
+const unneededPackages = /^(pip|pip-[^/]*|pytest|_pytest|torch\/(include|test|share))$|\.a$/;
 /** Extension modules of it. */
 const unneededExtensions = /^(_tkinter|_test|xxlimited|_ctypes_test|_curses|readline|nis)/;
 const compiledFolder = /(^|\/)__pycache__$/;

@@ -13,7 +13,7 @@ import { trainerImageConfig, trainerLayout } from './trainer-layout.ts';
 const inImage = (path: string): string => path.slice(1);
 const digestOfAll = (parts: readonly string[]): string => sha256Hex(parts.join('\0'));
 /** For layers whose content is chosen otherwise than before. */
-const contentVersion = '1';
+const contentVersion = '2';
 
 /** Environment of the Python that trains: a virtual one. */
 const environmentOf = (paths: Paths): string => dirname(dirname(paths.trainerPython));
