@@ -5,7 +5,8 @@ import type { FailureClass } from '../core/failure-types.ts';
 import type { CustomizationKey, RunKey } from '../core/ids.ts';
 import type { GateVerdict, TrainingMetrics } from '../core/model.ts';
 import type { ObjectRef } from '../core/object-ref.ts';
-import type { RunOutcome, RunState, RunTrigger, StageName } from '../core/run.ts';
+import type { GpuUse, TenantQuotas } from '../core/quotas.ts';
+import type { RunOutcome, RunPause, RunState, RunTrigger, StageName } from '../core/run.ts';
 import type { SchemaAction, SchemaDecided } from '../core/schema-change.ts';
 import type { AliasesAfter } from '../core/tenant-messages.ts';
 import type { VerificationResult } from '../core/verification.ts';
@@ -15,7 +16,13 @@ import type { VerificationResult } from '../core/verification.ts';
 /** Task queue `orchestrator`: short statements against the control database. */
 export type ControlActivities = {
   /** Everything of a tenant, for a workflow that starts with nothing. Read-only. */
-  loadTenant(input: { readonly tenantId: string }): Promise<{ readonly customizations: readonly CustomizationSnapshot[] }>;
+  loadTenant(input: { readonly tenantId: string }): Promise<{
+    readonly customizations: readonly CustomizationSnapshot[];
+    /** Absent in histories from before there were quotas, as is gpuUse. */
+    readonly quotas?: TenantQuotas;
+    /** Of the last 24 hours, deleted customizations included. */
+    readonly gpuUse?: readonly GpuUse[];
+  }>;
   /** Null when it was deleted. Read-only. */
   loadCustomization(input: CustomizationKey): Promise<CustomizationSnapshot | null>;
   /** How a run ended; null while it has not. Read-only. */
@@ -34,8 +41,8 @@ export type ControlActivities = {
   ): Promise<void>;
   /** Writes the run's state and stage times; a repeated call changes nothing. Never leaves an ended state. Key: run + state + stage. */
   recordRun(input: RunKey & RunRecord): Promise<void>;
-  /** Raises the run's fencing token and returns it. Key: run + token request (`activityId`-free: pass the workflow's own counter). */
-  raiseAttempt(input: RunKey & { readonly attempt: number }): Promise<void>;
+  /** Raises the run's fencing token, and notes what the attempts before have used. Key: run + attempt. */
+  raiseAttempt(input: RunKey & { readonly attempt: number; readonly gpuSeconds?: number }): Promise<void>;
   /** Points the alias `production` at the version, records promotion and audit. Key: requestKey. Fails with Fenced if the run's attempt is not the highest. */
   promoteModel(
     input: CustomizationKey & {
@@ -82,6 +89,10 @@ export type RunRecord = {
   readonly metrics?: TrainingMetrics;
   readonly verdict?: GateVerdict;
   readonly trainingMs?: number;
+  /** Of the attempts so far, all together. */
+  readonly gpuSeconds?: number;
+  /** Null: it goes on. */
+  readonly paused?: RunPause | null;
 };
 
 /** Task queue `dataset`. */
@@ -151,9 +162,15 @@ export type TrainingActivities = {
   train(
     input: RunKey & { readonly attempt: number; readonly dataset: DatasetRef; readonly overrides: TrainingOverrides },
   ): Promise<TrainingRef>;
+  /** Stops the run's jobs, each with a checkpoint, and tells the GPU seconds of the attempt's. Nothing is removed. Key: run. */
+  stopTraining(input: RunKey & { readonly attempt: number }): Promise<{ readonly gpuSeconds?: number }>;
+  /** Removes jobs whose run has ended, or that nobody knows. Key: none; a repeated call finds what is left. */
+  sweepJobs(input: Readonly<Record<string, never>>): Promise<SweptJobs>;
   /** Stops the run's jobs and removes their work folders and staged objects. Key: run. */
   discardTraining(input: RunKey & { readonly keepClaim: boolean }): Promise<void>;
 };
+
+export type SweptJobs = { readonly removed: number; readonly kept: number };
 
 /** What a retry changes: a diverged training halves the learning rate, one out of memory halves the batch, and then takes a larger resource tier. */
 export type TrainingOverrides = {

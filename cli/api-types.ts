@@ -1,4 +1,4 @@
-import type { RunState } from '../core/run.ts';
+import type { JobSituation, RunState } from '../core/run.ts';
 import type { Json } from '../core/json.ts';
 import type { GateVerdict, StoredMetrics } from '../core/model.ts';
 
@@ -45,6 +45,8 @@ export type Run = {
     readonly steps: number;
     readonly loss: number | null;
     readonly etaMs: number | null;
+    /** Absent where trainings are local processes. */
+    readonly job?: JobSituation;
   } | null;
   readonly metrics: StoredMetrics | null;
   readonly verdict: GateVerdict | null;

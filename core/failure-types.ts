@@ -8,6 +8,7 @@ export const failureClasses = [
   'diverged',
   'storage',
   'schema_held',
+  'budget',
   'error',
 ] as const;
 export type FailureClass = (typeof failureClasses)[number];
@@ -25,6 +26,8 @@ export const failureTypes = {
   BadOptions: { retryable: false },
   /** The table's structure is not the one that was approved: a person decides (`approveSchema`). */
   SchemaHeld: { retryable: false },
+  /** The tenant has used up its GPU seconds: the run is stopped. */
+  BudgetSpent: { retryable: false },
   OutOfMemory: { retryable: true },
   Diverged: { retryable: false },
   /** The trainer stopped with an unknown error. */

@@ -54,6 +54,13 @@ export type TrainingProgress = {
   readonly job?: JobSituation;
 };
 
+/** A run that a person has paused while it trained: its job is stopped, and its CPU or GPU is free. */
+export type RunPause = {
+  readonly sinceMs: number;
+  readonly by: string;
+  readonly reason: string | null;
+};
+
 /** How a run ended; what `runFinished` tells the tenant workflow. */
 export type RunOutcome = {
   readonly customizationId: string;

@@ -10,3 +10,4 @@ export const tenantWorkflowType = 'tenantWorkflow';
 export const trainingRunType = 'trainingRun';
 export const verificationType = 'verification';
 export const verifyAllType = 'verifyAll';
+export const janitorType = 'janitor';

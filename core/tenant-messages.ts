@@ -2,6 +2,7 @@ import type { LogPosition } from './change-digest.ts';
 import type { DirtyBuckets } from './dirty-buckets.ts';
 import type { FailureClass } from './failure-types.ts';
 import type { Policy } from './policy.ts';
+import type { RunPause } from './run.ts';
 import type { HeldSchema } from './schema-change.ts';
 
 /** Names of signals, updates and queries: past tense for signals save the operators' own, imperative for updates. */
@@ -10,10 +11,13 @@ export const messageNames = {
   changesMissed: 'changesMissed',
   schemaChanged: 'schemaChanged',
   runFinished: 'runFinished',
+  pauseAnswered: 'pauseAnswered',
   retrain: 'retrain',
   pauseCustomization: 'pauseCustomization',
   resumeCustomization: 'resumeCustomization',
   cancelRun: 'cancelRun',
+  pauseRun: 'pauseRun',
+  resumeRun: 'resumeRun',
   promoteModel: 'promoteModel',
   rollbackModel: 'rollbackModel',
   approveSchema: 'approveSchema',
@@ -41,11 +45,30 @@ export type RetrainRequest = {
   readonly actor?: string;
 };
 export type CustomizationRequest = { readonly customizationId: string; readonly actor?: string; readonly reason?: string };
-export type CancelRunRequest = {
+/** Of cancelRun, pauseRun and resumeRun. `run` absent: the active one. */
+export type ActiveRunRequest = {
   readonly customizationId: string;
   readonly run?: number;
   readonly actor?: string;
   readonly reason?: string;
+};
+/** What pauseRun and resumeRun answer. */
+export type RunPauseState = {
+  readonly run: number;
+  /** After pauseRun null: the job has not stopped in time; it still stops, and the run is paused then. */
+  readonly paused: RunPause | null;
+};
+/** Asked of a run by its tenant. Told twice, it is answered twice and done once. */
+export type PauseAsked = { readonly request: string; readonly by: string; readonly reason: string | null };
+/** What became of it: told to the tenant when the job is really stopped, or goes on, or why neither happens. */
+export type PauseAnswered = {
+  readonly customizationId: string;
+  readonly run: number;
+  readonly request: string;
+  readonly accepted: boolean;
+  /** Why it was refused. */
+  readonly message: string | null;
+  readonly paused: RunPause | null;
 };
 export type PromoteRequest = {
   readonly customizationId: string;

@@ -10,6 +10,6 @@ export const tenantStart = (tenantId: string) => ({
   staticDetails:
     'Hears of committed changes and starts training runs when the policies say so. The table below says what is pending and why; ' +
     'query `explainWhy` says it in sentences. Signal `retrain` with `{"customizationId": "...", "reason": "..."}` asks for a run; ' +
-    'updates: `pauseCustomization`, `resumeCustomization`, `cancelRun`, `promoteModel`, `rollbackModel`, `approveSchema`.',
+    'updates: `pauseCustomization`, `resumeCustomization`, `cancelRun`, `pauseRun`, `resumeRun`, `promoteModel`, `rollbackModel`, `approveSchema`.',
   priority: { fairnessKey: tenantId },
 });

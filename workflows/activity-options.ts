@@ -63,6 +63,9 @@ export const claimOptions = (tenantId: string): ActivityOptions => ({
 
 /** The workflow itself answers these with another attempt. */
 const handledByWorkflow = ['OutOfMemory', 'Preempted', 'Hang'];
+const trainEnds = [...nonRetryableFailureTypes, ...handledByWorkflow];
+/** Whether a failure of this type ends the attempt; after another one Temporal goes on with the same. */
+export const endsTraining = (type: string | null): boolean => type !== null && trainEnds.includes(type);
 
 export const trainOptions = (tenantId: string): ActivityOptions => ({
   taskQueue: taskQueues.training,
@@ -70,8 +73,30 @@ export const trainOptions = (tenantId: string): ActivityOptions => ({
   // No small maximumAttempts: every deploy of the worker would burn one.
   scheduleToCloseTimeout: '48 hours',
   heartbeatTimeout: trainHeartbeat,
-  retry: { ...retry, nonRetryableErrorTypes: [...nonRetryableFailureTypes, ...handledByWorkflow] },
+  retry: { ...retry, nonRetryableErrorTypes: trainEnds },
   priority: fairly(tenantId),
+});
+
+/** A job has time for its checkpoint. Without an end: what is said to be paused is stopped, and a worker that is away comes back. */
+export const stopForPauseOptions = (tenantId: string): ActivityOptions => ({
+  taskQueue: taskQueues.trainingControl,
+  startToCloseTimeout: '2 minutes',
+  retry: bounded,
+  priority: fairly(tenantId),
+});
+
+/** Before a cancelled run's job is discarded, which stops it too. */
+export const stopForCancelOptions = (tenantId: string): ActivityOptions => ({
+  ...stopForPauseOptions(tenantId),
+  scheduleToCloseTimeout: '5 minutes',
+});
+
+/** The next sweep comes ten minutes after this one, whatever became of it. */
+export const sweepOptions = (): ActivityOptions => ({
+  taskQueue: taskQueues.trainingControl,
+  startToCloseTimeout: '4 minutes',
+  scheduleToCloseTimeout: '9 minutes',
+  retry: bounded,
 });
 
 export const discardOptions = (tenantId: string): ActivityOptions => ({

@@ -1,4 +1,5 @@
 /** What the orchestrator's bundle exports: the workflow types by name. */
+export { janitor } from './janitor.ts';
 export { tenantWorkflow } from './tenant.ts';
 export { trainingRun } from './training-run.ts';
 export { verification, verifyAll } from './verification.ts';

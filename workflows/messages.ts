@@ -4,12 +4,15 @@ import type { RunOutcome } from '../core/run.ts';
 import type { ApproveSchemaRequest, SchemaChange, SchemaDecided } from '../core/schema-change.ts';
 import {
   type AliasesAfter,
-  type CancelRunRequest,
+  type ActiveRunRequest,
   type ChangesMissed,
   type CustomizationRequest,
+  type PauseAnswered,
+  type PauseAsked,
   type PromoteRequest,
   type RetrainRequest,
   type RollbackRequest,
+  type RunPauseState,
   type TenantPending,
   type TenantStatus,
   messageNames,
@@ -20,10 +23,14 @@ export const changesSensed = defineSignal<[ChangeDigest]>(messageNames.changesSe
 export const changesMissed = defineSignal<[ChangesMissed]>(messageNames.changesMissed);
 export const schemaChanged = defineSignal<[SchemaChange]>(messageNames.schemaChanged);
 export const runFinished = defineSignal<[RunOutcome]>(messageNames.runFinished);
+/** A run's answer to pauseAsked and resumeAsked. */
+export const pauseAnswered = defineSignal<[PauseAnswered]>(messageNames.pauseAnswered);
 export const retrain = defineSignal<[RetrainRequest]>(messageNames.retrain);
 export const pauseCustomization = defineUpdate<void, [CustomizationRequest]>(messageNames.pauseCustomization);
 export const resumeCustomization = defineUpdate<void, [CustomizationRequest]>(messageNames.resumeCustomization);
-export const cancelRun = defineUpdate<{ readonly run: number }, [CancelRunRequest]>(messageNames.cancelRun);
+export const cancelRun = defineUpdate<{ readonly run: number }, [ActiveRunRequest]>(messageNames.cancelRun);
+export const pauseRun = defineUpdate<RunPauseState, [ActiveRunRequest]>(messageNames.pauseRun);
+export const resumeRun = defineUpdate<RunPauseState, [ActiveRunRequest]>(messageNames.resumeRun);
 export const promoteModel = defineUpdate<AliasesAfter, [PromoteRequest]>(messageNames.promoteModel);
 export const rollbackModel = defineUpdate<AliasesAfter, [RollbackRequest]>(messageNames.rollbackModel);
 export const approveSchema = defineUpdate<SchemaDecided, [ApproveSchemaRequest]>(messageNames.approveSchema);
@@ -33,3 +40,6 @@ export const explainWhy = defineQuery<string, [customizationId?: string]>(messag
 
 /** Asked of a training run by its tenant's watchdog: that it can be delivered is the answer. */
 export const runAsked = defineSignal('runAsked');
+/** Asked of a training run by its tenant, for a person. The run answers with pauseAnswered. */
+export const pauseAsked = defineSignal<[PauseAsked]>('pauseAsked');
+export const resumeAsked = defineSignal<[PauseAsked]>('resumeAsked');

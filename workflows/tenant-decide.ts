@@ -1,5 +1,6 @@
 import type { RunTrigger } from '../core/run.ts';
 import { type Due, allowedAtMs, deletionDueMs, dueTime } from './due-time.ts';
+import { quotaWait } from './tenant-quotas.ts';
 import { type Command, type Entry, type Step, type TenantState, readSet, schemaOf, withEntry } from './tenant-state.ts';
 
 /** What to do now, and when to look again if nothing happens before. */
@@ -46,13 +47,14 @@ export function nextDue(entry: Entry, nowMs: number): Due & { readonly trigger: 
 export function decide(state: TenantState, nowMs: number): Decision {
   let next = state;
   let wakeAtMs: number | null = null;
-  const commands: Command[] = [];
+  const commands = new Map<string, Command>();
+  const dueNow: DueNow[] = [];
   const wake = (atMs: number | null): void => {
     if (atMs !== null) wakeAtMs = Math.min(wakeAtMs ?? Infinity, atMs);
   };
   for (const [customizationId, entry] of Object.entries(state.customizations)) {
     if (entry.load === 'needed') {
-      commands.push({ type: 'loadCustomization', customizationId });
+      commands.set(customizationId, { type: 'loadCustomization', customizationId });
       next = withEntry(next, customizationId, { ...entry, load: 'running' });
       // Its changed settings may say otherwise than the old ones: nothing is decided before they are here.
       continue;
@@ -62,7 +64,7 @@ export function decide(state: TenantState, nowMs: number): Decision {
       if (entry.activity.checking) continue;
       if (entry.activity.checkAtMs > nowMs) wake(entry.activity.checkAtMs);
       else {
-        commands.push({ type: 'checkRun', customizationId, run: entry.activity.run });
+        commands.set(customizationId, { type: 'checkRun', customizationId, run: entry.activity.run });
         next = withEntry(next, customizationId, { ...entry, activity: { ...entry.activity, checking: true } });
       }
       continue;
@@ -71,17 +73,41 @@ export function decide(state: TenantState, nowMs: number): Decision {
     const due = nextDue(entry, nowMs);
     if (due.atMs === null || due.atMs > nowMs) {
       wake(due.atMs);
+      // What is not due waits for no quota; a later due time ends no waiting, the changes are the same.
+      if (due.atMs === null && entry.waitingSinceMs !== undefined) next = withEntry(next, customizationId, withoutWaiting(entry));
       continue;
     }
-    commands.push({ type: 'plan', customizationId, dirtyBuckets: readSet(entry, entry.pending) });
+    dueNow.push({ customizationId, entry, trigger: due.trigger, sinceMs: entry.waitingSinceMs ?? Math.min(due.atMs, nowMs) });
+  }
+  for (const { customizationId, entry, trigger } of dueNow.sort(byTurn)) {
+    const wait = quotaWait(next, nowMs);
+    if (wait) {
+      wake(wait.atMs);
+      next = withEntry(next, customizationId, { ...entry, waitingSinceMs: entry.waitingSinceMs ?? nowMs });
+      continue;
+    }
+    commands.set(customizationId, { type: 'plan', customizationId, dirtyBuckets: readSet(entry, entry.pending) });
     next = withEntry(next, customizationId, {
-      ...entry,
-      activity: { kind: 'planning', trigger: due.trigger, sinceMs: nowMs },
+      ...withoutWaiting(entry),
+      activity: { kind: 'planning', trigger, sinceMs: nowMs },
       batch: entry.pending,
       pending: null,
       hold: null,
       proposal: null,
     });
   }
-  return { state: next, commands, wakeAtMs };
+  // Always in the order of the entries, whoever's turn it is: histories from before there were quotas have it.
+  const inOrder = Object.keys(state.customizations).flatMap((customizationId) => commands.get(customizationId) ?? []);
+  return { state: next, commands: inOrder, wakeAtMs };
+}
+
+type DueNow = { readonly customizationId: string; readonly entry: Entry; readonly trigger: RunTrigger; readonly sinceMs: number };
+
+/** A deletion has a deadline; else the longest waiting goes first. */
+const byTurn = (a: DueNow, b: DueNow): number =>
+  Number(b.trigger === 'deletion') - Number(a.trigger === 'deletion') || a.sinceMs - b.sinceMs;
+
+function withoutWaiting(entry: Entry): Entry {
+  const { waitingSinceMs: _, ...rest } = entry;
+  return rest;
 }

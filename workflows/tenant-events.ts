@@ -2,9 +2,10 @@ import type { DatasetPlan } from '../activities/ports.ts';
 import type { ChangeDigest } from '../core/change-digest.ts';
 import type { CustomizationSnapshot, CustomizationState } from '../core/customization.ts';
 import { markerCustomizationId } from '../core/ids.ts';
+import type { GpuUse, TenantQuotas } from '../core/quotas.ts';
 import type { RunOutcome } from '../core/run.ts';
 import type { SchemaChange, SchemaDecided } from '../core/schema-change.ts';
-import type { ChangesMissed, RetrainRequest } from '../core/tenant-messages.ts';
+import type { ChangesMissed, PauseAnswered, RetrainRequest } from '../core/tenant-messages.ts';
 import { mergePending, pendingFrom, unknownChanges } from './pending-changes.ts';
 import { afterPlan, afterPlanFailed } from './plan-verdict.ts';
 import { afterRun } from './run-outcome.ts';
@@ -22,17 +23,24 @@ import {
   withSettings,
   withoutEntry,
 } from './tenant-state.ts';
+import { withGpuUse } from './tenant-quotas.ts';
 import { advanceWatermarks } from './watermarks.ts';
 
 /** What happens to a tenant: signals, and results of commands. */
 export type TenantEvent =
-  | { readonly type: 'tenantLoaded'; readonly customizations: readonly CustomizationSnapshot[] }
+  | {
+      readonly type: 'tenantLoaded';
+      readonly customizations: readonly CustomizationSnapshot[];
+      readonly quotas?: TenantQuotas;
+      readonly gpuUse?: readonly GpuUse[];
+    }
   | { readonly type: 'changesSensed'; readonly digest: ChangeDigest }
   | { readonly type: 'changesMissed'; readonly missed: ChangesMissed }
   | { readonly type: 'schemaChanged'; readonly change: SchemaChange }
   | { readonly type: 'schemaDecided'; readonly customizationId: string; readonly decided: SchemaDecided }
   | { readonly type: 'retrain'; readonly request: RetrainRequest }
   | { readonly type: 'runFinished'; readonly outcome: RunOutcome }
+  | { readonly type: 'pauseAnswered'; readonly answer: PauseAnswered }
   | { readonly type: 'customizationLoaded'; readonly customizationId: string; readonly snapshot: CustomizationSnapshot | null }
   | { readonly type: 'stateSet'; readonly customizationId: string; readonly state: CustomizationState }
   | { readonly type: 'productionSet'; readonly customizationId: string; readonly production: number | null }
@@ -60,7 +68,7 @@ export function applyEvent(state: TenantState, event: TenantEvent, nowMs: number
             next.customizations[snapshot.customizationId]
               ? next
               : withEntry(next, snapshot.customizationId, entryFromRows(snapshot, nowMs)),
-          state,
+          { ...state, ...(event.quotas ? { quotas: event.quotas } : {}), ...(event.gpuUse ? { gpuUse: event.gpuUse } : {}) },
         ),
       );
     case 'changesSensed':
@@ -82,7 +90,14 @@ export function applyEvent(state: TenantState, event: TenantEvent, nowMs: number
       return only(withEntry(state, customizationId, { ...entry, request, hold: null, proposal: null }));
     }
     case 'runFinished':
-      return afterRun(state, event.outcome, nowMs);
+      return afterRun(withGpuUse(state, event.outcome, nowMs), event.outcome, nowMs);
+    case 'pauseAnswered': {
+      const { customizationId, run, paused } = event.answer;
+      // A refusal says the truth about the run as well.
+      return change(customizationId, (entry) =>
+        entry.activity?.kind === 'running' && entry.activity.run === run ? { ...entry, activity: { ...entry.activity, paused } } : entry,
+      );
+    }
     case 'customizationLoaded':
       return event.snapshot ? loaded(state, event.snapshot, nowMs) : forget(state, event.customizationId);
     case 'stateSet':
@@ -135,7 +150,7 @@ export function applyEvent(state: TenantState, event: TenantEvent, nowMs: number
       );
     default: {
       const { customizationId, run, outcome } = event;
-      if (outcome) return afterRun(state, outcome, nowMs);
+      if (outcome) return afterRun(withGpuUse(state, outcome, nowMs), outcome, nowMs);
       return change(customizationId, (entry) =>
         entry.activity?.kind === 'running' && entry.activity.run === run
           ? { ...entry, activity: { ...entry.activity, checking: false, checkAtMs: nowMs + runCheckMs } }
@@ -178,7 +193,9 @@ function missed(state: TenantState, { customizationIds, settingsIds = [] }: Chan
   }, reread);
 }
 
-function loaded(state: TenantState, snapshot: CustomizationSnapshot, nowMs: number): Step {
+function loaded(before: TenantState, snapshot: CustomizationSnapshot, nowMs: number): Step {
+  // An operator's change of quotas touches every customization of the tenant, so that it is sensed like a change of theirs.
+  const state = snapshot.tenantQuotas ? { ...before, quotas: snapshot.tenantQuotas } : before;
   const entry = state.customizations[snapshot.customizationId];
   // A customization that was deleted and forgotten meanwhile.
   if (!entry) return { state, commands: [] };

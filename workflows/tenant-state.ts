@@ -2,7 +2,8 @@ import type { CustomizationSnapshot, CustomizationState } from '../core/customiz
 import type { DirtyBuckets } from '../core/dirty-buckets.ts';
 import type { FailureClass } from '../core/failure-types.ts';
 import type { Policy } from '../core/policy.ts';
-import { endedRunStates, type RunTrigger } from '../core/run.ts';
+import type { GpuUse, TenantQuotas } from '../core/quotas.ts';
+import { type RunPause, type RunTrigger, endedRunStates } from '../core/run.ts';
 import type { HeldSchema } from '../core/schema-change.ts';
 import type { RecentRun } from './due-time.ts';
 import { type PendingChanges, bucketsToRead, unknownChanges } from './pending-changes.ts';
@@ -15,6 +16,9 @@ export type TenantState = {
   readonly customizations: Readonly<Record<string, Entry>>;
   /** Counts requests for runs and decisions, for their idempotency keys. */
   readonly requests: number;
+  /** Both absent in states that were carried over from before there were quotas: nothing is limited. */
+  readonly quotas?: TenantQuotas;
+  readonly gpuUse?: readonly GpuUse[];
 };
 
 export type Settings = {
@@ -50,6 +54,8 @@ export type Activity =
       /** When the workflow asks what became of the run, if it was not told before. */
       readonly checkAtMs: number;
       readonly checking: boolean;
+      /** Absent or null: it is not paused. */
+      readonly paused?: RunPause | null;
     };
 
 export type LastDataset = { readonly number: number; readonly digest: string; readonly rows: number; readonly cut: string };
@@ -81,6 +87,8 @@ export type Entry = {
   readonly production: number | null;
   /** Absent in states that were carried over from before there was one: nothing is held. */
   readonly schema?: SchemaState;
+  /** Since when a due run waits for a quota of the tenant: the longest waiting goes first. */
+  readonly waitingSinceMs?: number;
 };
 
 /** What is known of the structure of the table that a customization reads. */
@@ -206,7 +214,15 @@ export function entryFromRows(snapshot: CustomizationSnapshot, nowMs: number): E
     settings: settingsOf(snapshot),
     pending: unknownChanges(nowMs),
     activity: running
-      ? { kind: 'running', run: lastRun.number, trigger: 'recovery', sinceMs: nowMs, checkAtMs: nowMs + runCheckMs, checking: false }
+      ? {
+          kind: 'running',
+          run: lastRun.number,
+          trigger: 'recovery',
+          sinceMs: nowMs,
+          checkAtMs: nowMs + runCheckMs,
+          checking: false,
+          ...(lastRun.paused ? { paused: lastRun.paused } : {}),
+        }
       : null,
     batchOptions: running ? snapshot.optionsDigest : null,
     lastDataset: snapshot.lastDataset,

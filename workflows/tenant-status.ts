@@ -2,6 +2,7 @@ import { defaultPolicy } from '../core/policy.ts';
 import type { CustomizationPhase, CustomizationStatus, TenantPending, TenantStatus } from '../core/tenant-messages.ts';
 import { bucketsToRead, countEvents, mergePending } from './pending-changes.ts';
 import { nextDue } from './tenant-decide.ts';
+import { type QuotaWait, quotaWait } from './tenant-quotas.ts';
 import { type Entry, type TenantState, schemaOf } from './tenant-state.ts';
 import { clockTime, counted, duration } from './wording.ts';
 
@@ -18,9 +19,13 @@ export function phaseOf(entry: Entry): CustomizationPhase {
   return entry.pending || entry.request || entry.optionsChangedAtMs !== null || !entry.settings ? 'waiting' : 'idle';
 }
 
-/** One sentence: why it is in this phase, and what happens next. */
-export function whyOf(entry: Entry, nowMs: number): string {
+/** One sentence: why it is in this phase, and what happens next. `wait`: what the tenant's quotas say to a run that is due. */
+export function whyOf(entry: Entry, nowMs: number, wait: QuotaWait | null = null): string {
   const { activity, pending } = entry;
+  if (activity?.kind === 'running' && activity.paused) {
+    const { sinceMs, by, reason } = activity.paused;
+    return `run ${activity.run} is paused since ${clockTime(sinceMs)} by ${by}${reason === null ? '' : `: ${reason}`} (resumeRun goes on)`;
+  }
   if (activity?.kind === 'running')
     return `run ${activity.run} (${activity.trigger}) since ${clockTime(activity.sinceMs)}${pending ? '; later changes wait for the next run' : ''}`;
   if (activity?.kind === 'starting') return `a run is being started: ${activity.reason ?? activity.trigger}`;
@@ -29,7 +34,7 @@ export function whyOf(entry: Entry, nowMs: number): string {
     const late = lateMs > slowPlanMs ? ` (for ${duration(lateMs)}: is the dataset worker running?)` : '';
     return `the changed buckets are being compared with the last dataset${late}`;
   }
-  const due = nextDue(entry, nowMs);
+  const due = dueUnder(wait, entry, nowMs);
   const { held } = schemaOf(entry);
   if (!pending && !entry.request && entry.optionsChangedAtMs === null && !entry.hold && !held && entry.settings?.state !== 'paused')
     return entry.lastDecision ?? (entry.lastDataset ? `every change is in dataset ${entry.lastDataset.number}` : 'no examples yet');
@@ -43,13 +48,24 @@ export function whyOf(entry: Entry, nowMs: number): string {
   return `${what}${due.because}${when}${decision}`;
 }
 
-export function customizationStatus(customizationId: string, entry: Entry, nowMs: number): CustomizationStatus {
+/** What is due now, and may not start now. */
+function dueUnder(wait: QuotaWait | null, entry: Entry, nowMs: number): { readonly atMs: number | null; readonly because: string } {
+  const due = nextDue(entry, nowMs);
+  return wait && due.atMs !== null && due.atMs <= nowMs ? wait : due;
+}
+
+export function customizationStatus(
+  customizationId: string,
+  entry: Entry,
+  nowMs: number,
+  wait: QuotaWait | null = null,
+): CustomizationStatus {
   const unlearned = mergePending(entry.batch, entry.pending);
-  const due = entry.activity ? null : nextDue(entry, nowMs).atMs;
+  const due = entry.activity ? null : dueUnder(wait, entry, nowMs).atMs;
   return {
     customizationId,
     phase: phaseOf(entry),
-    why: whyOf(entry, nowMs),
+    why: whyOf(entry, nowMs, wait),
     pending: {
       inserted: entry.pending?.inserted ?? 0,
       updated: entry.pending?.updated ?? 0,
@@ -67,10 +83,11 @@ export function customizationStatus(customizationId: string, entry: Entry, nowMs
   };
 }
 
-export const tenantStatus = (state: TenantState, nowMs: number): TenantStatus => ({
-  tenantId: state.tenantId,
-  customizations: Object.entries(state.customizations).map(([id, entry]) => customizationStatus(id, entry, nowMs)),
-});
+export function tenantStatus(state: TenantState, nowMs: number): TenantStatus {
+  const wait = quotaWait(state, nowMs);
+  const customizations = Object.entries(state.customizations).map(([id, entry]) => customizationStatus(id, entry, nowMs, wait));
+  return { tenantId: state.tenantId, customizations };
+}
 
 /** What the workflow knows to differ between tables and datasets, and how far it has counted the log. */
 export const tenantPending = (state: TenantState, nowMs: number): TenantPending => ({
@@ -78,7 +95,11 @@ export const tenantPending = (state: TenantState, nowMs: number): TenantPending 
   customizations: Object.fromEntries(
     Object.entries(state.customizations).map(([id, entry]) => [
       id,
-      { phase: phaseOf(entry), why: whyOf(entry, nowMs), buckets: bucketsToRead(mergePending(entry.batch, entry.pending)) },
+      {
+        phase: phaseOf(entry),
+        why: whyOf(entry, nowMs, quotaWait(state, nowMs)),
+        buckets: bucketsToRead(mergePending(entry.batch, entry.pending)),
+      },
     ]),
   ),
 });

@@ -10,10 +10,11 @@ import type { ControlActivities } from '../activities/ports.ts';
 import type { CustomizationState } from '../core/customization.ts';
 import { runWorkflowId } from '../core/ids.ts';
 import { type ApproveSchemaRequest, schemaActions } from '../core/schema-change.ts';
-import type { CustomizationRequest } from '../core/tenant-messages.ts';
+import type { CustomizationRequest, PauseAnswered } from '../core/tenant-messages.ts';
 import { controlForPersonOptions } from './activity-options.ts';
 import { approveSchema, cancelRun, pauseCustomization, promoteModel, resumeCustomization, rollbackModel } from './messages.ts';
 import type { TenantEvent } from './tenant-events.ts';
+import { handleRunPauses } from './tenant-run-pauses.ts';
 import type { TenantState } from './tenant-state.ts';
 
 /** Who acts when a person sends an update from the Web UI without a name. */
@@ -22,7 +23,13 @@ const unnamedActor = 'operator';
 /** Updates by people: each awaits its effect in the database, then tells the main loop. */
 export function handleUpdates(
   tenantId: string,
-  tenant: { readonly ready: () => boolean; readonly state: () => TenantState; readonly enqueue: (event: TenantEvent) => void },
+  tenant: {
+    readonly ready: () => boolean;
+    readonly state: () => TenantState;
+    readonly enqueue: (event: TenantEvent) => void;
+    /** A signal of a run. */
+    readonly answered: (answer: PauseAnswered) => void;
+  },
 ): void {
   const control = proxyActivities<ControlActivities>(controlForPersonOptions(tenantId));
 
@@ -122,4 +129,6 @@ export function handleUpdates(
     },
     { validator },
   );
+
+  handleRunPauses(tenantId, { state: tenant.state, whenReady, validator, unnamedActor, answered: tenant.answered });
 }

@@ -61,7 +61,12 @@ export async function tenantWorkflow(input: TenantInput): Promise<never> {
       .map((status) => `${status.customizationId} is ${status.phase}: ${status.why}`)
       .join('\n'),
   );
-  handleUpdates(tenantId, { ready: () => ready, state: () => state, enqueue });
+  handleUpdates(tenantId, {
+    ready: () => ready,
+    state: () => state,
+    enqueue,
+    answered: (answer) => signalled({ type: 'pauseAnswered', answer }),
+  });
 
   const execute = tenantCommands(tenantId, enqueue);
   const begin = (commands: readonly Command[]): void => {
@@ -83,8 +88,7 @@ export async function tenantWorkflow(input: TenantInput): Promise<never> {
       ...controlOptions(tenantId),
       summary: 'read the tenant from the database',
     });
-    const { customizations } = await loadTenant({ tenantId });
-    state = applyEvent(state, { type: 'tenantLoaded', customizations }, Date.now()).state;
+    state = applyEvent(state, { type: 'tenantLoaded', ...(await loadTenant({ tenantId })) }, Date.now()).state;
     ready = true;
   }
 

@@ -1,14 +1,5 @@
-import {
-  ActivityFailure,
-  ApplicationFailure,
-  CancellationScope,
-  TimeoutFailure,
-  getExternalWorkflowHandle,
-  isCancellation,
-  proxyActivities,
-  setHandler,
-} from '@temporalio/workflow';
-import type { ControlActivities, DatasetActivities, ShardingActivities, TrainingActivities, TrainingRef } from '../activities/ports.ts';
+import { CancellationScope, getExternalWorkflowHandle, isCancellation, proxyActivities, setHandler } from '@temporalio/workflow';
+import type { ControlActivities, DatasetActivities, ShardingActivities, TrainingActivities } from '../activities/ports.ts';
 import type { DatasetRef } from '../core/dataset.ts';
 import type { DirtyBuckets } from '../core/dirty-buckets.ts';
 import { type RunKey, tenantWorkflowId, versionName } from '../core/ids.ts';
@@ -22,12 +13,14 @@ import {
   gateOptions,
   publishOptions,
   shardOptions,
-  trainOptions,
   warmOptions,
 } from './activity-options.ts';
+import { rootOf } from './failure-of.ts';
 import { runAsked, runFinished } from './messages.ts';
+import { type RunPauses, runPauses } from './run-pause.ts';
 import { type RunProgress, runProgress } from './run-progress.ts';
-import { type TrainingAttempts, failureClassOf, firstAttempt, nextAttempt } from './training-remedies.ts';
+import { type GpuSeconds, trainStage } from './train-stage.ts';
+import { failureClassOf } from './training-remedies.ts';
 import { showTo } from './visibility.ts';
 import { counted, duration } from './wording.ts';
 
@@ -40,7 +33,7 @@ export type TrainingRunInput = RunKey & {
 };
 
 /** What a run has achieved when it ends, however it ends. */
-type Achieved = { dataset: DatasetRef | null; version: number | null; trainingMs: number };
+type Achieved = { dataset: DatasetRef | null; version: number | null; trainingMs: number; readonly gpuSeconds: GpuSeconds };
 
 /** Dataset, training, gate, shards, version, promotion: one run of one customization. Ends well whatever became of it; the outcome says. */
 export async function trainingRun(input: TrainingRunInput): Promise<RunOutcome> {
@@ -49,30 +42,40 @@ export async function trainingRun(input: TrainingRunInput): Promise<RunOutcome> 
   setHandler(runAsked, () => undefined);
   showTo({ tenantId, customizationId, businessModel, trigger });
   const progress = runProgress(key, `Run ${run} of **${customizationId}** (${trigger}): ${input.reason ?? '-'}`);
-  const achieved: Achieved = { dataset: null, version: null, trainingMs: 0 };
+  const pauses = runPauses(key);
+  const achieved: Achieved = { dataset: null, version: null, trainingMs: 0, gpuSeconds: { total: null } };
   const end = (state: RunOutcome['state'], reason: string | null, failureClass: RunOutcome['failureClass'] = null): RunOutcome => {
     const { dataset, version, trainingMs } = achieved;
+    const gpuSeconds = achieved.gpuSeconds.total;
     const cut = dataset && { number: dataset.number, digest: dataset.digest, rows: dataset.rows, cut: dataset.cut };
-    return { customizationId, run, state, reason, failureClass, dataset: cut, version, trainingMs };
+    const spent = gpuSeconds === null ? {} : { gpuSeconds };
+    return { customizationId, run, state, reason, failureClass, dataset: cut, version, trainingMs, ...spent };
   };
   let outcome: RunOutcome;
   try {
-    outcome = await runStages(input, progress, achieved, end);
+    outcome = await runStages(input, progress, pauses, achieved, end);
   } catch (error) {
     // Also a cancellation that came between two stages, and a failure during it: the person asked for the end.
     if (isCancellation(error)) outcome = end('cancelled', 'cancelled on request');
     else {
       const { type, message, timedOut } = rootOf(error);
-      outcome = type === 'CustomizationGone' ? end('cancelled', message) : end('failed', message, failureClassOf(type, timedOut));
+      const failureClass = failureClassOf(type, timedOut);
+      // Nobody's mistake: the rows wait for the next run.
+      if (type === 'CustomizationGone') outcome = end('cancelled', message);
+      else outcome = end(failureClass === 'budget' ? 'cancelled' : 'failed', message, failureClass);
     }
   }
-  await CancellationScope.nonCancellable(() => conclude(key, progress, outcome));
+  await CancellationScope.nonCancellable(async () => {
+    await conclude(key, progress, outcome);
+    await pauses.end(`${outcome.state}${outcome.reason ? `: ${outcome.reason}` : ''}`);
+  });
   return outcome;
 }
 
 async function runStages(
   input: TrainingRunInput,
   progress: RunProgress,
+  pauses: RunPauses,
   achieved: Achieved,
   end: (state: RunOutcome['state'], reason: string | null) => RunOutcome,
 ): Promise<RunOutcome> {
@@ -86,12 +89,14 @@ async function runStages(
   const publish = proxyActivities<ShardingActivities>({ ...publishOptions(tenantId), summary: 'register the version' });
   const warm = proxyActivities<ShardingActivities>({ ...warmOptions(tenantId), summary: 'load the version before it serves' });
 
+  pauses.enter('dataset');
   await progress.begin('building', 'dataset');
   const dataset = await datasets.buildDataset({ ...key, dirtyBuckets });
   achieved.dataset = dataset;
   const read = `${counted(dataset.rows, 'row')}, ${counted(dataset.bucketsRead, 'bucket')} read, ${dataset.bucketsReused} reused`;
   await progress.end('building', 'dataset', `dataset ${dataset.number}: ${read}`, { datasetNumber: dataset.number });
 
+  pauses.enter(null);
   const { duplicateOf } = await claims.claimTraining({ ...key, dataset, force });
   if (duplicateOf !== null)
     return end(
@@ -100,25 +105,31 @@ async function runStages(
     );
 
   await progress.begin('training', 'train');
-  const { training, attempt } = await train(key, dataset, progress);
+  pauses.enter('train');
+  const { training, attempt } = await trainStage(key, dataset, achieved.gpuSeconds, progress, pauses);
+  pauses.enter(null);
   achieved.trainingMs = training.trainingMs;
   await progress.end('training', 'train', `${primaryText(training.metrics)} in ${duration(training.trainingMs)}`, {
     metrics: training.metrics,
     trainingMs: training.trainingMs,
+    ...(achieved.gpuSeconds.total === null ? {} : { gpuSeconds: achieved.gpuSeconds.total }),
   });
 
+  pauses.enter('gate');
   await progress.begin('gating', 'gate');
   const verdict = await gates.evaluateGate({ ...key, attempt, dataset, training });
   await progress.end('gating', 'gate', `${verdict.verdict}: ${verdict.explanation}`, { verdict });
   // A rejected candidate is not worth its shards; one on hold is published, so that a person can look at it and promote it.
   if (verdict.verdict === 'reject') return end('rejected', verdict.explanation);
 
+  pauses.enter('shard');
   await progress.begin('sharding', 'shard');
   const sharded = await shards.shardModel({ ...key, attempt, dataset, training, verdict });
   await progress.end('sharding', 'shard', `${sharded.storedBytes} of ${sharded.bytes} bytes were new`);
 
   // From here to the end of the promotion there is no going back: a cancellation that comes now comes too late.
   return await CancellationScope.nonCancellable(async () => {
+    pauses.enter('publish');
     await progress.begin('publishing', 'publish');
     const { version } = await publish.publishModel({ ...key, attempt, dataset, sharded, metrics: training.metrics, verdict });
     achieved.version = version;
@@ -127,6 +138,7 @@ async function runStages(
       await progress.end('publishing', 'publish', `${versionName(version)} as a candidate`, { version });
       return end('rejected', `${versionName(version)} is on hold: ${verdict.explanation}`);
     }
+    pauses.enter('promote');
     await warm.warmModel({ tenantId, customizationId, version }).catch(() => ({ warm: false }));
     await control.promoteModel({
       tenantId,
@@ -143,34 +155,6 @@ async function runStages(
   });
 }
 
-/** Trains until it works or no remedy is left. */
-async function train(
-  key: RunKey,
-  dataset: DatasetRef,
-  progress: RunProgress,
-): Promise<{ readonly training: TrainingRef; readonly attempt: number }> {
-  const { raiseAttempt } = proxyActivities<ControlActivities>(controlOptions(key.tenantId));
-  const options = trainOptions(key.tenantId);
-  let tried: TrainingAttempts = firstAttempt;
-  for (;;) {
-    const { attempt, overrides } = tried;
-    const { train: follow } = proxyActivities<TrainingActivities>({ ...options, summary: `attempt ${attempt}` });
-    try {
-      return { training: await follow({ ...key, attempt, dataset, overrides }), attempt };
-    } catch (error) {
-      if (isCancellation(error)) throw error;
-      const { type, message, timedOut } = rootOf(error);
-      const failure = failureClassOf(type, timedOut);
-      const next = nextAttempt(tried, failure);
-      if (!next) throw error;
-      tried = next;
-      progress.note('train', `attempt ${attempt} ended with ${failure} (${message}); attempt ${next.attempt} follows`);
-      // Before the next job exists the last one's token is void: it cannot publish any more.
-      await raiseAttempt({ ...key, attempt: next.attempt });
-    }
-  }
-}
-
 /** Puts the end on record, frees what the run no longer needs, and tells the tenant. */
 async function conclude(key: RunKey, progress: RunProgress, outcome: RunOutcome): Promise<void> {
   const { discardTraining } = proxyActivities<TrainingActivities>({ ...discardOptions(key.tenantId), summary: 'free jobs and staging' });
@@ -181,9 +165,9 @@ async function conclude(key: RunKey, progress: RunProgress, outcome: RunOutcome)
   };
   // Of a run that did not train, nothing may be left when its end is told: the next one could meet its job.
   if (!trained) await discard();
-  const { state, reason, failureClass, version } = outcome;
+  const { state, reason, failureClass, version, gpuSeconds } = outcome;
   await progress.finish(
-    { state, reason, failureClass, ...(version === null ? {} : { version }) },
+    { state, reason, failureClass, ...(version === null ? {} : { version }), ...(gpuSeconds === undefined ? {} : { gpuSeconds }) },
     `Run ${key.run} ${state}${reason ? `: ${reason}` : ''}`,
   );
   await getExternalWorkflowHandle(tenantWorkflowId(key.tenantId))
@@ -191,12 +175,4 @@ async function conclude(key: RunKey, progress: RunProgress, outcome: RunOutcome)
     // A tenant workflow that is gone reads the run's row when it starts again.
     .catch(() => undefined);
   if (trained) await discard();
-}
-
-function rootOf(error: unknown): { readonly type: string | null; readonly message: string; readonly timedOut: boolean } {
-  const cause = error instanceof ActivityFailure ? error.cause : error;
-  const type = cause instanceof ApplicationFailure ? (cause.type ?? null) : null;
-  const timedOut = cause instanceof TimeoutFailure;
-  const where = error instanceof ActivityFailure ? `${error.activityType}: ` : '';
-  return { type, message: `${type === null ? where : ''}${cause instanceof Error ? cause.message : String(cause)}`, timedOut };
 }

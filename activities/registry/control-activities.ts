@@ -7,13 +7,18 @@ import type { ControlActivities } from '../ports.ts';
 import { audit } from './audit.ts';
 import { inTransaction, withDatabase } from './database.ts';
 import { decideSchema } from './decide-schema.ts';
+import { loadGpuUse, loadQuotas } from './gpu-use.ts';
 import { loadCustomizations } from './load-customizations.ts';
 import { promoteModel, rollbackModel } from './promotions.ts';
 import { loadRun, openRun, raiseAttempt, recordRun } from './runs.ts';
 
 /** Activities of the task queue `orchestrator`: short statements against MySQL. */
 export const createControlActivities = ({ pool, catalog }: { readonly pool: Pool; readonly catalog: Catalog }): ControlActivities => ({
-  loadTenant: async ({ tenantId }) => ({ customizations: await loadCustomizations(pool, tenantId, null) }),
+  loadTenant: async ({ tenantId }) => ({
+    customizations: await loadCustomizations(pool, tenantId, null),
+    quotas: await loadQuotas(pool, tenantId),
+    gpuUse: await loadGpuUse(pool, tenantId),
+  }),
   loadCustomization: async ({ tenantId, customizationId }) => (await loadCustomizations(pool, tenantId, customizationId))[0] ?? null,
   loadRun: (input) => loadRun(pool, input),
   setCustomizationState: (input) => setCustomizationState(pool, input),

@@ -1,12 +1,13 @@
 import type { CustomizationSnapshot, CustomizationState } from '../../core/customization.ts';
 import type { Json } from '../../core/json.ts';
 import { type Policy, defaultPolicy } from '../../core/policy.ts';
-import type { RunState } from '../../core/run.ts';
+import type { RunPause, RunState } from '../../core/run.ts';
 import type { SchemaChangeKind } from '../../core/schema-change.ts';
 import { nowMs } from '../../platform/clock.ts';
 import { optionsDigest } from '../../platform/hash.ts';
 import type { Pool, RowDataPacket } from '../../platform/mysql.ts';
 import { withDatabase } from './database.ts';
+import { loadQuotas } from './gpu-use.ts';
 
 /** As long as maxRunsPerDay and the budget look back. */
 const recentMs = 86_400_000;
@@ -20,7 +21,14 @@ type CustomizationRow = RowDataPacket & {
   state: CustomizationState;
 };
 type DatasetRow = RowDataPacket & { customization_id: string; number: number; digest: string; row_count: string; cut: string };
-type RunRow = RowDataPacket & { customization_id: string; number: number; state: RunState; training_ms: string | null; created_at: Date };
+type RunRow = RowDataPacket & {
+  customization_id: string;
+  number: number;
+  state: RunState;
+  training_ms: string | null;
+  created_at: Date;
+  paused: RunPause | null;
+};
 type TrainedRow = RowDataPacket & { customization_id: string; options_digest: string };
 type HeldRow = RowDataPacket & {
   customization_id: string;
@@ -48,9 +56,9 @@ export const loadCustomizations = (pool: Pool, tenantId: string, customizationId
         SELECT t.*, ROW_NUMBER() OVER (PARTITION BY customization_id ORDER BY ${order} DESC) AS newest
         FROM modelwright_control.${table} t WHERE ${scope} ${where}
       ) ranked WHERE newest = 1`;
-    const [[datasets], [lastRuns], [recent], [trained], [production], [held]] = await Promise.all([
+    const [[datasets], [lastRuns], [recent], [trained], [production], [held], tenantQuotas] = await Promise.all([
       pool.query<DatasetRow[]>(latest('datasets', 'customization_id, number, digest, row_count, cut', 'number'), key),
-      pool.query<RunRow[]>(latest('runs', 'customization_id, number, state, training_ms, created_at', 'number'), key),
+      pool.query<RunRow[]>(latest('runs', 'customization_id, number, state, training_ms, created_at, paused', 'number'), key),
       pool.query<RunRow[]>(
         `SELECT customization_id, number, state, training_ms, created_at FROM modelwright_control.runs
          WHERE ${scope} AND created_at > ? AND state <> 'skipped' ORDER BY number`,
@@ -69,6 +77,7 @@ export const loadCustomizations = (pool: Pool, tenantId: string, customizationId
          WHERE ${scope} AND effect = 'held' AND decision IS NULL ORDER BY happened_at DESC`,
         key,
       ),
+      loadQuotas(pool, tenantId),
     ]);
     return customizations.map((row) => {
       const id = row.customization_id;
@@ -86,7 +95,8 @@ export const loadCustomizations = (pool: Pool, tenantId: string, customizationId
         optionsDigest: optionsDigest(row.options),
         options: row.options,
         lastDataset: dataset ? { number: dataset.number, digest: dataset.digest, rows: Number(dataset.row_count), cut: dataset.cut } : null,
-        lastRun: run ? { number: run.number, state: run.state } : null,
+        lastRun: run ? { number: run.number, state: run.state, paused: run.paused } : null,
+        tenantQuotas,
         trainedOptionsDigest: of(trained)?.options_digest ?? null,
         production: of(production)?.version ?? null,
         heldSchema: change

@@ -16,6 +16,7 @@ type EndRow = RowDataPacket & {
   failure_class: RunOutcome['failureClass'];
   version: number | null;
   training_ms: string | null;
+  gpu_seconds: number | null;
   dataset_number: number | null;
   digest: string | null;
   row_count: string | null;
@@ -23,6 +24,8 @@ type EndRow = RowDataPacket & {
 };
 
 const oneRun = 'tenant_id = ? AND customization_id = ? AND number = ?';
+/** The progress of an attempt that is over, without the job that is gone. */
+const withoutJob = "JSON_REMOVE(progress, '$.job')";
 const keyOf = ({ tenantId, customizationId, run }: RunKey): [string, string, number] => [tenantId, customizationId, run];
 
 /** The next run number. Key: requestKey. Numbers are given out one at a time, under a lock on the customization's row. */
@@ -81,9 +84,13 @@ export const recordRun = (pool: Pool, input: RunKey & RunRecord): Promise<void> 
       ...(input.metrics === undefined ? {} : { metrics: JSON.stringify(input.metrics) }),
       ...(input.verdict === undefined ? {} : { verdict: JSON.stringify(input.verdict) }),
       ...(input.trainingMs === undefined ? {} : { training_ms: Math.round(input.trainingMs) }),
-      ...(ended ? { ended_at: new Date(now) } : {}),
+      ...(input.gpuSeconds === undefined ? {} : { gpu_seconds: input.gpuSeconds }),
+      ...(input.paused === undefined ? {} : { paused: input.paused === null ? null : JSON.stringify(input.paused) }),
+      ...(ended ? { ended_at: new Date(now), paused: null } : {}),
     };
-    await connection.query(`UPDATE modelwright_control.runs SET ?, started_at = COALESCE(started_at, ?) WHERE ${oneRun}`, [
+    // The job that the progress shows is gone, and its GPU seconds are told. Of a run that has ended, people may want to see what became of it.
+    const without = ended || (input.gpuSeconds === undefined && !input.paused) ? '' : `progress = ${withoutJob},`;
+    await connection.query(`UPDATE modelwright_control.runs SET ?, ${without} started_at = COALESCE(started_at, ?) WHERE ${oneRun}`, [
       columns,
       new Date(now),
       ...keyOf(input),
@@ -98,13 +105,14 @@ function withStage(stages: readonly StageTimes[], { stage, stageEnded }: RunReco
   return stages.map((other) => (other.name === stage ? { ...other, endedAtMs: now } : other));
 }
 
-/** Makes `attempt` the run's fencing token unless a higher one is. Key: run + attempt. */
-export const raiseAttempt = (pool: Pool, input: RunKey & { readonly attempt: number }): Promise<void> =>
+/** Makes `attempt` the run's fencing token unless a higher one is, and notes what those before it have used. Key: run + attempt. */
+export const raiseAttempt = (pool: Pool, input: RunKey & { readonly attempt: number; readonly gpuSeconds?: number }): Promise<void> =>
   withDatabase(async () => {
-    await pool.query(`UPDATE modelwright_control.runs SET attempt = GREATEST(attempt, ?) WHERE ${oneRun}`, [
-      input.attempt,
-      ...keyOf(input),
-    ]);
+    await pool.query(
+      `UPDATE modelwright_control.runs SET gpu_seconds = IF(attempt < ?, COALESCE(?, gpu_seconds), gpu_seconds), progress = ${withoutJob},
+         attempt = GREATEST(attempt, ?) WHERE ${oneRun}`,
+      [input.attempt, input.gpuSeconds ?? null, input.attempt, ...keyOf(input)],
+    );
   });
 
 /** How a run ended; null while it has not, and where there is none. */
@@ -112,7 +120,7 @@ export const loadRun = (pool: Pool, key: RunKey): Promise<RunOutcome | null> =>
   withDatabase(async () => {
     // Through the dataset's run, not the run's dataset: a run that was stopped may not have noted what it built.
     const [rows] = await pool.query<EndRow[]>(
-      `SELECT r.state, r.reason, r.failure_class, r.version, r.training_ms, d.number AS dataset_number, d.digest, d.row_count, d.cut
+      `SELECT r.state, r.reason, r.failure_class, r.version, r.training_ms, r.gpu_seconds, d.number AS dataset_number, d.digest, d.row_count, d.cut
        FROM modelwright_control.runs r
        LEFT JOIN modelwright_control.datasets d
          ON d.tenant_id = r.tenant_id AND d.customization_id = r.customization_id AND d.run_number = r.number
@@ -131,6 +139,7 @@ export const loadRun = (pool: Pool, key: RunKey): Promise<RunOutcome | null> =>
       dataset: number !== null && digest !== null && cut !== null ? { number, digest, rows: Number(row_count), cut } : null,
       version: row.version,
       trainingMs: Number(row.training_ms ?? 0),
+      ...(row.gpu_seconds === null ? {} : { gpuSeconds: row.gpu_seconds }),
     };
   });
 

@@ -11,6 +11,7 @@ import { loadTrainingSettings } from '../registry/training-settings.ts';
 import { type BaseModel, baseModelOf } from './base-model.ts';
 import { claim, releaseClaim } from './claims.ts';
 import type { TrainingExecutor } from './executor.ts';
+import { sweepJobs } from './sweep-jobs.ts';
 import { train } from './train.ts';
 
 export type TrainingDependencies = {
@@ -50,6 +51,7 @@ export const createTrainingControl = ({
   executor,
   modelsDir,
   trainerSource,
+  activity,
 }: TrainingDependencies): Omit<TrainingActivities, 'train'> => ({
   claimTraining: (input) =>
     withInfrastructure(async () => {
@@ -62,6 +64,11 @@ export const createTrainingControl = ({
       };
       return { duplicateOf: await claim(pool, input, digests, input.force) };
     }),
+  stopTraining: (input) =>
+    withInfrastructure(async () => {
+      return await executor.stop(input, input.attempt);
+    }),
+  sweepJobs: () => withInfrastructure(() => sweepJobs(pool, executor, () => activity().beat(null))),
   discardTraining: (input) =>
     withInfrastructure(async () => {
       await executor.stop(input);

@@ -6,16 +6,42 @@ import {
   type ScheduleOptions,
   ScheduleOverlapPolicy,
 } from '@temporalio/client';
-import { taskQueues, verifyAllType } from '../../core/task-queues.ts';
+import { janitorType, taskQueues, verifyAllType } from '../../core/task-queues.ts';
 import type { Config } from '../../platform/config.ts';
 
 export const verifyAllSchedule = 'verify-all';
-/** A server that was down does not owe the comparisons that it missed. */
+export const janitorSchedule = 'janitor';
+const janitorEvery = '10 minutes';
+/** A server that was down does not owe the rounds that it missed. */
 const catchupWindow = '1 minute';
+
+type WantedSchedule = ScheduleOptions & { readonly action: { readonly type: 'startWorkflow' } };
 
 /** Makes, changes or removes the schedules as the settings say. Repeating it changes nothing. */
 export async function prepareSchedules(connection: Connection, config: Pick<Config, 'temporal' | 'settings'>): Promise<void> {
   const { schedule } = new Client({ connection, namespace: config.temporal.namespace });
+  const prepare = async (wanted: WantedSchedule): Promise<void> => {
+    try {
+      await schedule.create(wanted);
+    } catch (error) {
+      if (!(error instanceof ScheduleAlreadyRunning)) throw error;
+      // What a person has paused stays paused.
+      await schedule.getHandle(wanted.scheduleId).update((known) => ({ ...wanted, state: known.state }));
+    }
+  };
+  await prepare({
+    scheduleId: janitorSchedule,
+    spec: { intervals: [{ every: janitorEvery }] },
+    action: {
+      type: 'startWorkflow',
+      workflowType: janitorType,
+      workflowId: janitorSchedule,
+      taskQueue: taskQueues.orchestrator,
+      args: [],
+      staticSummary: 'remove training jobs that no run needs any more',
+    },
+    policies: { overlap: ScheduleOverlapPolicy.SKIP, catchupWindow },
+  });
   const minutes = config.settings.MW_VERIFY_EVERY_MINUTES;
   if (minutes === 0) {
     try {
@@ -25,7 +51,7 @@ export async function prepareSchedules(connection: Connection, config: Pick<Conf
     }
     return;
   }
-  const wanted = {
+  await prepare({
     scheduleId: verifyAllSchedule,
     spec: { intervals: [{ every: `${minutes} minutes` }] },
     action: {
@@ -37,12 +63,5 @@ export async function prepareSchedules(connection: Connection, config: Pick<Conf
       staticSummary: 'compare every table with its last dataset',
     },
     policies: { overlap: ScheduleOverlapPolicy.SKIP, catchupWindow },
-  } as const satisfies ScheduleOptions;
-  try {
-    await schedule.create(wanted);
-  } catch (error) {
-    if (!(error instanceof ScheduleAlreadyRunning)) throw error;
-    // What a person has paused stays paused.
-    await schedule.getHandle(verifyAllSchedule).update((known) => ({ ...wanted, state: known.state }));
-  }
+  });
 }

@@ -1,6 +1,12 @@
 import { Context } from '@temporalio/activity';
 import { failure } from '../../activities/failure.ts';
-import type { ControlActivities, DatasetActivities, ShardingActivities, TrainingActivities } from '../../activities/ports.ts';
+import type {
+  ControlActivities,
+  DatasetActivities,
+  ShardingActivities,
+  TrainingActivities,
+  TrainingFailureDetail,
+} from '../../activities/ports.ts';
 import type { ChangeDigest } from '../../core/change-digest.ts';
 import type { CustomizationSnapshot } from '../../core/customization.ts';
 import { type DirtyBuckets, listBuckets, noBuckets, withBucket } from '../../core/dirty-buckets.ts';
@@ -8,6 +14,7 @@ import type { FailureType } from '../../core/failure-types.ts';
 import type { CustomizationKey, RunKey } from '../../core/ids.ts';
 import type { GateVerdict, TrainingMetrics } from '../../core/model.ts';
 import { type Policy, defaultPolicy } from '../../core/policy.ts';
+import type { TenantQuotas } from '../../core/quotas.ts';
 import { type RunOutcome, endedRunStates } from '../../core/run.ts';
 import { decideFakeSchema, fakeHeld, newFakeSchema, refuseHeld } from './fake-schema.ts';
 import type { FakeCustomization, FakeRun } from './fake-tables.ts';
@@ -26,6 +33,12 @@ export class FakePlatform {
   readonly decisions: { readonly customizationId: string; readonly kind: string; readonly reason: string }[] = [];
   readonly calls: string[] = [];
   readonly discarded: RunKey[] = [];
+  /** What jobs were stopped, one after another. */
+  readonly stopped: { readonly customizationId: string; readonly run: number; readonly attempt: number }[] = [];
+  quotas: TenantQuotas = {};
+  /** Of every attempt, however it ends. */
+  gpuSeconds: number | null = null;
+  sweeps = 0;
   sequence = 0;
   versions = 0;
   minimumRows = 1;
@@ -90,6 +103,10 @@ export class FakePlatform {
     return run;
   }
 
+  get #used(): { readonly gpuSeconds?: number } {
+    return this.gpuSeconds === null ? {} : { gpuSeconds: this.gpuSeconds };
+  }
+
   #snapshot(customizationId: string): CustomizationSnapshot | null {
     const c = this.customizations.get(customizationId);
     if (!c) return null;
@@ -104,7 +121,8 @@ export class FakePlatform {
       options: c.options,
       optionsDigest: optionsDigest(c.options),
       lastDataset: dataset ? { number: dataset.number, digest: dataset.digest, rows: dataset.rows.size, cut: dataset.cut } : null,
-      lastRun: run ? { number: run.number, state: run.state } : null,
+      lastRun: run ? { number: run.number, state: run.state, paused: run.paused } : null,
+      tenantQuotas: this.quotas,
       trainedOptionsDigest: c.trainedOptions,
       production: c.production,
       heldSchema: fakeHeld(c.schema),
@@ -125,7 +143,15 @@ export class FakePlatform {
   }
 
   readonly control: ControlActivities = {
-    loadTenant: async () => ({ customizations: [...this.customizations.keys()].flatMap((id) => this.#snapshot(id) ?? []) }),
+    loadTenant: async () => ({
+      customizations: [...this.customizations.keys()].flatMap((id) => this.#snapshot(id) ?? []),
+      quotas: this.quotas,
+      gpuUse: [...this.customizations].flatMap(([customizationId, { runs }]) =>
+        runs
+          .filter(({ state, gpuSeconds }) => gpuSeconds !== null && endedRunStates.includes(state))
+          .map(({ number, startedAtMs, gpuSeconds }) => ({ customizationId, run: number, atMs: startedAtMs, gpuSeconds: gpuSeconds ?? 0 })),
+      ),
+    }),
     loadCustomization: async ({ customizationId }) => this.#snapshot(customizationId),
     loadRun: async (key) => {
       const run = this.customizations.get(key.customizationId)?.runs[key.run - 1];
@@ -140,6 +166,7 @@ export class FakePlatform {
         dataset: dataset ? { number: dataset.number, digest: dataset.digest, rows: dataset.rows.size, cut: dataset.cut } : null,
         version: run.version,
         trainingMs: 1,
+        ...(run.gpuSeconds === null ? {} : { gpuSeconds: run.gpuSeconds }),
       };
     },
     setCustomizationState: async (input) => {
@@ -163,6 +190,8 @@ export class FakePlatform {
         startedAtMs: Date.now(),
         states: [],
         failureClass: null,
+        paused: null,
+        gpuSeconds: null,
       });
       return { run: runs.length };
     },
@@ -177,10 +206,14 @@ export class FakePlatform {
       run.dataset = input.datasetNumber ?? run.dataset;
       run.failureClass = input.failureClass ?? run.failureClass;
       run.version = input.version ?? run.version;
+      run.gpuSeconds = input.gpuSeconds ?? run.gpuSeconds;
+      if (input.paused !== undefined) run.paused = input.paused;
+      if (endedRunStates.includes(input.state)) run.paused = null;
     },
     raiseAttempt: async (input) => {
       const run = this.#run(input);
       run.attempt = Math.max(run.attempt, input.attempt);
+      run.gpuSeconds = input.gpuSeconds ?? run.gpuSeconds;
     },
     promoteModel: async (input) => {
       await this.onActivity('promoteModel');
@@ -267,8 +300,15 @@ export class FakePlatform {
         labels: 2,
         encoder: 'base',
         trainingMs: 5,
+        ...this.#used,
       };
     },
+    stopTraining: async ({ customizationId, run, attempt }) => {
+      await this.onActivity('stopTraining');
+      this.stopped.push({ customizationId, run, attempt });
+      return this.#used;
+    },
+    sweepJobs: async () => ({ removed: ++this.sweeps, kept: 0 }),
     discardTraining: async ({ tenantId, customizationId, run, keepClaim }) => {
       if (!keepClaim) this.discarded.push({ tenantId, customizationId, run });
     },
@@ -291,10 +331,15 @@ export class FakePlatform {
 
   /** Fails the first attempts of the training with these types, one after another. */
   failTrainings(...types: FailureType[]): void {
+    this.failWith({}, ...types);
+  }
+
+  /** The same, with details. */
+  failWith(detail: TrainingFailureDetail, ...types: FailureType[]): void {
     const left = [...types];
     this.onTrain = async () => {
       const type = left.shift();
-      if (type) throw failure(type, `the training ended with ${type}`);
+      if (type) throw failure(type, `the training ended with ${type}`, undefined, [{ ...this.#used, ...detail }]);
     };
   }
 }

@@ -1,6 +1,6 @@
 import type { TrainingOverrides } from '../../activities/ports.ts';
 import type { Policy } from '../../core/policy.ts';
-import type { RunOutcome, RunState } from '../../core/run.ts';
+import type { RunOutcome, RunPause, RunState } from '../../core/run.ts';
 import type { FakeSchema } from './fake-schema.ts';
 
 /** What the fake platform keeps of each customization. */
@@ -22,6 +22,8 @@ export type FakeRun = {
   startedAtMs: number;
   states: RunState[];
   failureClass: RunOutcome['failureClass'];
+  paused: RunPause | null;
+  gpuSeconds: number | null;
 };
 export type FakeCustomization = {
   policy: Policy;
