@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util';
 import { createTemporalClient } from '../../platform/temporal.ts';
 import { createPool } from '../../platform/mysql.ts';
 import { startTestStack } from '../../test/support/engines.ts';
+import { quietTemporal } from '../../test/support/workflow-fixture.ts';
 import { FakePlatform } from '../../test/support/fake-platform.ts';
 import { judge, median, percentile } from '../support/figures.ts';
 import { cpuMicroseconds, residentBytes } from '../support/process-usage.ts';
@@ -59,6 +60,7 @@ try {
 
   const observed = await observe(admin);
   stops.push(() => observed.close());
+  quietTemporal();
   stops.push(await startPlatformWorkers(stack.config, platform));
   const figures = join(folder, 'figures.json');
   const worker = startTrainingWorker(simulated.workerKubeconfig, figures);

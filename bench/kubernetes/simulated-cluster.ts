@@ -1,8 +1,12 @@
-import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { CoreV1Api, KubeConfig, KubernetesObjectApi } from '@kubernetes/client-node';
-import { clusterManifests, workerAccount } from '../../activities/kubernetes/manifests.ts';
+import { CoreV1Api, KubeConfig } from '@kubernetes/client-node';
+import { clusterManifests } from '../../activities/kubernetes/manifests.ts';
+import { startCluster } from '../../infra/cluster/cluster.ts';
+import { resolvePaths } from '../../platform/paths.ts';
+import { applyManifests } from '../../test/support/apply-manifests.ts';
+import { podStages } from '../../test/support/simulated-pods.ts';
+import { workerKubeconfig } from '../../test/support/worker-kubeconfig.ts';
 import { namespace } from './scene.ts';
 
 export type SimulatedCluster = {
@@ -12,47 +16,28 @@ export type SimulatedCluster = {
   readonly stop: () => Promise<void>;
 };
 
-const tokenSeconds = 86_400;
+export const gpusOfNode = 8;
+/** Two of a hundred pods do not end well. */
+const stages = podStages({ runMs: [20_000, 40_000], outOfMemory: 10, evicted: 10 });
 
-/** A real control plane with simulated nodes, and on it what an operator applies. */
-export async function simulatedCluster(folder: string, _nodes: number, kubeconfig: string | undefined): Promise<SimulatedCluster> {
-  if (kubeconfig === undefined) throw new Error('give a --kubeconfig of a cluster with simulated nodes');
+/** A real control plane with simulated nodes, or the one that the kubeconfig names, and on it what an operator applies. */
+export async function simulatedCluster(folder: string, nodes: number, kubeconfig: string | undefined): Promise<SimulatedCluster> {
+  const own =
+    kubeconfig === undefined
+      ? await startCluster({
+          home: join(folder, 'cluster'),
+          paths: resolvePaths(process.env),
+          nodes: 1,
+          trainer: false,
+          kwok: { nodes, gpus: gpusOfNode, stages },
+        })
+      : null;
+  const adminKubeconfig = kubeconfig ?? own?.kubeconfig ?? '';
   const config = new KubeConfig();
-  config.loadFromFile(kubeconfig);
-  const objects = KubernetesObjectApi.makeApiClient(config);
-  const manifests = clusterManifests({
-    namespace,
-    s3: { cidr: '10.0.0.1', port: 443 },
-    quota: { gpus: null, cpu: null, memory: null },
-    kueue: null,
-  });
-  for (const manifest of manifests)
-    await objects.create(manifest as Parameters<typeof objects.create>[0]).catch((error: unknown) => {
-      if ((error as { code?: number }).code !== 409) throw error;
-    });
-  const { status } = await config.makeApiClient(CoreV1Api).createNamespacedServiceAccountToken({
-    namespace,
-    name: workerAccount,
-    body: { spec: { audiences: [], expirationSeconds: tokenSeconds } },
-  });
-  const cluster = config.getCurrentCluster();
-  const workerKubeconfig = join(folder, 'worker.json');
-  const worker = {
-    apiVersion: 'v1',
-    kind: 'Config',
-    clusters: [
-      {
-        name: 'c',
-        cluster: {
-          server: cluster?.server,
-          'certificate-authority-data': cluster?.caData ?? readFileSync(cluster?.caFile ?? '').toString('base64'),
-        },
-      },
-    ],
-    users: [{ name: 'u', user: { token: status?.token } }],
-    contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }],
-    'current-context': 'x',
-  };
-  await writeFile(workerKubeconfig, JSON.stringify(worker), { mode: 0o600 });
-  return { adminKubeconfig: kubeconfig, workerKubeconfig, stop: () => Promise.resolve() };
+  config.loadFromFile(adminKubeconfig);
+  const s3 = { cidr: '10.0.0.1', port: 443 };
+  await applyManifests(config, clusterManifests({ namespace, s3, quota: { gpus: null, cpu: null, memory: null }, kueue: null }));
+  const worker = join(folder, 'worker.kubeconfig');
+  await writeFile(worker, await workerKubeconfig(config, config.makeApiClient(CoreV1Api), namespace), { mode: 0o600 });
+  return { adminKubeconfig, workerKubeconfig: worker, stop: async () => await own?.stop() };
 }

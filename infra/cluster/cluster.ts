@@ -18,7 +18,7 @@ import { breakGpus, crashNode, healNode, partitionNode, prepareNode, startNode }
 import { certificates, innerKubeconfig, makePki, writeKubeconfig } from './pki.ts';
 import { type ClusterPlace, type NodePlace, clusterPlace, controlAddress, maxNodes } from './place.ts';
 import { ClusterProblems, clusterProblems } from './requirements.ts';
-import { type ClusterShape, readClusterState, writeClusterState } from './state.ts';
+import { type ClusterShape, type SimulatedNodes, readClusterState, writeClusterState } from './state.ts';
 import { stopCluster } from './stop.ts';
 import { waitFor } from './wait-for.ts';
 
@@ -33,8 +33,8 @@ export type ClusterOptions = {
   /** Whether nodes have the trainer's image; default true. */
   readonly trainer?: boolean;
   readonly kueue?: boolean;
-  /** Nodes that are simulated in the API only, each with so many GPUs. */
-  readonly kwok?: { readonly nodes: number; readonly gpus: number };
+  /** Nodes that are simulated in the API only, each with so many GPUs; `stages` of KWOK say what becomes of pods there. */
+  readonly kwok?: SimulatedNodes;
   /** Port of the host's loopback for the API; without one a free port is chosen. */
   readonly apiPort?: number;
   readonly report?: (line: string) => void;
