@@ -1,4 +1,5 @@
-import { type ClusterClient, ask } from './cluster-client.ts';
+import type { CoreV1Event } from '@kubernetes/client-node';
+import { type ClusterClient, listAt } from './cluster-client.ts';
 import { shared } from './shared.ts';
 
 const shown = 5;
@@ -10,9 +11,7 @@ type Event = { readonly at: number; readonly text: string };
 /** Tells what the cluster said of a job or a pod last, the newest last: reason and message, each once. Never a failure of its own. */
 export function createEvents(cluster: ClusterClient): (names: readonly string[]) => Promise<readonly string[]> {
   const byName = shared(listEveryMs, async (): Promise<ReadonlyMap<string, readonly Event[]>> => {
-    const { items } = await ask('list events', () => cluster.core.listNamespacedEvent({ namespace: cluster.namespace })).catch(() => ({
-      items: [],
-    }));
+    const items = await listAt<CoreV1Event>(cluster, `/api/v1/namespaces/${cluster.namespace}/events`).catch(() => []);
     const found = new Map<string, Event[]>();
     for (const { involvedObject, reason = '', message = '', lastTimestamp, eventTime, firstTimestamp } of items) {
       const name = involvedObject.name ?? '';

@@ -1,17 +1,26 @@
 import { nowMs } from '../../platform/clock.ts';
 
+/** A question that takes long to answer is not asked again before so many times as long: it costs a twentieth of our time at most. */
+const restFactor = 20;
+
 /** One answer for all who ask within a time: thousands of jobs want to know the same of the cluster. A failure is told to those who wait for it, and not kept. */
 export function shared<T>(forMs: number, work: () => Promise<T>): () => Promise<T> {
   let answer: Promise<T> | null = null;
   let askedMs = 0;
+  let restMs = forMs;
   return async () => {
-    if (answer === null || nowMs() - askedMs > forMs) {
-      askedMs = nowMs();
+    if (answer === null || nowMs() - askedMs > restMs) {
+      const startedMs = nowMs();
       const asked = work();
-      answer = asked;
-      asked.catch(() => {
-        if (answer === asked) answer = null;
-      });
+      [answer, askedMs, restMs] = [asked, startedMs, Number.POSITIVE_INFINITY];
+      asked.then(
+        () => {
+          restMs = Math.max(forMs, (nowMs() - startedMs) * restFactor);
+        },
+        () => {
+          answer = null;
+        },
+      );
     }
     return await answer;
   };

@@ -1,4 +1,4 @@
-import { type ClusterClient, ClusterRefused, ask, isMissing, isTaken, reasonOf, statusOf } from './cluster-client.ts';
+import { type ClusterClient, ClusterRefused, ask, isMissing, listAt, isTaken, reasonOf, statusOf } from './cluster-client.ts';
 import { managedBy, managedByUs, tenantLabel, tenantValue } from './labels.ts';
 import { queueWords } from './queue-words.ts';
 import { shared } from './shared.ts';
@@ -100,10 +100,8 @@ export function createTenantQueues(cluster: ClusterClient, clusterQueue: string)
 
 /** The workloads that wait, by queue, the oldest first. */
 async function waitingWorkloads(cluster: ClusterClient): Promise<ReadonlyMap<string, readonly Workload[]>> {
-  const { namespace } = cluster;
-  const { items } = (await ask('list workloads', () =>
-    cluster.custom.listNamespacedCustomObject({ group, version, namespace, plural: 'workloads' }),
-  )) as { readonly items: readonly Workload[] };
+  const path = `/apis/${group}/${version}/namespaces/${cluster.namespace}/workloads`;
+  const items = await ask('list workloads', () => listAt<Workload>(cluster, path));
   const waiting = items.filter(({ status }) => !isTrue(status, 'Admitted') && !isTrue(status, 'Finished'));
   const made = ({ metadata }: Workload): string => `${metadata?.creationTimestamp ?? ''} ${metadata?.name ?? ''}`;
   return Map.groupBy(

@@ -1,6 +1,6 @@
 import type { Client } from '@temporalio/client';
 import { NativeConnection, Worker } from '@temporalio/worker';
-import type { RunOutcome } from '../../core/run.ts';
+import type { RunOutcome, RunTrigger } from '../../core/run.ts';
 import { taskQueues, trainingRunType } from '../../core/task-queues.ts';
 import type { Config } from '../../platform/config.ts';
 import type { Pool } from '../../platform/mysql.ts';
@@ -28,6 +28,8 @@ export async function startPlatformWorkers(config: Config, platform: FakePlatfor
 
 const rowsAtOnce = 500;
 const startsAtOnce = 16;
+const requestKey = 'bench';
+const trigger: RunTrigger = 'retrain';
 
 /** Starts all runs at once, each of a customization of its own, and waits for their ends. */
 export async function startRuns(
@@ -54,6 +56,11 @@ export async function startRuns(
       'INSERT INTO modelwright.customizations (tenant_id, customization_id, name, business_model, options, policy, split_salt) VALUES ?',
       [rows],
     );
+    // The janitor removes jobs of runs that it does not know.
+    await pool.query(
+      'INSERT INTO modelwright_control.runs (tenant_id, customization_id, number, request_key, state, trigger_kind) VALUES ?',
+      [keys.slice(from, from + rowsAtOnce).map(({ tenantId, customizationId }) => [tenantId, customizationId, 1, requestKey, 'training', trigger])],
+    );
   }
   const left = [...keys.entries()];
   const outcomes: Promise<RunOutcome>[] = [];
@@ -62,12 +69,12 @@ export async function startRuns(
       for (let next = left.shift(); next; next = left.shift()) {
         const key = next[1];
         platform.create(key.customizationId).table.set('row', 'a text');
-        const opened = { ...key, requestKey: 'bench', trigger: 'retrain', reason: null } as const;
+        const opened = { ...key, requestKey, trigger, reason: null };
         const { run } = await platform.control.openRun(opened);
         const input: TrainingRunInput = {
           ...key,
           run,
-          trigger: 'retrain',
+          trigger,
           reason: null,
           businessModel: 'text-classification',
           dirtyBuckets: null,

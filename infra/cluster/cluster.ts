@@ -69,8 +69,6 @@ export type Cluster = {
 
 const readyDeadlineMs = 120_000;
 const forwarderStopMs = 2_000;
-/** Kubernetes' default is 5; thousands of simulated Jobs need more. */
-const concurrentJobs = { usual: 5, simulated: 20 };
 /** Of a path of a Unix socket, with the zero at its end. */
 const longestSocketPath = 107;
 
@@ -166,7 +164,7 @@ async function bringUp(
   // Both to their end, so that nothing of them starts after a failure has been cleared away.
   const [api, layout] = await Promise.allSettled([waitForApiserver(place, call, signal), laidOut]);
   for (const each of [api, layout]) if (each.status === 'rejected') throw each.reason;
-  startControllers(place, paths, shape.kwok ? concurrentJobs.simulated : concurrentJobs.usual);
+  startControllers(place, paths, shape.kwok ? 'simulated' : 'usual');
   await startDns(place, paths);
   report('nodes');
   for (const node of nodes) await startNode(place, paths, node, shape.gpusPerNode, signal);
