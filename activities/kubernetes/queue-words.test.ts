@@ -3,7 +3,8 @@ import { queueWords } from './queue-words.ts';
 
 describe('what Kueue says of a job that waits', () => {
   it('is told in words', () => {
-    const message = "couldn't assign flavors to pod set main: insufficient unused quota for nvidia.com/gpu in flavor modelwright, 1 more needed";
+    const message =
+      "couldn't assign flavors to pod set main: insufficient unused quota for nvidia.com/gpu in flavor modelwright, 1 more needed";
     expect(queueWords(message)).toEqual({ why: '1 more nvidia.com/gpu must become free', impossible: false });
   });
 

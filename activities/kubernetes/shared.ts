@@ -6,22 +6,21 @@ const restFactor = 20;
 /** One answer for all who ask within a time: thousands of jobs want to know the same of the cluster. A failure is told to those who wait for it, and not kept. */
 export function shared<T>(forMs: number, work: () => Promise<T>): () => Promise<T> {
   let answer: Promise<T> | null = null;
-  let askedMs = 0;
-  let restMs = forMs;
-  return async () => {
-    if (answer === null || nowMs() - askedMs > restMs) {
-      const startedMs = nowMs();
-      const asked = work();
-      [answer, askedMs, restMs] = [asked, startedMs, Number.POSITIVE_INFINITY];
-      asked.then(
-        () => {
-          restMs = Math.max(forMs, (nowMs() - startedMs) * restFactor);
-        },
-        () => {
-          answer = null;
-        },
-      );
+  let nextMs = 0;
+  const ask = async (): Promise<T> => {
+    const startedMs = nowMs();
+    nextMs = Number.POSITIVE_INFINITY;
+    try {
+      const found = await work();
+      nextMs = startedMs + Math.max(forMs, (nowMs() - startedMs) * restFactor);
+      return found;
+    } catch (error) {
+      answer = null;
+      throw error;
     }
+  };
+  return async () => {
+    if (answer === null || nowMs() > nextMs) answer = ask();
     return await answer;
   };
 }

@@ -26,14 +26,14 @@ export async function observe(cluster: ClusterClient): Promise<Observed> {
   const ends = new Map<string, { job: string; end: string }>();
   const running = new Set<string>();
   let whole = true;
-  const follow = async <T>(path: string, see: (type: string, object: T) => void): Promise<void> => {
+  const follow = async (path: string, see: (type: string, object: unknown) => void): Promise<void> => {
     const query = { labelSelector: `${managedBy}=${managedByUs}` };
     const listed = JSON.parse(await text(await cluster.stream(path, query, stop.signal))) as { metadata: { resourceVersion: string } };
     const from = { watch: 'true', resourceVersion: listed.metadata.resourceVersion, timeoutSeconds: String(watchSeconds) };
     const body = await cluster.stream(path, { ...query, ...from }, stop.signal);
     const read = async (): Promise<void> => {
       for await (const line of readLines(body)) {
-        const { type, object } = JSON.parse(line) as { type: string; object: T };
+        const { type, object } = JSON.parse(line) as { type: string; object: unknown };
         if (type === 'ERROR') throw new Error('the watch broke');
         see(type, object);
       }
@@ -43,12 +43,14 @@ export async function observe(cluster: ClusterClient): Promise<Observed> {
       if (!stop.signal.aborted) whole = false;
     });
   };
-  await follow<V1Job>(`/apis/batch/v1/namespaces/${cluster.namespace}/jobs`, (_type, { metadata }) => {
+  await follow(`/apis/batch/v1/namespaces/${cluster.namespace}/jobs`, (_type, object) => {
+    const { metadata } = object as V1Job;
     const of = metadata?.annotations?.[jobAnnotation] ?? '';
     const uids = jobs.get(of) ?? new Set();
     jobs.set(of, uids.add(metadata?.uid ?? ''));
   });
-  await follow<V1Pod>(`/api/v1/namespaces/${cluster.namespace}/pods`, (type, { metadata, status }) => {
+  await follow(`/api/v1/namespaces/${cluster.namespace}/pods`, (type, object) => {
+    const { metadata, status } = object as V1Pod;
     const uid = metadata?.uid ?? '';
     if (type !== 'DELETED' && status?.phase === 'Running') running.add(uid);
     else running.delete(uid);

@@ -59,7 +59,11 @@ export async function startRuns(
     // The janitor removes jobs of runs that it does not know.
     await pool.query(
       'INSERT INTO modelwright_control.runs (tenant_id, customization_id, number, request_key, state, trigger_kind) VALUES ?',
-      [keys.slice(from, from + rowsAtOnce).map(({ tenantId, customizationId }) => [tenantId, customizationId, 1, requestKey, 'training', trigger])],
+      [
+        keys
+          .slice(from, from + rowsAtOnce)
+          .map(({ tenantId, customizationId }) => [tenantId, customizationId, 1, requestKey, 'training', trigger]),
+      ],
     );
   }
   const left = [...keys.entries()];

@@ -72,7 +72,14 @@ try {
     if (worker.exitCode !== null) return;
     samples.push({ cpuUs: cpuMicroseconds(pid), rss: residentBytes(pid), running: observed.runningNow() });
   }, sampleEveryMs);
-  const looking = setInterval(() => void openConnections(admin).then((one) => connections.push(one), () => undefined), connectionsEveryMs);
+  const looking = setInterval(
+    () =>
+      void openConnections(admin).then(
+        (one) => connections.push(one),
+        () => undefined,
+      ),
+    connectionsEveryMs,
+  );
   const startedAt = performance.now();
   const outcomes = await startRuns(temporal.client, pool, platform, trainings, tenants);
   const tookMs = performance.now() - startedAt;
@@ -90,7 +97,10 @@ try {
   const watches = new Set(connections.map((one) => one.watches));
   judge([
     { what: `nothing was lost: ${trainings - lost.length} of ${trainings} trainings have their model`, holds: lost.length === 0 },
-    { what: `nothing was doubled: ${doubled} Jobs made twice, ${twice} runs trained twice`, holds: doubled + twice === 0 && observed.whole() },
+    {
+      what: `nothing was doubled: ${doubled} Jobs made twice, ${twice} runs trained twice`,
+      holds: doubled + twice === 0 && observed.whole(),
+    },
   ]);
   for (const [what, holds] of [
     [`at least 80 % of the Jobs of a bare loop: ${Math.round(share * 100)} %`, share >= 0.8],
@@ -153,9 +163,12 @@ function report(
   row('running at once, at most', String(peak.running));
   row('worker: CPU of a training', `${(cpuUs / 1_000 / trainings).toFixed(1)} ms`);
   row('worker: CPU of a running Job', `${(cpuUs / 1_000 / Math.max(1, runningSeconds)).toFixed(2)} ms a second`);
-  row('worker: memory', `${Math.round(idleRss / 2 ** 20)} MiB idle, ${Math.round(Math.max(...samples.map(({ rss }) => rss)) / 2 ** 20)} MiB at most`);
+  row(
+    'worker: memory',
+    `${Math.round(idleRss / 2 ** 20)} MiB idle, ${Math.round(Math.max(...samples.map(({ rss }) => rss)) / 2 ** 20)} MiB at most`,
+  );
   row('worker: memory of a running Job', `${Math.round((peak.rss - idleRss) / 1_024 / Math.max(1, peak.running))} KiB`);
-  row('worker: watches', `${[...new Set(connections.map(({ watches }) => watches))].join(', ')}`);
+  row('worker: watches', [...new Set(connections.map(({ watches }) => watches))].join(', '));
   row('worker: logs followed at once, at most', String(Math.max(0, ...connections.map(({ logs }) => logs))));
   row('worker: progress told', `${seen.told} times for ${seen.followed} attempts`);
 }

@@ -44,7 +44,8 @@ export function simulatedStore(
       Promise.resolve({ ref: { bucket: 'simulated', key, sha256, bytes: bytes.byteLength }, created: false }),
     putNew: (key, bytes) =>
       Promise.resolve({ ref: { bucket: 'simulated', key, sha256: sha256Hex(bytes), bytes: bytes.byteLength }, created: true }),
-    read: async ({ key }) => await Promise.resolve(stagedKey.test(key) ? (stagedOf(key) ?? Promise.reject(missing(key))) : bytesOf(manifest)),
+    read: async ({ key }) =>
+      await Promise.resolve(stagedKey.test(key) ? (stagedOf(key) ?? Promise.reject(missing(key))) : bytesOf(manifest)),
     stream: async (key) => {
       const bytes = stagedOf(key);
       return bytes ? await Promise.resolve(Readable.from([bytes])) : await Promise.reject(missing(key));
