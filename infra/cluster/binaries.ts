@@ -28,7 +28,11 @@ const debianSuite = 'bookworm';
 type Build = (context: ProvisionContext, folder: string) => Promise<void>;
 type Program = { readonly title: string; readonly version: string; readonly folder: string; readonly build: Build };
 
-async function go(context: ProvisionContext, args: readonly string[], options: { cwd?: string; env?: Record<string, string> } = {}): Promise<void> {
+async function go(
+  context: ProvisionContext,
+  args: readonly string[],
+  options: { cwd?: string; env?: Record<string, string> } = {},
+): Promise<void> {
   await runCommand('go', args, {
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     env: { CGO_ENABLED: '0', GOTOOLCHAIN: 'local', ...options.env },
@@ -108,9 +112,13 @@ const runc = installed('runc', 'runc', runcVersion, async (context, folder) => {
 
 const containerdProgram = installed('containerd', 'containerd', containerdVersion, async (context, folder) => {
   const install = (tags: string, names: readonly string[]): Promise<void> =>
-    go(context, ['install', '-v', '-trimpath', strip, `-tags=${tags}`, ...names.map((name) => `${containerd}/${name}@${containerdVersion}`)], {
-      env: { GOBIN: folder },
-    });
+    go(
+      context,
+      ['install', '-v', '-trimpath', strip, `-tags=${tags}`, ...names.map((name) => `${containerd}/${name}@${containerdVersion}`)],
+      {
+        env: { GOBIN: folder },
+      },
+    );
   await install('urfave_cli_no_docs static_build', ['containerd', 'ctr']);
   await install('urfave_cli_no_docs static_build no_grpc', ['containerd-shim-runc-v2']);
 });
@@ -120,9 +128,15 @@ const cni = installed('cni', 'Container network plugins', cniVersion, async (con
   await go(context, ['install', '-v', '-trimpath', strip, ...names], { env: { GOBIN: folder } });
 });
 
-const kubernetes = ownModule('kubernetes', 'Kubernetes (some minutes the first time)', kubernetesVersion, kubernetesStamps, async (_, folder) => {
-  for (const name of programNames) await symlink('kubernetes', join(folder, name));
-});
+const kubernetes = ownModule(
+  'kubernetes',
+  'Kubernetes (some minutes the first time)',
+  kubernetesVersion,
+  kubernetesStamps,
+  async (_, folder) => {
+    for (const name of programNames) await symlink('kubernetes', join(folder, name));
+  },
+);
 
 /** Folder of a module's sources, once it has been downloaded. */
 const folderOfModule = async (context: ProvisionContext, module: string, cwd: string): Promise<string> => {
@@ -134,7 +148,9 @@ const folderOfModule = async (context: ProvisionContext, module: string, cwd: st
 const kwok = installed('kwok', 'KWOK', kwokVersion, async (context, folder) => {
   await go(context, ['install', '-v', '-trimpath', strip, `sigs.k8s.io/kwok/cmd/kwok@${kwokVersion}`], { env: { GOBIN: folder } });
   const stages = join(await folderOfModule(context, `sigs.k8s.io/kwok@${kwokVersion}`, folder), 'kustomize/stage');
-  const files = ['node/fast', 'node/heartbeat-with-lease', 'pod/fast'].flatMap((stage) => globSync(join(stages, stage, '{node,pod}-*.yaml')));
+  const files = ['node/fast', 'node/heartbeat-with-lease', 'pod/fast'].flatMap((stage) =>
+    globSync(join(stages, stage, '{node,pod}-*.yaml')),
+  );
   await mkdir(join(folder, 'stages'));
   for (const file of files) {
     await copyFile(file, join(folder, 'stages', basename(file)));

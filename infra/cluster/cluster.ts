@@ -137,7 +137,13 @@ export function shapeProblems(place: ClusterPlace, { nodes, gpusPerNode }: Clust
   return problems;
 }
 
-async function bringUp(place: ClusterPlace, context: ProvisionContext, shape: ClusterShape, apiPort: number, images: readonly Image[]): Promise<void> {
+async function bringUp(
+  place: ClusterPlace,
+  context: ProvisionContext,
+  shape: ClusterShape,
+  apiPort: number,
+  images: readonly Image[],
+): Promise<void> {
   const { paths, signal, report } = context;
   const numbers = Array.from({ length: shape.nodes }, (_, index) => index + 1);
   const nodes = numbers.map((number) => place.node(number));

@@ -1,5 +1,16 @@
 import { spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readFileSync, readdirSync, readlinkSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { sleep } from '../../platform/clock.ts';
 import { isAlive, startTicksOf } from '../../platform/process-identity.ts';
@@ -36,7 +47,9 @@ export function startDaemon(place: ClusterPlace, { name, command, args, env }: D
   });
   closeSync(log);
   // Without a program there is no pid: its probe tells, by the log.
-  child.on('error', (error) => writeFileSync(join(place.logs, `${name}.log`), `${command} could not be run: ${error.message}\n`, { flag: 'a' }));
+  child.on('error', (error) =>
+    writeFileSync(join(place.logs, `${name}.log`), `${command} could not be run: ${error.message}\n`, { flag: 'a' }),
+  );
   child.unref();
   const daemon = { name, pid: child.pid ?? 0, startTicks: startTicksOf(child.pid ?? 0) };
   const file = join(place.processes, `${name}.json`);
@@ -133,7 +146,11 @@ export function mustRun(place: ClusterPlace, name: string): void {
 
 function logTail(place: ClusterPlace, name: string): string {
   try {
-    return readFileSync(join(place.logs, `${name}.log`), 'utf8').trimEnd().split('\n').slice(-logTailLines).join('\n  ');
+    return readFileSync(join(place.logs, `${name}.log`), 'utf8')
+      .trimEnd()
+      .split('\n')
+      .slice(-logTailLines)
+      .join('\n  ');
   } catch {
     return '(no log)';
   }

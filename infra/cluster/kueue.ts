@@ -101,7 +101,10 @@ export async function startKueue(place: ClusterPlace, paths: Paths, call: ApiCal
     ...inNetwork(place, ['unshare', '--mount', 'sh', '-euc', script]),
     env: { KUBECONFIG: innerKubeconfig(place, 'admin') },
   });
-  const webhooks = webhooksByUrl(readFileSync(join(sources, 'webhook/manifests.yaml'), 'utf8'), readFileSync(join(place.pki, 'ca.crt')).toString('base64'));
+  const webhooks = webhooksByUrl(
+    readFileSync(join(sources, 'webhook/manifests.yaml'), 'utf8'),
+    readFileSync(join(place.pki, 'ca.crt')).toString('base64'),
+  );
   for (const { path, body } of webhooks) await applyObject(call, path, JSON.stringify(body));
   await waitFor('Kueue was not ready', readyDeadlineMs, signal, async () => {
     mustRun(place, daemonName);

@@ -4,7 +4,8 @@ import { runCommand } from '../local/run-command.ts';
 import { type ClusterPlace, controlAddress, prefixLength } from './place.ts';
 
 /** The word `path` as /proc/mounts writes it. */
-const asInMounts = (path: string): string => path.replaceAll(/[\\ \t\n]/g, (found) => `\\${found.charCodeAt(0).toString(8).padStart(3, '0')}`);
+const asInMounts = (path: string): string =>
+  path.replaceAll(/[\\ \t\n]/g, (found) => `\\${found.charCodeAt(0).toString(8).padStart(3, '0')}`);
 
 /** Mount points in or at a folder, the innermost first. `mounts` is /proc/mounts. */
 export function mountPointsUnder(mounts: string, folder: string): string[] {
@@ -45,5 +46,6 @@ export async function makeNetwork(place: ClusterPlace, nodes: number, signal: Ab
 
 /** Unmounts what is mounted in the cluster's folder, its network namespace included. */
 export async function unmountAll(place: ClusterPlace): Promise<void> {
-  for (const point of mountPointsUnder(readFileSync('/proc/self/mounts', 'utf8'), place.home)) await runCommand('umount', ['--lazy', point]);
+  for (const point of mountPointsUnder(readFileSync('/proc/self/mounts', 'utf8'), place.home))
+    await runCommand('umount', ['--lazy', point]);
 }

@@ -22,7 +22,13 @@ export const kubeletName = (node: NodePlace): string => `${node.name}-kubelet`;
 const gpuName = (node: NodePlace): string => `${node.name}-gpus`;
 
 /** Lays out a node's folder, with the images that it starts with. */
-export async function prepareNode(place: ClusterPlace, paths: Paths, node: NodePlace, template: string, signal: AbortSignal): Promise<void> {
+export async function prepareNode(
+  place: ClusterPlace,
+  paths: Paths,
+  node: NodePlace,
+  template: string,
+  signal: AbortSignal,
+): Promise<void> {
   for (const folder of ['cni', 'kubelet', 'pod-logs', 'volume-plugins']) await mkdir(join(node.folder, folder), { recursive: true });
   await writeFile(join(node.folder, 'containerd.toml'), containerdConfig(node, paths));
   await writeFile(join(node.folder, 'cni/pods.conflist'), podNetworkConfig(node));
@@ -107,5 +113,8 @@ export async function breakGpus(node: NodePlace, numbers: readonly number[]): Pr
 /** Numbers of the nodes that have been laid out. */
 export async function nodeNumbers(place: ClusterPlace): Promise<number[]> {
   const names = await readdir(place.home).catch(() => []);
-  return names.flatMap((name) => /^node(\d+)$/.exec(name)?.[1] ?? []).map(Number).sort((a, b) => a - b);
+  return names
+    .flatMap((name) => /^node(\d+)$/.exec(name)?.[1] ?? [])
+    .map(Number)
+    .sort((a, b) => a - b);
 }

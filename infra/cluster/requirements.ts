@@ -46,7 +46,9 @@ export function clusterProblems(): string[] {
     if (!isWritable(mountPoint)) problems.push(`cgroups cannot be made in ${mountPoint}: it is read-only here. Run outside of a container`);
   }
   if (isInPath('unshare') && spawnSync('unshare', ['--mount', '--net', 'mount', '-t', 'tmpfs', 'tmpfs', '/mnt']).status !== 0) {
-    problems.push('namespaces and mounts cannot be made here (CAP_SYS_ADMIN is missing). Run outside of a container, or in a privileged one');
+    problems.push(
+      'namespaces and mounts cannot be made here (CAP_SYS_ADMIN is missing). Run outside of a container, or in a privileged one',
+    );
   }
   const go = isInPath('go') ? spawnSync('go', ['env', 'GOVERSION'], { encoding: 'utf8' }).stdout.trim() : '';
   if (go !== '' && !isNewEnough(go)) problems.push(`go is ${go}, ${minimumGo.join('.')} or newer is needed`);

@@ -18,7 +18,7 @@ export async function stopCluster(place: ClusterPlace, { keepState = false } = {
   // Mounts of nodes lie in namespaces of their own, which end with their last process.
   await killAll(() => clusterProcesses(place));
   await unmountAll(place);
-  for (const endMs = nowMs() + cgroupDeadlineMs; !removeCgroup(place.cgroup); ) {
+  for (const endMs = nowMs() + cgroupDeadlineMs; !removeCgroup(place.cgroup);) {
     if (nowMs() > endMs) throw new Error(`the cgroup ${place.cgroup} cannot be removed: something is still in it`);
     await sleep(pollMs);
   }

@@ -27,7 +27,8 @@ print(json.dumps({
 
 const pythonHome = dirname(dirname(trainerLayout.python)).slice(1);
 /** Of the standard library: what is for developers and for windows on a screen. */
-const unneededModules = /^(test|idlelib|tkinter|turtledemo|ensurepip|lib2to3|site-packages|dist-packages|pydoc_data|config-[^/]*|.*\/tests?)$|turtle\.py$/;
+const unneededModules =
+  /^(test|idlelib|tkinter|turtledemo|ensurepip|lib2to3|site-packages|dist-packages|pydoc_data|config-[^/]*|.*\/tests?)$|turtle\.py$/;
 /** Of the packages: installers, tests and headers of PyTorch. */
 const unneededPackages = /^(pip|pip-[^/]*|pytest|_pytest|torch\/(include|test|share))$|\.a$/;
 /** Extension modules of it. */
@@ -62,7 +63,9 @@ export async function pythonEntries(context: ProvisionContext, scratch: string):
   const version = basename(standardLibrary);
   const library = `${pythonHome}/lib/${version}`;
   const keeps = (path: string): boolean =>
-    !compiledFolder.test(path) && !unneededModules.test(path) && !(path.startsWith('lib-dynload/') && unneededExtensions.test(basename(path)));
+    !compiledFolder.test(path) &&
+    !unneededModules.test(path) &&
+    !(path.startsWith('lib-dynload/') && unneededExtensions.test(basename(path)));
   return [
     { type: 'file', path: `${pythonHome}/bin/${version}`, source: executable, executable: true },
     ...['python', 'python3'].map((name) => ({ type: 'link' as const, path: `${pythonHome}/bin/${name}`, target: version })),

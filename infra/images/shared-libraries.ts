@@ -35,13 +35,16 @@ export async function sharedLibraries(binaries: readonly string[], own: readonly
   let loader: string | null = null;
   for (let start = 0; start < binaries.length; start += filesAtOnce) {
     // It ends with an error when one of the files is no program for it, and tells of the others all the same.
-    const output = await runCommand('sh', ['-c', 'ldd "$@" 2>/dev/null || true', 'ldd', ...binaries.slice(start, start + filesAtOnce)], { signal });
+    const output = await runCommand('sh', ['-c', 'ldd "$@" 2>/dev/null || true', 'ldd', ...binaries.slice(start, start + filesAtOnce)], {
+      signal,
+    });
     const parsed = parseLdd(output);
     loader ??= parsed.loader;
     for (const [name, path] of parsed.libraries) if (!own.some((folder) => path.startsWith(`${folder}/`))) files.set(name, path);
   }
   const libc = files.get('libc.so.6');
-  if (loader === null || libc === undefined) throw new Error('the dynamic loader of Python was not found: the image can be made on Linux with glibc only');
+  if (loader === null || libc === undefined)
+    throw new Error('the dynamic loader of Python was not found: the image can be made on Linux with glibc only');
   const folder = dirname(libc);
   for (const name of loadedLater) if (!files.has(name)) files.set(name, join(folder, name));
   files.delete(basename(loader));

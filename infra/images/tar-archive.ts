@@ -66,7 +66,10 @@ function withFolders(entries: readonly TarEntry[]): TarEntry[] {
 
 function header(path: string, type: keyof typeof typeFlags, mode: number, size: number, target: string): Buffer {
   const name = type === 'folder' ? `${path}/` : path;
-  const long = [...(Buffer.byteLength(name) > 100 ? [['path', name]] : []), ...(Buffer.byteLength(target) > 100 ? [['linkpath', target]] : [])];
+  const long = [
+    ...(Buffer.byteLength(name) > 100 ? [['path', name]] : []),
+    ...(Buffer.byteLength(target) > 100 ? [['linkpath', target]] : []),
+  ];
   const plain = block(name.slice(0, 100), typeFlags[type], mode, size, target.slice(0, 100));
   if (long.length === 0) return plain;
   // What does not fit into the old header stands in an extended one before it.

@@ -48,7 +48,12 @@ function layerSources(paths: Paths): LayerSource[] {
       name: 'models',
       key: modelsKey(paths),
       // Graphs are for serving.
-      entries: () => folderEntries(paths.modelsDir, inImage(trainerLayout.models), (path) => !path.endsWith('.onnx') && !path.split('/').at(-1)?.startsWith('.')),
+      entries: () =>
+        folderEntries(
+          paths.modelsDir,
+          inImage(trainerLayout.models),
+          (path) => !path.endsWith('.onnx') && !path.split('/').at(-1)?.startsWith('.'),
+        ),
     },
     {
       name: 'trainer',

@@ -39,7 +39,14 @@ export async function unpackDebianPackages(context: ProvisionContext, folder: st
   const { suite, packages, dependencies, unneeded } = wanted;
   const apt = `${folder}.apt`;
   await rm(apt, { recursive: true, force: true });
-  for (const path of ['state/lists/partial', 'cache/archives/partial', 'etc/apt.conf.d', 'etc/preferences.d', 'etc/sources.list.d', 'log']) {
+  for (const path of [
+    'state/lists/partial',
+    'cache/archives/partial',
+    'etc/apt.conf.d',
+    'etc/preferences.d',
+    'etc/sources.list.d',
+    'log',
+  ]) {
     await mkdir(join(apt, path), { recursive: true });
   }
   await writeFile(join(apt, 'status'), '');
