@@ -135,6 +135,7 @@ export function createProcessExecutor({ jobsDir, python, trainerDir, warm, threa
     },
     stop: async (key) => {
       for (const folder of await jobFolders(key)) await stopJob(folder);
+      return {};
     },
     jobs: async () => {
       // Folders are named by run and attempt; ids have no dot.

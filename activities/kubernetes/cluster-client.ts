@@ -134,7 +134,7 @@ export async function ask<T>(what: string, work: () => Promise<T>, signal?: Abor
     } catch (error) {
       if (signal?.aborted) throw error;
       if (!mayPass(error)) throw error;
-      if (waitMs === null) throw failure('Unavailable', `the cluster's API server does not answer (${what}: ${reasonOf(error)})`, error);
+      if (waitMs === null) throw failure('Unavailable', `the cluster's API server does not answer (${what}: ${reasonOf(error)})`);
       await sleep(waitMs, undefined, signal ? { signal } : {});
     }
   }

@@ -66,7 +66,7 @@ export async function createOrAdopt(
         continue;
       }
       if ([401, 403, 422, 400, 404].includes(statusOf(error)))
-        throw failure('BadOptions', `the cluster refused job ${name}: ${reasonOf(error)}`, error);
+        throw failure('BadOptions', `the cluster refused job ${name}: ${reasonOf(error)}`);
       throw error;
     }
   }

@@ -10,13 +10,13 @@ import { parseTiers } from './resource-tiers.ts';
 /** Sizes for two nodes of two CPUs and two simulated GPUs each. */
 const tiers = parseTiers(
   {
-    tiny: { cpu: '100m', memory: '256Mi', disk: '64Mi', next: 'gpu' },
-    narrow: { cpu: '100m', memory: '128Mi', disk: '64Mi' },
-    gpu: { cpu: '100m', memory: '256Mi', disk: '64Mi', gpus: 1 },
-    node: { cpu: '100m', memory: '256Mi', disk: '64Mi', gpus: 2 },
-    nine: { cpu: '100m', memory: '256Mi', disk: '64Mi', gpus: 9 },
-    nowhere: { cpu: '100m', memory: '256Mi', disk: '64Mi', nodeSelector: { 'gpu.model': 'of the future' } },
-    pair: { cpu: '100m', memory: '256Mi', disk: '64Mi', workers: 2 },
+    tiny: { cpu: '100m', memory: '512Mi', disk: '64Mi', next: 'gpu' },
+    narrow: { cpu: '100m', memory: '400Mi', disk: '64Mi' },
+    gpu: { cpu: '100m', memory: '512Mi', disk: '64Mi', gpus: 1 },
+    node: { cpu: '100m', memory: '512Mi', disk: '64Mi', gpus: 2 },
+    nine: { cpu: '100m', memory: '512Mi', disk: '64Mi', gpus: 9 },
+    nowhere: { cpu: '100m', memory: '512Mi', disk: '64Mi', nodeSelector: { 'gpu.model': 'of-the-future' } },
+    pair: { cpu: '100m', memory: '512Mi', disk: '64Mi', workers: 2 },
   },
   'the tiers of this test',
 );
@@ -90,7 +90,7 @@ return done(spec, job)`,
     });
 
     it('out of memory, by a real limit', async () => {
-      const spec = await cluster.spec('held = [bytearray(1_000_000) for _ in range(400)]; time.sleep(300)', { tier: 'narrow' });
+      const spec = await cluster.spec('held = [bytearray(1_000_000) for _ in range(800)]; time.sleep(300)', { tier: 'narrow' });
       const end = await follow(spec);
       expect([classOf(end), messageOf(end)]).toEqual(['out_of_memory', expect.stringContaining('tier narrow')]);
       await cluster.executor.stop(spec);
@@ -110,7 +110,7 @@ time.sleep(3600)`);
     it('requests that can never be met, at once and with the reason', async () => {
       for (const [tier, said] of [
         ['nine', '9 nvidia.com/gpu, and the largest node has 2'],
-        ['nowhere', 'gpu.model=of the future'],
+        ['nowhere', 'gpu.model=of-the-future'],
       ] as const) {
         const spec = await cluster.spec('return done(spec, job)', { tier });
         const end = await follow(spec);

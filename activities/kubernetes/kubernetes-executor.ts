@@ -7,8 +7,9 @@ import type { HangLimits } from '../training/hang-watch.ts';
 import { type ClusterClient, ask, isMissing } from './cluster-client.ts';
 import { createOrAdopt } from './create-job.ts';
 import { followJob } from './follow-job.ts';
+import { gpuSecondsOf } from './pod-end.ts';
 import { type JobSettings, graceSeconds, podFolders } from './job-manifest.ts';
-import { jobAnnotation, oursOf, runLabel, runOf, runValue } from './labels.ts';
+import { gpusAnnotation, jobAnnotation, jobName, oursOf, runLabel, runOf, runValue } from './labels.ts';
 import type { RemoteJobs } from './remote-folders.ts';
 import { type ResourceTier, type ResourceTiers, UnknownTier, threadsOf, tierOf } from './resource-tiers.ts';
 import type { TenantQueues } from './tenant-queues.ts';
@@ -87,17 +88,24 @@ export function createKubernetesExecutor(options: KubernetesExecutorOptions): Tr
       await createOrAdopt(cluster, spec, trainer, tier, settings, localQueue, signal);
       return await followJob({ ...options, remove }, spec, tier, onProgress, signal);
     },
-    stop: async (key) => {
-      const names = (
+    stop: async (key, attempt) => {
+      const jobs = (
         await ask('list jobs', () =>
           cluster.batch.listNamespacedJob({
             namespace: cluster.namespace,
             labelSelector: `${oursOf(cluster.installation)},${runLabel}=${runValue(key)}`,
           }),
         )
-      ).items.map(({ metadata }) => metadata?.name ?? '');
+      ).items;
+      const names = jobs.map(({ metadata }) => metadata?.name ?? '');
+      const own = attempt === undefined ? '' : jobName(cluster.installation, key, attempt);
+      // Looked at before they are gone, and counted until they are.
+      const held = watched.pods(own);
+      const job = jobs.find(({ metadata }) => metadata?.name === own);
+      const gpusOfPod = Number(job?.metadata?.annotations?.[gpusAnnotation] ?? 0) / (job?.spec?.completions ?? 1);
       for (const name of names) await remove(name);
       await untilGone(names);
+      return gpusOfPod > 0 ? { gpuSeconds: gpuSecondsOf(held, gpusOfPod, nowMs()) } : {};
     },
     jobs: async () => {
       await watched.ready;

@@ -111,8 +111,11 @@ export type TrainingExecutor = {
   removeCache(key: CustomizationKey): Promise<void>;
   /** Starts the job, or adopts the one of that name that runs or has ended, and follows it to its end. Aborting stops following, not the job. */
   follow(spec: JobSpec, onProgress: (progress: TrainingProgress) => void, signal: AbortSignal): Promise<JobEnd>;
-  /** Asks every job of the run to stop and write a checkpoint, and ends those that do not. */
-  stop(key: RunKey): Promise<void>;
+  /**
+   * Asks every job of the run to stop and write a checkpoint, and ends those that do not. Answers with the GPU seconds of the attempt whose job
+   * was still there; nothing where it held no GPU.
+   */
+  stop(key: RunKey, attempt?: number): Promise<{ readonly gpuSeconds?: number }>;
   /** The runs whose jobs have left anything. */
   jobs(): Promise<readonly RunKey[]>;
   /** Removes what the run's jobs left. */

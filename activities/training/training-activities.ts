@@ -11,6 +11,7 @@ import { loadTrainingSettings } from '../registry/training-settings.ts';
 import { type BaseModel, baseModelOf } from './base-model.ts';
 import { claim, releaseClaim } from './claims.ts';
 import type { TrainingExecutor } from './executor.ts';
+import { sweepJobs } from './sweep-jobs.ts';
 import { train } from './train.ts';
 
 export type TrainingDependencies = {
@@ -50,7 +51,8 @@ export const createTrainingControl = ({
   executor,
   modelsDir,
   trainerSource,
-}: TrainingDependencies): Omit<TrainingActivities, 'train' | 'sweepJobs'> => ({
+  activity,
+}: TrainingDependencies): Omit<TrainingActivities, 'train'> => ({
   claimTraining: (input) =>
     withInfrastructure(async () => {
       const settings = await loadTrainingSettings(pool, catalog, input);
@@ -64,9 +66,9 @@ export const createTrainingControl = ({
     }),
   stopTraining: (input) =>
     withInfrastructure(async () => {
-      await executor.stop(input);
-      return {};
+      return await executor.stop(input, input.attempt);
     }),
+  sweepJobs: () => withInfrastructure(() => sweepJobs(pool, executor, () => activity().beat(null))),
   discardTraining: (input) =>
     withInfrastructure(async () => {
       await executor.stop(input);
