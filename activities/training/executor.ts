@@ -28,6 +28,8 @@ export type JobSpec = {
   readonly overrides: { readonly batchDivisor: number; readonly learningRateDivisor: number };
   readonly seed: number;
   readonly threads: number;
+  /** How many processes train together, 1 where absent: each is told which one it is, and where the first one is, by its environment. */
+  readonly workers?: number;
   /** Presigned addresses by file name: a job can write its own staging objects and nothing else. */
   readonly outputs: Readonly<Record<string, string>>;
   readonly workDir: string;

@@ -10,6 +10,7 @@ from safetensors.torch import save
 
 from .base_model import BaseModel
 from .dataset import Row
+from .device import computing_on, device
 from .encoder import Encoder
 from .errors import JobError
 from .job import Job, Progress, write_atomically
@@ -58,10 +59,13 @@ class Session:
         self.spec, self.job, self.progress = spec, job, progress
         self._started, self._cpu = time.monotonic(), time.process_time()
         torch.set_num_threads(spec.threads)
-        torch.use_deterministic_algorithms(True)
+        # On a GPU, what has no such algorithm is done by another rather than not at all.
+        torch.use_deterministic_algorithms(True, warn_only=device().type == "cuda")
         # Nothing here reads what it has not written: filling new memory costs a fortieth of a training.
         torch.utils.deterministic.fill_uninitialized_memory = False
         torch.manual_seed(spec.seed)
+        if (said := computing_on()) is not None:
+            progress.log("info" if device().type == "cuda" else "warn", said)
 
     def publish(
         self,
@@ -81,7 +85,7 @@ class Session:
         self.progress.tell("evaluate", 1, 1)
         whole = tensors | (encoder.changed() if encoder else {})
         files = {
-            "model.safetensors": save({name: whole[name].detach().contiguous() for name in sorted(whole)}, metadata={"format": "pt"}),
+            "model.safetensors": save({name: whole[name].detach().cpu().contiguous() for name in sorted(whole)}, metadata={"format": "pt"}),
             "eval.jsonl": answer_lines(evaluation, expected, predicted),
             "answering.json": json.dumps(answering, ensure_ascii=False, sort_keys=True, allow_nan=False).encode(),
         }
