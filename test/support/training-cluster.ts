@@ -39,7 +39,7 @@ export type TrainingCluster = Pick<ScriptedJobs, 'spec'> & {
   /** Under the account of the training worker, which may do what its role allows and no more. */
   readonly executor: TrainingExecutor;
   /** Another worker. */
-  readonly executorWith: (settings: Partial<JobSettings>) => TrainingExecutor;
+  readonly executorWith: (settings: Partial<JobSettings>, hangLimits?: HangLimits) => TrainingExecutor;
   readonly plainPod: (name: string, options: { readonly priorityClassName?: string; readonly gpus?: number }) => V1Pod;
   readonly stopApiserver: () => Promise<void>;
   readonly startApiserver: () => Promise<void>;
@@ -58,7 +58,6 @@ export type TrainingCluster = Pick<ScriptedJobs, 'spec'> & {
 /** A real cluster with two nodes, a real store, and the executor under the worker's own account. */
 export async function startTrainingCluster(options: {
   readonly tiers: ResourceTiers;
-  readonly hangLimits?: HangLimits;
   readonly cluster?: Pick<ClusterOptions, 'nodes' | 'gpusPerNode' | 'kueue'>;
 }): Promise<TrainingCluster> {
   const paths = resolvePaths(process.env);
@@ -91,7 +90,7 @@ export async function startTrainingCluster(options: {
     const store = createS3ObjectStore(createS3Client({ s3 }), s3.bucket);
     const seen = createS3ObjectStore(createS3Client({ s3: { ...s3, endpoint: `http://${seenAt}` } }), s3.bucket);
     const client = connectCluster(kubeconfig, namespace, installation);
-    const executorWith = (settings: Partial<JobSettings>): TrainingExecutor => {
+    const executorWith = (settings: Partial<JobSettings>, hangLimits?: HangLimits): TrainingExecutor => {
       const watched = watchJobs(client, { warn: () => undefined });
       watches.push(watched);
       return createKubernetesExecutor({
@@ -111,7 +110,7 @@ export async function startTrainingCluster(options: {
         remote: createRemoteJobs(store, seen),
         queues: null,
         clusterGrows: false,
-        ...(options.hangLimits ? { hangLimits: options.hangLimits } : {}),
+        ...(hangLimits ? { hangLimits } : {}),
       });
     };
     const jobs = await scriptedJobs(home, seen, () => executor);
