@@ -1,4 +1,4 @@
-import type { RunState } from '../core/run.ts';
+import type { JobSituation, RunState } from '../core/run.ts';
 import type { Json } from '../core/json.ts';
 import type { GateVerdict, StoredMetrics } from '../core/model.ts';
 
@@ -45,7 +45,10 @@ export type Run = {
     readonly steps: number;
     readonly loss: number | null;
     readonly etaMs: number | null;
+    readonly job?: JobSituation;
   } | null;
+  readonly paused?: { readonly since: string; readonly by: string; readonly reason: string | null } | null;
+  readonly gpuSeconds?: number | null;
   readonly metrics: StoredMetrics | null;
   readonly verdict: GateVerdict | null;
   readonly version?: number | null;

@@ -38,6 +38,8 @@ export class FakePlatform {
   quotas: TenantQuotas = {};
   /** Of every attempt, however it ends. */
   gpuSeconds: number | null = null;
+  /** False: a training that is cancelled ends by itself all the same. */
+  heedsCancel = true;
   sweeps = 0;
   sequence = 0;
   versions = 0;
@@ -258,18 +260,21 @@ export class FakePlatform {
       const { number, digest, rows, cut } = built;
       return { number, digest, rows: rows.size, cut, manifest: ref, bucketsRead: 1, bucketsReused: 0 };
     },
-    evaluateGate: async () => ({
-      verdict: this.verdict,
-      explanation: `the gate says ${this.verdict}`,
-      metric: 'accuracy',
-      candidate: 0.97,
-      current: null,
-      currentVersion: null,
-      pairedP: null,
-      testRows: 20,
-      changedPredictions: 0,
-      labels: {},
-    }),
+    evaluateGate: async () => {
+      await this.onActivity('evaluateGate');
+      return {
+        verdict: this.verdict,
+        explanation: `the gate says ${this.verdict}`,
+        metric: 'accuracy',
+        candidate: 0.97,
+        current: null,
+        currentVersion: null,
+        pairedP: null,
+        testRows: 20,
+        changedPredictions: 0,
+        labels: {},
+      };
+    },
   };
 
   readonly training: TrainingActivities = {
@@ -284,7 +289,8 @@ export class FakePlatform {
       c.trainings.push({ run: input.run, attempt: input.attempt, overrides: input.overrides, rows: input.dataset.rows });
       const beat = setInterval(() => Context.current().heartbeat(), 200);
       try {
-        await Promise.race([this.onTrain(input), Context.current().cancelled]);
+        const trained = this.onTrain(input);
+        await (this.heedsCancel ? Promise.race([trained, Context.current().cancelled]) : trained);
       } finally {
         clearInterval(beat);
       }
@@ -308,7 +314,10 @@ export class FakePlatform {
       this.stopped.push({ customizationId, run, attempt });
       return this.#used;
     },
-    sweepJobs: async () => ({ removed: ++this.sweeps, kept: 0 }),
+    sweepJobs: async () => {
+      await this.onActivity('sweepJobs');
+      return { removed: ++this.sweeps, kept: 0 };
+    },
     discardTraining: async ({ tenantId, customizationId, run, keepClaim }) => {
       if (!keepClaim) this.discarded.push({ tenantId, customizationId, run });
     },

@@ -63,6 +63,7 @@ export class WorkflowFixture {
         activities: activities[name],
         ...(options.cache === undefined ? {} : { maxCachedWorkflows: options.cache }),
         ...(name === 'orchestrator' ? { workflowBundle: await workflowBundle() } : {}),
+        maxHeartbeatThrottleInterval: '500 milliseconds',
         shutdownGraceTime: 0,
         shutdownForceTime: '2 seconds',
       });
