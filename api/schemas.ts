@@ -31,10 +31,7 @@ const quotas = z.strictObject(
     gpuSecondsPerDay: z.number().min(0).optional().describe('GPU seconds that its trainings may use in 24 hours'),
   },
   {
-    error: ({ code, ...issue }) =>
-      code === 'unrecognized_keys'
-        ? `there is no quota ${(issue['keys'] as readonly string[]).join(', ')}: the quotas are ${quotaNames.join(' and ')}`
-        : undefined,
+    error: ({ code }) => (code === 'unrecognized_keys' ? `is no quota: there are ${quotaNames.join(' and ')}` : undefined),
   },
 );
 export const createTenant = z.strictObject({ id, name: z.string().min(1).max(200), quotas: quotas.default({}) });
