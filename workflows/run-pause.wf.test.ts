@@ -48,7 +48,7 @@ const refusal = async (asked: Promise<unknown>): Promise<string> => {
     (answer) => new Error(`it was not refused: ${JSON.stringify(answer)}`),
     (thrown: unknown) => thrown,
   );
-  return String((error as { cause?: Error }).cause?.message ?? (error as Error).message);
+  return (error as { cause?: Error }).cause?.message ?? (error as Error).message;
 };
 const phaseOfRun = async (): Promise<unknown> => {
   const { typedSearchAttributes } = await tenant.run('c', 1).describe();
@@ -234,7 +234,7 @@ const cancelSeen = () =>
     (events) => events.some(({ activityTaskCancelRequestedEventAttributes: asked }) => Boolean(asked)),
   );
 
-describe('a tenant with one training at a time', { timeout: 60_000 }, () => {
+describe('a tenant with few trainings at a time', { timeout: 60_000 }, () => {
   it('lets another one train while one is paused, which goes on when there is room', async () => {
     platform.quotas = { concurrentTrainings: 1 };
     const d = platform.create('d');
@@ -262,6 +262,24 @@ describe('a tenant with one training at a time', { timeout: 60_000 }, () => {
     expect(await ended()).toBe('succeeded');
   });
 
+  it('lets one of two go on that are resumed at once, where there is room for one', async () => {
+    platform.quotas = { concurrentTrainings: 2 };
+    const [d, e] = [platform.create('d'), platform.create('e')];
+    await commit({ a: '1' });
+    await training(1);
+    await commit({ a: '1' }, 'd');
+    await training(1, d);
+    await commit({ a: '1' }, 'e');
+    for (const customizationId of ['c', 'd']) await ask('pauseRun', { customizationId });
+    await training(1, e);
+    const answers = await Promise.allSettled(['c', 'd'].map((customizationId) => ask('resumeRun', { customizationId })));
+    expect(answers.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+    await eventually(
+      () => c.trainings.length + d.trainings.length,
+      (n) => n === 3,
+    );
+  });
+
   it('learns of more by the log, as of any change', async () => {
     platform.quotas = { concurrentTrainings: 1 };
     const d = platform.create('d');
@@ -274,7 +292,7 @@ describe('a tenant with one training at a time', { timeout: 60_000 }, () => {
     );
     platform.quotas = { concurrentTrainings: 2 };
     await commit({}, 'c', true);
-    await training(1, d);
+    expect(await training(1, d)).toBe(1);
   });
 });
 

@@ -67,7 +67,7 @@ class Tenant {
   }
 
   deleted(id: string): this {
-    this.#pending(id, 0, 1);
+    this.#pending(id, 5, 1);
     return this;
   }
 
@@ -144,10 +144,14 @@ describe('concurrentTrainings', () => {
     expect(tenant.why('a')).toMatch(/^run 1 \(\w+\) since/);
   });
 
-  it('starts a deletion, which has a deadline, before those that wait longer', () => {
+  it('starts a deletion whose deadline is near before those that wait longer, and not before', () => {
     const tenant = new Tenant({ concurrentTrainings: 1 }, ['a', 'b', 'c'], { deletionDeadlineMs: hour });
     tenant.deleted('c');
     expect(tenant.after(30 * second)).toEqual(['a']);
+    expect(tenant.after(10 * second)).toEqual([]);
+    const { state } = tenant;
+    expect(tenant.send(ended('a', 1)).after(0)).toEqual(['b']);
+    tenant.state = state;
     expect(tenant.after(hour)).toEqual([]);
     expect(tenant.send(ended('a', 1)).after(0)).toEqual(['c']);
   });
