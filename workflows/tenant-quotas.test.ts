@@ -51,10 +51,10 @@ class Tenant {
   nowMs = noon;
   state: TenantState = newTenantState('t');
 
-  constructor(quotas: TenantQuotas, ids: readonly string[], policy: Partial<Policy> = {}) {
+  constructor(quotas: TenantQuotas, ids: readonly string[], policy: Partial<Policy> = {}, dueInOrder: readonly string[] = ids) {
     const customizations = ids.map((id) => snapshot(id, { policy: { ...defaultPolicy, ...policy } }));
     this.send({ type: 'tenantLoaded', customizations, quotas });
-    ids.forEach((id, i) => this.#pending(id, i));
+    dueInOrder.forEach((id, i) => this.#pending(id, i));
   }
 
   #pending(id: string, delaySeconds: number, deleted = 0): void {
@@ -98,7 +98,7 @@ class Tenant {
 
 describe('concurrentTrainings', () => {
   it('lets so many runs of a tenant train at the same time; the longest waiting starts when one ends', () => {
-    const tenant = new Tenant({ concurrentTrainings: 2 }, ['d', 'c', 'b', 'a']);
+    const tenant = new Tenant({ concurrentTrainings: 2 }, ['a', 'b', 'c', 'd'], {}, ['d', 'c', 'b', 'a']);
     expect(tenant.after(30 * second)).toEqual(['d']);
     expect(tenant.after(second)).toEqual(['c']);
     expect(tenant.after(second)).toEqual([]);
