@@ -73,8 +73,8 @@ const manifestSchema = z
       /** Weights and encoder of a version. */
       maximumModelBytes: count.default(2 * 1024 ** 3),
     }),
-    /** What a training takes at most, for its host. */
-    resources: z.strictObject({ memoryBytes: count, threads: z.number().int().min(1) }),
+    /** What a training takes at most, for its host; on a cluster it gets the resource tier of that name, unless the options name another. */
+    resources: z.strictObject({ memoryBytes: count, threads: z.number().int().min(1), tier: z.string().default('small') }),
     /** Options that go together; `tier` in the options chooses one. */
     tiers: z.strictObject({ fast: options, balanced: options, accurate: options }),
     optionSchema: jsonSchema,

@@ -45,6 +45,7 @@ export type Run = {
     readonly steps: number;
     readonly loss: number | null;
     readonly etaMs: number | null;
+    /** Absent where trainings are local processes. */
     readonly job?: JobSituation;
   } | null;
   readonly paused?: { readonly since: string; readonly by: string; readonly reason: string | null } | null;

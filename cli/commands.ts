@@ -1,4 +1,5 @@
 import { registerBase } from './base.ts';
+import { registerCluster } from './cluster.ts';
 import type { RegisterCommand } from './command.ts';
 import { registerConfig } from './config.ts';
 import {
@@ -37,6 +38,7 @@ export const commands: readonly RegisterCommand[] = [
   registerLogs,
   registerDoctor,
   registerBase,
+  registerCluster,
   registerDeadLetters,
   registerReset,
   registerConfig,

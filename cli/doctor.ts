@@ -1,6 +1,10 @@
 import { accessSync, constants, existsSync, readdirSync, statSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
+import { checkCluster } from '../activities/kubernetes/cluster-check.ts';
+import { ClusterRefused, connectCluster } from '../activities/kubernetes/cluster-client.ts';
+import { WrongTiers, loadResourceTiers } from '../activities/kubernetes/resource-tiers.ts';
+import { loadCatalog } from '../catalog/catalog.ts';
 import { engineNames, serviceNames } from '../core/process-names.ts';
 import { connectorState } from '../infra/debezium/connector.ts';
 import { portProblems } from '../infra/local/ports.ts';
@@ -165,6 +169,19 @@ async function freePortProblems(settings: Settings, paths: Paths): Promise<Probl
   });
 }
 
+/** Of a cluster that trains: what would keep its jobs from running, as the training worker itself finds out when it starts. */
+async function clusterProblems(settings: Settings): Promise<Problem[]> {
+  if (settings.MW_EXECUTOR !== 'kubernetes') return [];
+  try {
+    const tiers = loadResourceTiers(settings.MW_RESOURCE_TIERS);
+    const cluster = connectCluster(settings.MW_KUBECONFIG, settings.MW_JOB_NAMESPACE, 'doctor');
+    return [...(await checkCluster(cluster, settings, tiers, await loadCatalog(settings.MW_CATALOG_DIR))).problems];
+  } catch (error) {
+    if (!(error instanceof ClusterRefused || error instanceof WrongTiers)) throw error;
+    return [{ problem: error.message, remedy: 'see docs/06-kubernetes.md' }];
+  }
+}
+
 /** All problems that stand in the way of `mw up` or of what runs, each with its remedy. */
 export async function diagnose(): Promise<Problem[]> {
   const settings = parseSettings(process.env);
@@ -174,6 +191,7 @@ export async function diagnose(): Promise<Problem[]> {
     toolProblems(),
     folderProblems(paths),
     encoderProblems(paths),
+    clusterProblems(settings),
     up ? runningProblems(loadConfig(process.env)) : freePortProblems(settings, paths),
   ]);
   return parts.flat();

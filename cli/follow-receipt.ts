@@ -63,7 +63,12 @@ async function showRun(api: ApiClient, customization: string, number: number, sc
     screen.changing(state, `  run ${number}: ${state}${reason && state === 'failed' ? ` (${reason})` : ''}`);
     return;
   }
-  const { phase = 'train', step, steps, loss, etaMs } = progress;
+  const { phase = 'train', step, steps, loss, etaMs, job } = progress;
+  if (job && job.state !== 'running') {
+    const place = job.queuePosition === null ? '' : `, number ${job.queuePosition} in the queue`;
+    screen.changing(job.state, `  run ${number}: ${job.state}${place}${job.why === null ? '' : `: ${job.why}`}`);
+    return;
+  }
   const facts = [
     `${phase} ${bar(step, steps)}`,
     `step ${step}/${steps}`,

@@ -57,12 +57,53 @@ export const settingsSchema = z.object({
     .string()
     .optional()
     .describe('folder of further business models beside the shipped ones: see docs/models/adding-a-business-model.md'),
-  MW_TRAINING_SLOTS: z.coerce.number().int().min(1).default(1).describe('local trainings at the same time'),
+  MW_TRAINING_SLOTS: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .default(1)
+    .describe('trainings at the same time: as many local processes, or as many Jobs as the cluster is to see at once'),
   MW_WARM_TRAINER: z
     .enum(['on', 'off'])
     .default('on')
     .describe('keeps a trainer with loaded libraries, of which local trainings are forked: they start in a fraction of the time'),
   MW_TRAINER_THREADS: z.coerce.number().int().min(1).default(1).describe('CPU threads of one training'),
+  MW_EXECUTOR: z
+    .enum(['process', 'kubernetes'])
+    .default('process')
+    .describe('where trainings run: as processes beside the training worker, or as Jobs on a Kubernetes cluster (docs/06-kubernetes.md)'),
+  MW_KUBECONFIG: z
+    .string()
+    .optional()
+    .describe("kubeconfig of the cluster that trains (default: KUBECONFIG, ~/.kube/config, or the pod's own account)"),
+  MW_JOB_NAMESPACE: z
+    .string()
+    .regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, 'must be a name of a namespace')
+    .default('modelwright-training')
+    .describe('namespace of the training Jobs; nothing else should live in it'),
+  MW_JOB_IMAGE: z
+    .string()
+    .optional()
+    .describe('trainer image of the Jobs (infra/images/trainer.Dockerfile); needed with MW_EXECUTOR=kubernetes'),
+  MW_JOB_IMAGE_PULL: z.enum(['Always', 'IfNotPresent', 'Never']).default('IfNotPresent').describe('when nodes pull the trainer image'),
+  MW_JOB_IMAGE_PULL_SECRET: z.string().optional().describe('secret of the namespace with which nodes pull the trainer image'),
+  MW_JOB_DEADLINE_MINUTES: z.coerce.number().int().min(1).default(1_440).describe('a Job that trains longer is ended, and its run fails'),
+  MW_JOB_KEEP_MINUTES: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .default(60)
+    .describe('Jobs that have ended are kept so long if nothing else removes them'),
+  MW_JOB_QUEUE: z
+    .string()
+    .default('auto')
+    .describe('ClusterQueue of Kueue that admits the Jobs; auto: modelwright where Kueue is installed, else none; none: Kueue is not used'),
+  MW_RESOURCE_TIERS: z.string().optional().describe('JSON file of the resource tiers that Jobs get (default: see docs/06-kubernetes.md)'),
+  MW_CLUSTER_GROWS: z
+    .enum(['on', 'off'])
+    .default('off')
+    .describe('on: nodes are added on demand, so that a Job that fits no node of today waits instead of failing'),
+  MW_S3_JOBS_ENDPOINT: z.url().optional().describe('S3 address as Jobs on the cluster see it (default: as we see it)'),
   MW_PREDICTOR_CACHE_BYTES: z.coerce
     .number()
     .int()

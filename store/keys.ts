@@ -17,3 +17,8 @@ export const baseShardKey = (sha256: string): string => `base/shards/${sha256}.s
 export const baseFileKey = (sha256: string): string => `base/files/${sha256}`;
 export const modelManifestKey = (key: RunKey, version: number): string =>
   `${customization(key)}/models/v${version}-${key.run}/manifest.json`;
+
+/** Kept embeddings of customizations whose jobs have no lasting disk: under one prefix, so that those of deleted ones are found. */
+export const keptPrefix = 'kept/';
+export const keptEmbeddingsKey = ({ tenantId, customizationId }: CustomizationKey): string =>
+  `${keptPrefix}${tenantId}/${customizationId}/embeddings`;

@@ -1,8 +1,6 @@
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Context } from '@temporalio/activity';
-import { createProcessExecutor, jobEnvironment } from '../activities/adapters/process-executor.ts';
-import { startWarmTrainer } from '../activities/adapters/warm-trainer.ts';
+import { installationId } from '../activities/registry/installation.ts';
 import { removeOrphanedCaches, sweepEveryMs } from '../activities/training/orphaned-caches.ts';
 import { sourceDigest } from '../activities/training/trainer-digest.ts';
 import { type TrainingDependencies, createTrainActivity, createTrainingControl } from '../activities/training/training-activities.ts';
@@ -13,6 +11,7 @@ import { projectDir } from '../platform/paths.ts';
 import { createS3Client } from '../platform/s3.ts';
 import { createS3ObjectStore } from '../store/s3-object-store.ts';
 import { runWorker } from './activity-worker.ts';
+import { kubernetesEngine, processEngine } from './training-engines.ts';
 
 await runWorker(
   'training',
@@ -21,19 +20,19 @@ await runWorker(
     const pool = createPool(config);
     const { paths, settings } = config;
     const trainerDir = join(projectDir, 'trainer');
-    const program = { python: paths.trainerPython, trainerDir };
-    await mkdir(paths.jobsDir, { recursive: true });
-    const warm =
-      settings.MW_WARM_TRAINER === 'on'
-        ? startWarmTrainer(program, paths.jobsDir, jobEnvironment(trainerDir, paths.jobsDir), logger)
-        : null;
+    const catalog = await loadCatalog(config.settings.MW_CATALOG_DIR);
+    const store = createS3ObjectStore(createS3Client(config), config.s3.bucket);
+    const engine =
+      settings.MW_EXECUTOR === 'kubernetes'
+        ? await kubernetesEngine(config, await installationId(pool), catalog, store, logger)
+        : await processEngine(config, trainerDir, store, logger);
     const dependencies: TrainingDependencies = {
       pool,
-      store: createS3ObjectStore(createS3Client(config), config.s3.bucket),
-      catalog: await loadCatalog(config.settings.MW_CATALOG_DIR),
-      executor: createProcessExecutor({ ...program, jobsDir: paths.jobsDir, warm }),
+      store,
+      addresses: engine.addresses,
+      catalog,
+      executor: engine.executor,
       modelsDir: paths.modelsDir,
-      threads: settings.MW_TRAINER_THREADS,
       trainerSource: sourceDigest(trainerDir),
       activity: () => {
         const context = Context.current();
@@ -69,10 +68,10 @@ await runWorker(
           shutdownGraceTime: '10 seconds',
         },
       ],
-      checks: [{ name: 'mysql', check: async () => void (await pool.query('SELECT 1')) }],
+      checks: [{ name: 'mysql', check: async () => void (await pool.query('SELECT 1')) }, ...engine.checks],
       close: async () => {
         clearInterval(sweeping);
-        await warm?.close();
+        await engine.close();
         await pool.end();
       },
     };

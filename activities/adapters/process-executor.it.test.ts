@@ -10,7 +10,7 @@ it('a later attempt goes on from the checkpoints of the one before, which are no
   const jobsDir = await mkdtemp(join(tmpdir(), 'mw-jobs-'));
   try {
     const { trainerPython: python } = resolvePaths(process.env);
-    const executor = createProcessExecutor({ jobsDir, python, trainerDir: join(projectDir, 'trainer'), warm: null });
+    const executor = createProcessExecutor({ jobsDir, python, trainerDir: join(projectDir, 'trainer'), warm: null, threads: 1 });
     const model = { id: 'looking', version: '1', trainerFile: join(projectDir, 'test/support/looking-trainer/trainer.py') };
     const template = await writeJob({ folder: join(jobsDir, 'job'), model, encoderFolder: '', rows: [], options: { do: 'look' } });
     const [before, own] = [1, 2].map((attempt) => join(executor.workDir(template, attempt), 'checkpoints')) as [string, string];

@@ -17,6 +17,8 @@ export type ProcessExecutorOptions = {
   readonly trainerDir: string;
   /** Null: every job loads its libraries itself. */
   readonly warm: Pick<WarmTrainer, 'fork'> | null;
+  /** CPU threads of a job. */
+  readonly threads: number;
 };
 
 /** So soon the end of a job, or its death, is seen. */
@@ -37,7 +39,7 @@ export const jobEnvironment = (trainerDir: string, folder: string): Readonly<Rec
 const runName = ({ tenantId, customizationId, run }: RunKey): string => `${tenantId}.${customizationId}.${run}.`;
 
 /** Trainings as local processes, each in a group of its own: they outlive the worker that started them, and the next one adopts them. */
-export function createProcessExecutor({ jobsDir, python, trainerDir, warm }: ProcessExecutorOptions): TrainingExecutor {
+export function createProcessExecutor({ jobsDir, python, trainerDir, warm, threads }: ProcessExecutorOptions): TrainingExecutor {
   const cachesDir = join(jobsDir, 'cache');
   const cacheDir = ({ tenantId, customizationId }: CustomizationKey): string => join(cachesDir, `${tenantId}.${customizationId}`);
   const workDir = (key: RunKey, attempt: number): string => join(jobsDir, `${runName(key)}${attempt}`);
@@ -91,6 +93,9 @@ export function createProcessExecutor({ jobsDir, python, trainerDir, warm }: Pro
   return {
     workDir,
     cacheDir,
+    // A local process has what its host has: tiers are for clusters.
+    provide: ({ trainerFile, base }) =>
+      Promise.resolve({ trainerFile, basePath: base.folder, threads, workers: 1, tier: null, largerTier: false }),
     caches: async () =>
       (await readdir(cachesDir).catch(() => [])).map((name) => {
         // Ids have no dot.
@@ -130,6 +135,12 @@ export function createProcessExecutor({ jobsDir, python, trainerDir, warm }: Pro
     },
     stop: async (key) => {
       for (const folder of await jobFolders(key)) await stopJob(folder);
+      return {};
+    },
+    jobs: async () => {
+      // Folders are named by run and attempt; ids have no dot.
+      const names = (await readdir(jobsDir).catch(() => [])).map((name) => name.split('.')).filter((parts) => parts.length === 4);
+      return names.map(([tenantId = '', customizationId = '', run]) => ({ tenantId, customizationId, run: Number(run) }));
     },
     discard: async (key) => {
       for (const folder of await jobFolders(key)) await rm(folder, { recursive: true, force: true });

@@ -27,8 +27,8 @@ beforeAll(async () => {
   await cp(join(projectDir, 'trainer/modelwright_trainer'), join(trainerDir, 'modelwright_trainer'), { recursive: true });
   await copyFile(join(projectDir, 'trainer/requirements.txt'), join(trainerDir, 'requirements.txt'));
   warm = startWarmTrainer({ python, trainerDir }, jobsDir, jobEnvironment(trainerDir, jobsDir), { info: note, warn: note });
-  executor = createProcessExecutor({ jobsDir, python, trainerDir, warm });
-  cold = createProcessExecutor({ jobsDir, python, trainerDir, warm: null });
+  executor = createProcessExecutor({ jobsDir, python, trainerDir, warm, threads: 1 });
+  cold = createProcessExecutor({ jobsDir, python, trainerDir, warm: null, threads: 1 });
 });
 afterAll(async () => {
   await warm.close();
@@ -135,7 +135,7 @@ describe('the warm trainer', () => {
       warn: (about: object) => void reasons.push(about),
     });
     try {
-      const alone = createProcessExecutor({ jobsDir, python, trainerDir: broken, warm: none });
+      const alone = createProcessExecutor({ jobsDir, python, trainerDir: broken, warm: none, threads: 1 });
       expect(await follow(alone, jobOf('look'))).toMatchObject({ kind: 'result', result: { class: 'ok' } });
       expect(JSON.stringify(reasons)).toContain("No module named 'nothing_like_it'");
     } finally {

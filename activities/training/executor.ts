@@ -28,6 +28,10 @@ export type JobSpec = {
   readonly overrides: { readonly batchDivisor: number; readonly learningRateDivisor: number };
   readonly seed: number;
   readonly threads: number;
+  /** Processes that train the model together; absent: one. */
+  readonly workers?: number;
+  /** Resource tier that the job gets; absent where there are none. */
+  readonly tier?: string;
   /** Presigned addresses by file name: a job can write its own staging objects and nothing else. */
   readonly outputs: Readonly<Record<string, string>>;
   readonly workDir: string;
@@ -45,6 +49,29 @@ export type RemoteFolders = {
   readonly checkpoint: { readonly put: string; readonly get: readonly string[] };
   /** The customization's kept embeddings as one object. */
   readonly cache: { readonly put: string; readonly get: string };
+};
+
+/** What is known of a job before it is told where to work. */
+export type JobRequest = {
+  readonly key: RunKey;
+  readonly attempt: number;
+  /** By the customization's options, or the business model's own. */
+  readonly tier: string;
+  readonly tierRaises: number;
+  readonly trainerFile: string;
+  readonly base: { readonly name: string; readonly folder: string; readonly sha256: Readonly<Record<string, string>> };
+};
+
+export type JobProvision = {
+  readonly trainerFile: string;
+  readonly basePath: string;
+  readonly threads: number;
+  /** Processes that train the model together. */
+  readonly workers: number;
+  /** Null where jobs have no tiers. */
+  readonly tier: string | null;
+  readonly largerTier: boolean;
+  readonly remote?: RemoteFolders;
 };
 
 export const jobClasses = ['ok', 'invalid_data', 'bad_options', 'out_of_memory', 'diverged', 'storage', 'preempted', 'error'] as const;
@@ -77,13 +104,20 @@ export type TrainingExecutor = {
   workDir(key: RunKey, attempt: number): string;
   /** A folder that all jobs of a customization share. */
   cacheDir(key: CustomizationKey): string;
+  /** What a job gets besides the work: of its host, and from afar. Throws BadOptions for a resource tier that there is not. */
+  provide(request: JobRequest): Promise<JobProvision>;
   /** Whose folders of that kind there are. */
   caches(): Promise<readonly CustomizationKey[]>;
   removeCache(key: CustomizationKey): Promise<void>;
   /** Starts the job, or adopts the one of that name that runs or has ended, and follows it to its end. Aborting stops following, not the job. */
   follow(spec: JobSpec, onProgress: (progress: TrainingProgress) => void, signal: AbortSignal): Promise<JobEnd>;
-  /** Asks every job of the run to stop and write a checkpoint, and ends those that do not. */
-  stop(key: RunKey): Promise<void>;
+  /**
+   * Asks every job of the run to stop and write a checkpoint, and ends those that do not. Answers with the GPU seconds of the attempt whose job
+   * was still there; nothing where it held no GPU.
+   */
+  stop(key: RunKey, attempt?: number): Promise<{ readonly gpuSeconds?: number }>;
+  /** The runs whose jobs have left anything. */
+  jobs(): Promise<readonly RunKey[]>;
   /** Removes what the run's jobs left. */
   discard(key: RunKey): Promise<void>;
 };

@@ -22,7 +22,7 @@ afterAll(async () => {
 describe('kept embeddings', () => {
   it('go with their customization, and only with it', async () => {
     const jobsDir = join(stack.home, 'jobs');
-    const executor = createProcessExecutor({ jobsDir, python: 'none', trainerDir: 'none', warm: null });
+    const executor = createProcessExecutor({ jobsDir, python: 'none', trainerDir: 'none', warm: null, threads: 1 });
     expect(await removeOrphanedCaches(pool, executor)).toEqual([]);
 
     const keys = ['stays', 'goes'].map((customizationId) => ({ tenantId: 'acme', customizationId }));

@@ -6,7 +6,7 @@ import { stagingKey } from '../../store/keys.ts';
 import { readManifest } from '../dataset/dataset-registry.ts';
 import { failure } from '../failure.ts';
 import { measureAnswers, readAnswers, worstLabels } from '../gate/answers-file.ts';
-import type { TrainingActivities, TrainingRef } from '../ports.ts';
+import type { TrainingActivities, TrainingFailureDetail, TrainingRef } from '../ports.ts';
 import { loadTrainingSettings } from '../registry/training-settings.ts';
 import { baseModelOf } from './base-model.ts';
 import { completeClaim } from './claims.ts';
@@ -35,47 +35,60 @@ const failureOf: Readonly<Record<Exclude<JobClass, 'ok'>, FailureType>> = {
 
 /** Creates or adopts the job of (run, attempt) and follows it to its end. Key: job name. */
 export async function train(dependencies: TrainingDependencies, input: Parameters<TrainingActivities['train']>[0]): Promise<TrainingRef> {
-  const { pool, store, catalog, executor, modelsDir, threads, trainerSource } = dependencies;
+  const { pool, store, addresses, catalog, executor, modelsDir, trainerSource } = dependencies;
   const { beat, signal, cancelled } = dependencies.activity();
   const { dataset, attempt, overrides } = input;
   const settings = await loadTrainingSettings(pool, catalog, input);
   const manifest = await readManifest(store, dataset.manifest);
   const base = await baseModelOf(modelsDir, settings.options, manifest, settings.model.base);
+  const provision = await executor.provide({
+    key: input,
+    attempt,
+    tier: typeof settings.options['resourceTier'] === 'string' ? settings.options['resourceTier'] : settings.model.resources.tier,
+    tierRaises: overrides.tierRaises ?? 0,
+    trainerFile: settings.model.trainerFile,
+    base,
+  });
   const spec: JobSpec = {
     jobName: `${input.tenantId}.${input.customizationId}.${input.run}.${attempt}`,
     tenantId: input.tenantId,
     customizationId: input.customizationId,
     run: input.run,
     attempt,
-    businessModel: { id: settings.model.id, version: settings.model.version, trainerFile: settings.model.trainerFile },
+    businessModel: { id: settings.model.id, version: settings.model.version, trainerFile: provision.trainerFile },
     dataset: {
       digest: dataset.digest,
       rows: dataset.rows,
       buckets: await Promise.all(
         manifest.buckets.map(async ({ index, ref, rows }) => ({
           index,
-          url: await store.presignGet(ref.key, addressSeconds),
+          url: await addresses.presignGet(ref.key, addressSeconds),
           sha256: ref.sha256,
           bytes: ref.bytes,
           rows,
         })),
       ),
     },
-    baseModel: { name: base.name, path: base.folder, digest: base.digest },
+    baseModel: { name: base.name, path: provision.basePath, digest: base.digest },
     options: settings.options,
-    overrides,
+    overrides: { batchDivisor: overrides.batchDivisor, learningRateDivisor: overrides.learningRateDivisor },
     seed: Number(settings.options['seed'] ?? 7),
-    threads,
+    threads: provision.threads,
+    ...(provision.workers > 1 ? { workers: provision.workers } : {}),
+    ...(provision.tier === null ? {} : { tier: provision.tier }),
+    ...(provision.remote ? { remote: provision.remote } : {}),
     outputs: Object.fromEntries(
       await Promise.all(
-        stagedFiles.map(async (file) => [file, await store.presignPut(stagingKey(input, attempt, file), addressSeconds)] as const),
+        stagedFiles.map(async (file) => [file, await addresses.presignPut(stagingKey(input, attempt, file), addressSeconds)] as const),
       ),
     ),
     workDir: executor.workDir(input, attempt),
     cacheDir: executor.cacheDir(input),
   };
 
-  let last: TrainingProgress | null = null;
+  let last = null as TrainingProgress | null;
+  /** Empty where no GPU was used. */
+  const used = (): TrainingFailureDetail => ((last?.job?.gpus ?? 0) > 0 ? { gpuSeconds: last?.job?.gpuSeconds ?? 0 } : {});
   let shownAtMs = 0;
   let showing: Promise<unknown> = Promise.resolve();
   const show = (progress: TrainingProgress): void => {
@@ -105,12 +118,15 @@ export async function train(dependencies: TrainingDependencies, input: Parameter
     clearInterval(alive);
     await showing;
   }
-  if (end.kind === 'killed') throw failure('Preempted', end.detail);
-  if (end.kind === 'hang') throw failure('Hang', end.detail);
+  const gpuSeconds = used();
+  const failed = (type: FailureType, message: string, more: TrainingFailureDetail = {}): Error =>
+    failure(type, message, undefined, [{ ...gpuSeconds, ...more } satisfies TrainingFailureDetail]);
+  if (end.kind === 'killed') throw failed('Preempted', end.detail);
+  if (end.kind === 'hang') throw failed('Hang', end.detail);
   const { result } = end;
   if (result.class !== 'ok') {
     const rows = result.rows?.length ? ` (examples ${result.rows.slice(0, maxNamedRows).join(', ')})` : '';
-    throw failure(failureOf[result.class], `${result.message}${rows}`);
+    throw failed(failureOf[result.class], `${result.message}${rows}`, { largerTier: provision.largerTier });
   }
   const files: Record<string, ObjectRef> = {};
   for (const { name, sha256, bytes } of result.files) {
@@ -130,5 +146,6 @@ export async function train(dependencies: TrainingDependencies, input: Parameter
     labels: result.labels.length,
     encoder: result.encoder,
     trainingMs: result.trainMs,
+    ...(gpuSeconds.gpuSeconds === undefined ? {} : { gpuSeconds: gpuSeconds.gpuSeconds }),
   };
 }

@@ -11,15 +11,17 @@ import { loadTrainingSettings } from '../registry/training-settings.ts';
 import { type BaseModel, baseModelOf } from './base-model.ts';
 import { claim, releaseClaim } from './claims.ts';
 import type { TrainingExecutor } from './executor.ts';
+import { sweepJobs } from './sweep-jobs.ts';
 import { train } from './train.ts';
 
 export type TrainingDependencies = {
   readonly pool: Pool;
   readonly store: ObjectStore;
+  /** The store's addresses as jobs see it. */
+  readonly addresses: Pick<ObjectStore, 'presignGet' | 'presignPut'>;
   readonly catalog: Catalog;
   readonly executor: TrainingExecutor;
   readonly modelsDir: string;
-  readonly threads: number;
   /** Digest of the trainer's sources and libraries. */
   readonly trainerSource: string;
   readonly activity: () => {
@@ -49,7 +51,8 @@ export const createTrainingControl = ({
   executor,
   modelsDir,
   trainerSource,
-}: TrainingDependencies): Omit<TrainingActivities, 'train' | 'sweepJobs'> => ({
+  activity,
+}: TrainingDependencies): Omit<TrainingActivities, 'train'> => ({
   claimTraining: (input) =>
     withInfrastructure(async () => {
       const settings = await loadTrainingSettings(pool, catalog, input);
@@ -63,9 +66,9 @@ export const createTrainingControl = ({
     }),
   stopTraining: (input) =>
     withInfrastructure(async () => {
-      await executor.stop(input);
-      return {};
+      return await executor.stop(input, input.attempt);
     }),
+  sweepJobs: () => withInfrastructure(() => sweepJobs(pool, executor, () => activity().beat(null))),
   discardTraining: (input) =>
     withInfrastructure(async () => {
       await executor.stop(input);

@@ -78,7 +78,13 @@ async function ofJob(executor: TrainingExecutor, method: string, cacheDir: strin
 const folder = await mkdtemp(join(tmpdir(), 'mw-startup-'));
 const { executor, warm } = startExecutor(paths, folder);
 try {
-  const cold = createProcessExecutor({ jobsDir: folder, python: paths.trainerPython, trainerDir: join(projectDir, 'trainer'), warm: null });
+  const cold = createProcessExecutor({
+    jobsDir: folder,
+    python: paths.trainerPython,
+    trainerDir: join(projectDir, 'trainer'),
+    warm: null,
+    threads: 1,
+  });
   const kept = join(folder, 'cache');
   // The first job waits until the warm trainer is ready, and embeds the texts.
   await trainJob({

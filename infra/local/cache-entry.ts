@@ -24,9 +24,7 @@ export async function buildCacheEntry(
 ): Promise<void> {
   if (isComplete(folder)) return;
   await mkdir(context.paths.cache, { recursive: true });
-  const lock = `${folder}.lock`;
-  await takeLock(lock, context);
-  try {
+  await holdingLock(`${folder}.lock`, context, async () => {
     if (isComplete(folder)) return;
     const temporary = `${folder}.building`;
     await rm(temporary, { recursive: true, force: true });
@@ -35,12 +33,24 @@ export async function buildCacheEntry(
     await writeFile(join(temporary, stampName), `${new Date().toISOString()}\n`);
     await rm(folder, { recursive: true, force: true });
     await rename(temporary, folder);
+  });
+}
+
+/** Does something that two processes must not do at once. */
+export async function holdingLock<Result>(
+  lock: string,
+  context: Pick<ProvisionContext, 'report' | 'signal'>,
+  work: () => Promise<Result>,
+): Promise<Result> {
+  await takeLock(lock, context);
+  try {
+    return await work();
   } finally {
     await rm(lock, { force: true });
   }
 }
 
-async function takeLock(lock: string, context: ProvisionContext): Promise<void> {
+async function takeLock(lock: string, context: Pick<ProvisionContext, 'report' | 'signal'>): Promise<void> {
   let told = false;
   for (;;) {
     context.signal.throwIfAborted();
@@ -58,7 +68,7 @@ async function takeLock(lock: string, context: ProvisionContext): Promise<void> 
       await rm(lock, { force: true });
       continue;
     }
-    if (!told) context.report(`waiting for process ${pid}, which builds the same`);
+    if (!told) context.report(`waiting for process ${pid}, which works on the same`);
     told = true;
     await sleep(lockPollMs, undefined, { signal: context.signal });
   }

@@ -102,7 +102,7 @@ export function startExecutor(
 ): { executor: TrainingExecutor; warm: WarmTrainer } {
   const log = { info: () => undefined, warn: () => undefined };
   const warm = startWarmTrainer({ python, trainerDir }, jobsDir, jobEnvironment(trainerDir, jobsDir), log);
-  return { executor: createProcessExecutor({ jobsDir, python, trainerDir, warm }), warm };
+  return { executor: createProcessExecutor({ jobsDir, python, trainerDir, warm, threads: 1 }), warm };
 }
 
 /** What the trained model answers when it serves: the same code as the predictor's, over the files that the job left. */

@@ -7,9 +7,10 @@ import traceback
 from pathlib import Path
 from types import ModuleType
 
-from .errors import EXIT_OF, JobError, is_out_of_memory
+from .errors import EXIT_OF, JobError, job_error_of
 from .job import Job, Progress
-from .spec import load_spec
+from .last_word import leave_word
+from .spec import Spec, load_spec
 
 
 def load_trainer(path: Path) -> ModuleType:
@@ -37,27 +38,44 @@ def main(arguments: list[str] | None = None) -> int:
         progress.log("error", error.message)
         return Job(path.parent).fail(error)
     job = Job(spec.work_dir)
-    if not job.take():
-        progress.log("info", "already running")
-        return 0
-    if job.finished(spec.digest):
-        progress.log("info", "already finished")
-        return 0
     try:
-        # What is heavy is imported here, after everything that can end the job without it.
-        progress.tell("load", 0, 1)
-        job.write_result(load_trainer(spec.trainer_file).run(spec, job, progress))
+        if not job.take():
+            progress.log("info", "already running")
+            return 0
+        if job.finished(spec.digest):
+            progress.log("info", "already finished")
+        else:
+            train(spec, job, progress)
+        leave_word(None)
         return EXIT_OF["ok"]
-    except JobError as error:
-        progress.log("error", error.message)
-        return job.fail(error)
     except Exception as error:
-        if is_out_of_memory(error):
-            return job.fail(JobError("out_of_memory", "the job needs more memory than there is"))
+        return end(error, job, progress)
+
+
+def train(spec: Spec, job: Job, progress: Progress) -> None:
+    # What is heavy is imported here, after everything that can end the job without it.
+    progress.tell("load", 0, 1)
+    if spec.remote is not None:
+        from .remote import Remote
+
+        job.remote = Remote(spec.remote, job, progress)
+        spec = job.remote.with_base(spec)
+        job.remote.fetch_checkpoint()
+    job.write_result(load_trainer(spec.trainer_file).run(spec, job, progress))
+
+
+def end(error: Exception, job: Job, progress: Progress) -> int:
+    known = job_error_of(error)
+    if known is None or known is not error:
         traceback.print_exc()
+    if known is None:
         # The kind of error and its place say what went wrong; its text could quote a row.
         place = traceback.extract_tb(error.__traceback__)[-1]
         return job.fail(JobError("error", f"{type(error).__name__} in {Path(place.filename).name} line {place.lineno}: see the job's log"))
+    progress.log("error", known.message)
+    if known.kind == "preempted" and job.remote is not None:
+        job.remote.leave()
+    return job.fail(known)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from safetensors.torch import load
 
 KEPT = 2
 CHECKSUM_BYTES = 32
+CHUNK_BYTES = 1024 * 1024
 #: Copying stops the training, for this share of the time at most.
 STALL_BUDGET = 0.03
 #: Checksum and file are made beside it, and may take this share of a core; with a core less than threads it is the training's own time.
@@ -28,16 +29,31 @@ State = dict[str, torch.Tensor]
 DTYPES = {torch.float32: "F32", torch.uint8: "U8", torch.int64: "I64"}
 
 
+def writer_budget() -> float:
+    """The share of a core that work beside the training may take."""
+    spare = len(os.sched_getaffinity(0)) > torch.get_num_threads()
+    return WRITER_BUDGET if spare else WRITER_BUDGET_WITHOUT_CORE
+
+
+def is_whole(path: Path) -> bool:
+    """Whether the file ends with the checksum of what is before, read piece by piece."""
+    checksum, left = hashlib.sha256(), path.stat().st_size - CHECKSUM_BYTES
+    with open(path, "rb") as file:
+        while left > 0 and (data := file.read(min(left, CHUNK_BYTES))):
+            checksum.update(data)
+            left -= len(data)
+        return left == 0 and file.read() == checksum.digest()
+
+
 class Checkpoints:
-    def __init__(self, folder: Path, training: str) -> None:
-        """`training` names what decides the weights: a checkpoint of another training is not gone on from."""
-        self.folder, self.training = folder, training
+    def __init__(self, folder: Path, training: str, written: Callable[[Path], None] | None = None) -> None:
+        """`training` names what decides the weights: a checkpoint of another training is not gone on from. `written` hears of each that is on the disk."""
+        self.folder, self.training, self._written = folder, training, written
         self._writer: threading.Thread | None = None
         self._failure: OSError | None = None
         self._copy: State = {}
         self._stall_s = self._writer_s = 0.0
-        spare = len(os.sched_getaffinity(0)) > torch.get_num_threads()
-        self._writer_budget = WRITER_BUDGET if spare else WRITER_BUDGET_WITHOUT_CORE
+        self._writer_budget = writer_budget()
         self._saved_at = time.monotonic()
         #: How many were written here, and how long the training stopped for them.
         self.count, self.stopped_s = 0, 0.0
@@ -71,7 +87,7 @@ class Checkpoints:
         # Always into the same memory: new pages would take longer than the copying.
         for name, tensor in state.items():
             if name not in self._copy:
-                self._copy[name] = torch.empty_like(tensor, memory_format=torch.contiguous_format)
+                self._copy[name] = torch.empty_like(tensor, device="cpu", memory_format=torch.contiguous_format)
             self._copy[name].copy_(tensor.detach())
         self._stall_s = time.monotonic() - began
         copy = {name: self._copy[name] for name in state} | {"about": torch.frombuffer(bytearray(about), dtype=torch.uint8)}
@@ -108,7 +124,10 @@ class Checkpoints:
             file.write(checksum.digest())
             file.flush()
             os.fsync(file.fileno())
-        os.rename(temporary, self.folder / f"step-{step:09}.ckpt")
+        path = self.folder / f"step-{step:09}.ckpt"
+        os.rename(temporary, path)
+        if self._written is not None:
+            self._written(path)
         for old in sorted(self.folder.glob("step-*.ckpt"))[:-KEPT]:
             old.unlink(missing_ok=True)
 

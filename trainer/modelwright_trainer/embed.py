@@ -1,7 +1,6 @@
 """Embeddings of many texts with a frozen encoder; what was computed before, in this job or another, is read."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -51,7 +50,9 @@ def embed_tokens_fresh(encoder: PackedEncoder, tokens: list[list[int]], progress
 
 def _cached(spec: Spec, base: BaseModel, kind: str, tokens: list[list[int]], job: Job, progress: Progress) -> Entries:
     root = spec.cache_dir or job.checkpoints / "embeddings"
-    cache = EmbeddingCache(Path(root), cache_name(base.digest, kind))
+    if job.remote is not None:
+        job.remote.fetch_cache(root)
+    cache = EmbeddingCache(root, cache_name(base.digest, kind))
     distinct = {key_of(ids): ids for ids in tokens}
     found = cache.find(set(distinct))
     missing = [(key, ids) for key, ids in distinct.items() if key not in found]

@@ -82,7 +82,7 @@ def finetune(
         {"params": [p for name, p in named.items() if name.startswith("head.")], "factor": float(HEAD_RATE_FACTOR)},
     ]
     optimizer = torch.optim.AdamW(groups, lr=peak, weight_decay=WEIGHT_DECAY, fused=True)
-    checkpoints = Checkpoints(job.checkpoints, _training_of(spec))
+    checkpoints = Checkpoints(job.checkpoints, _training_of(spec), job.remote.offer if job.remote else None)
     kept = checkpoints.restore()
     step = 0
     if kept is not None:

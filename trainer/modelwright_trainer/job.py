@@ -1,15 +1,22 @@
 """The job's folder: who works in it, what it has come to, and the wish to stop."""
 
+import errno
 import fcntl
 import json
 import os
 import signal
 import sys
+import threading
 import time
+import traceback
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from .errors import EXIT_OF, JobError
+from .last_word import leave_word
+
+if TYPE_CHECKING:
+    from .remote import Remote
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -29,12 +36,19 @@ class Job:
         self.work_dir = work_dir
         self.checkpoints = work_dir / "checkpoints"
         self.stop_asked = False
+        #: What the job has instead of a lasting disk.
+        self.remote: Remote | None = None
         self._lock: TextIO | None = None
 
     def take(self) -> bool:
         """False when another process works here."""
-        self.checkpoints.mkdir(parents=True, exist_ok=True)
-        self._lock = open(self.work_dir / "lock", "w")  # noqa: SIM115 - held until the process ends
+        try:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+            self._lock = open(self.work_dir / "lock", "w")  # noqa: SIM115 - held until the process ends
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise
+            raise JobError("storage", f"the job's work folder cannot be written ({type(error).__name__})") from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -53,7 +67,7 @@ class Job:
     def check_stop(self) -> None:
         """Called where a checkpoint has just been written, or costs nothing to lose."""
         if self.stop_asked:
-            raise JobError("preempted", "stopped on request; a checkpoint is left")
+            raise JobError("preempted", "stopped on request; what was done so far is kept")
 
     def finished(self, digest: str) -> bool:
         """Whether this very job has ended well before."""
@@ -70,7 +84,12 @@ class Job:
         result: dict[str, Any] = {"class": error.kind, "exit": EXIT_OF[error.kind], "message": error.message}
         if error.rows:
             result["rows"] = error.rows
-        self.write_result(result)
+        leave_word(error)
+        try:
+            self.write_result(result)
+        except OSError:
+            # A full or closed folder must not hide why the job ends: its status and its last word tell it.
+            traceback.print_exc()
         return EXIT_OF[error.kind]
 
 
@@ -83,6 +102,8 @@ class Progress:
         self._last = 0.0
         self._phase = ""
         self._phase_started = 0.0
+        # What works beside the training logs too.
+        self._printing = threading.Lock()
 
     def tell(self, phase: str, step: int, steps: int, *, epoch: float = 0, loss: float | None = None, share: float | None = None, samples: int = 0) -> None:
         """`share` is how much of the phase's work is done where steps are not equal."""
@@ -112,5 +133,6 @@ class Progress:
         self._print({"type": "log", "at": round(time.time() * 1000), "level": level, "message": message})
 
     def _print(self, value: dict[str, Any]) -> None:
-        sys.stdout.write(json.dumps(value) + "\n")
-        sys.stdout.flush()
+        with self._printing:
+            sys.stdout.write(json.dumps(value) + "\n")
+            sys.stdout.flush()

@@ -109,6 +109,9 @@ class Session:
 
     def _upload(self, files: dict[str, bytes], result: dict[str, Any]) -> dict[str, Any]:
         """Names each file with its digest."""
+        if self.job.remote is not None:
+            # Before the result: whoever sees it may remove the job.
+            self.job.remote.keep_cache()
         result["files"] = []
         uploaded = dict(files)
         # The staged copy cannot name its own digest; the one in the job's folder does.

@@ -18,6 +18,28 @@ class Bucket:
 
 
 @dataclass(frozen=True)
+class BaseFile:
+    """`path` is its place in the base model's folder."""
+
+    path: str
+    url: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True)
+class RemoteFolders:
+    """Addresses for a job without a lasting disk."""
+
+    base_model: tuple[BaseFile, ...]
+    checkpoint_put: str
+    #: The own one first, then those of attempts before.
+    checkpoint_get: tuple[str, ...]
+    cache_put: str
+    cache_get: str
+
+
+@dataclass(frozen=True)
 class Spec:
     job_name: str
     #: catalog/<business model>/trainer.py
@@ -37,6 +59,10 @@ class Spec:
     work_dir: Path
     #: Outlives the job; None keeps embeddings in the job's own folder.
     cache_dir: Path | None
+    #: None where the job's folders outlive it.
+    remote: RemoteFolders | None
+    #: How many processes train together.
+    workers: int
     digest: str
 
 
@@ -61,15 +87,27 @@ def load_spec(path: Path) -> Spec:
             outputs=dict(raw["outputs"]),
             work_dir=Path(raw["workDir"]),
             cache_dir=Path(raw["cacheDir"]) if raw.get("cacheDir") else None,
+            remote=_remote(raw["remote"]) if raw.get("remote") else None,
+            workers=int(raw.get("workers", 1)),
             digest=digest_of(raw),
         )
     except KeyError as error:
         raise JobError("bad_options", f"the job's specification lacks {error}") from error
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise JobError("bad_options", f"the job's specification cannot be read: {type(error).__name__}") from error
-    if spec.batch_divisor < 1 or spec.learning_rate_divisor < 1 or spec.threads < 1:
-        raise JobError("bad_options", "batchDivisor, learningRateDivisor and threads must be at least 1")
+    if spec.batch_divisor < 1 or spec.learning_rate_divisor < 1 or spec.threads < 1 or spec.workers < 1:
+        raise JobError("bad_options", "batchDivisor, learningRateDivisor, threads and workers must be at least 1")
     return spec
+
+
+def _remote(raw: dict[str, Any]) -> RemoteFolders:
+    return RemoteFolders(
+        base_model=tuple(BaseFile(str(f["path"]), f["url"], f["sha256"], int(f["bytes"])) for f in raw["baseModel"]),
+        checkpoint_put=raw["checkpoint"]["put"],
+        checkpoint_get=tuple(raw["checkpoint"]["get"]),
+        cache_put=raw["cache"]["put"],
+        cache_get=raw["cache"]["get"],
+    )
 
 
 def digest_of(raw: dict[str, Any]) -> str:

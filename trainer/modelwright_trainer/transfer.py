@@ -1,58 +1,162 @@
 """Reads and writes objects by presigned address. Nothing else of the store is known here, and no credentials."""
 
+import errno
 import hashlib
+import http.client
+import io
+import math
+import os
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import IO, TypeVar
 
 from .errors import JobError
 
 ATTEMPTS = 6
 FIRST_WAIT_S = 0.5
-TIMEOUT_S = 60
+TIMEOUT_S = 60.0
+CHUNK_BYTES = 1024 * 1024
+#: A store's explanation of a refusal is read so far.
+REFUSAL_BYTES = 4096
+#: What the own disk says, not the store: another attempt is of no use.
+OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}
+
+T = TypeVar("T")
+#: Raises what ends the job; called between pieces of a transfer.
+Check = Callable[[], None]
+
+
+class Missing(JobError):
+    """The store has no such object, or does not say so to this address."""
+
+    def __init__(self, what: str, why: str = "failed (404): the store has none there") -> None:
+        super().__init__("storage", f"{what} an object {why}")
 
 
 def fetch(url: str, sha256: str) -> bytes:
     """The object's bytes, which have the SHA-256 asked for."""
-    data = _retried("reading", lambda: _request(urllib.request.Request(url)))
+    data = read(url, lambda body: body.read())
     if hashlib.sha256(data).hexdigest() != sha256:
         raise JobError("storage", "an object of the dataset does not have the SHA-256 of its manifest")
     return data
 
 
-def upload(url: str, path: Path) -> None:
+def read(url: str, use: Callable[[IO[bytes]], T], check: Check = lambda: None) -> T:
+    """What `use` makes of the object's bytes; it begins again when they break off. Raises Missing where there is no object."""
+
+    def get() -> T:
+        check()
+        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:
+            return use(response)
+
+    return _retried("reading", get)
+
+
+def chunks(body: "IO[bytes] | Counted", check: Check = lambda: None) -> Iterable[bytes]:
+    while data := body.read(CHUNK_BYTES):
+        check()
+        yield data
+
+
+def upload(url: str, path: Path, *, patience_s: float = math.inf, check: Check = lambda: None) -> None:
+    """No attempt begins after `patience_s`. The file may be removed meanwhile."""
     if url.startswith("file:"):
         Path(urllib.request.url2pathname(url.removeprefix("file://"))).write_bytes(path.read_bytes())
         return
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
 
-    def put() -> bytes:
-        with open(path, "rb") as body:
-            request = urllib.request.Request(url, data=body, method="PUT")
-            request.add_header("Content-Length", str(path.stat().st_size))
-            request.add_header("Content-Type", "application/octet-stream")
-            return _request(request)
+        def body() -> Iterable[bytes]:
+            file.seek(0)
+            return chunks(file, check)
 
-    _retried("writing", put)
-
-
-def _request(request: urllib.request.Request) -> bytes:
-    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
-        return bytes(response.read())
+        send(url, body, size, patience_s=patience_s)
 
 
-def _retried(what: str, work) -> bytes:  # type: ignore[no-untyped-def]
-    wait = FIRST_WAIT_S
+def send(url: str, body: Callable[[], Iterable[bytes]], size: int, *, patience_s: float = math.inf) -> None:
+    """Writes `size` bytes that each attempt asks for anew."""
+    if url.startswith("file:"):
+        Path(urllib.request.url2pathname(url.removeprefix("file://"))).write_bytes(b"".join(body()))
+        return
+
+    def put() -> None:
+        request = urllib.request.Request(url, data=body(), method="PUT")
+        request.add_header("Content-Length", str(size))
+        request.add_header("Content-Type", "application/octet-stream")
+        with urllib.request.urlopen(request, timeout=min(TIMEOUT_S, max(1.0, patience_s))) as response:
+            response.read()
+
+    _retried("writing", put, patience_s)
+
+
+def _retried(what: str, work: Callable[[], T], patience_s: float = math.inf) -> T:
+    wait, ends = FIRST_WAIT_S, time.monotonic() + patience_s
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            return bytes(work())
+            return work()
         except urllib.error.HTTPError as error:
-            # The address has run out or is refused: the same address again is of no use.
-            if error.code < 500 and error.code != 429 or attempt == ATTEMPTS:
-                raise JobError("storage", f"{what} an object failed with status {error.code}") from error
-        except (urllib.error.URLError, OSError) as error:
-            if attempt == ATTEMPTS:
-                raise JobError("storage", f"{what} an object failed: the store does not answer ({type(error).__name__})") from error
+            cause, problem = error, _problem_of(what, error)
+        except (OSError, http.client.HTTPException) as error:
+            reason = getattr(error, "reason", error)
+            if isinstance(reason, FileNotFoundError):
+                raise Missing(what) from error
+            if getattr(reason, "errno", None) in OF_THE_DISK:
+                raise
+            cause, problem = error, f"the store does not answer ({type(error).__name__})"
+        if attempt == ATTEMPTS or time.monotonic() + wait > ends:
+            raise JobError("storage", f"{what} an object failed: {problem}") from cause
         time.sleep(wait)
         wait *= 2
     raise AssertionError("not reached")
+
+
+def _problem_of(what: str, error: urllib.error.HTTPError) -> str:
+    """In words; raises where the same address again is of no use."""
+    try:
+        said = error.read(REFUSAL_BYTES)
+    except (OSError, http.client.HTTPException):
+        said = b""
+    if error.code >= 500 or error.code in (408, 429) or b"RequestTimeout" in said:
+        return f"the store answers {error.code}"
+    if error.code == 404:
+        raise Missing(what) from error
+    if error.code == 403:
+        if b"expired" in said.lower():
+            raise JobError("storage", f"{what} an object was refused (403): its address has expired") from error
+        # Where an address may not list, a store says "denied" of what is not there.
+        if b"AccessDenied" in said:
+            raise Missing(what, "was refused (403): its address does not allow it, or there is no such object") from error
+        raise JobError("storage", f"{what} an object was refused (403): its address is not valid") from error
+    raise JobError("storage", f"{what} an object failed with status {error.code}") from error
+
+
+def counted(body: IO[bytes], name: str) -> "Counted":
+    """By what the store says of its size."""
+    size = body.headers.get("Content-Length")  # type: ignore[attr-defined]
+    if size is None:
+        raise JobError("storage", f"the store does not say how long {name} is")
+    return Counted(body, int(size), name)
+
+
+class Counted(io.RawIOBase):
+    """A body that must have so many bytes: one that breaks off is not taken for the whole, one that goes on is not read for ever."""
+
+    def __init__(self, body: IO[bytes], size: int, name: str) -> None:
+        super().__init__()
+        self.body, self.left, self.name = body, size, name
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, into) -> int:  # type: ignore[no-untyped-def]
+        data = self.body.read(min(len(into), self.left + 1))
+        if len(data) > self.left:
+            raise JobError("storage", f"{self.name} is longer in the store than its description says")
+        if not data and self.left:
+            raise ConnectionError("the body broke off")
+        into[: len(data)] = data
+        self.left -= len(data)
+        return len(data)

@@ -1,0 +1,233 @@
+import type { JobSituation, TrainingProgress } from '../../core/run.ts';
+import { nowMs } from '../../platform/clock.ts';
+import { failure } from '../failure.ts';
+import { parseProgress } from '../adapters/progress-lines.ts';
+import type { JobEnd, JobSpec } from '../training/executor.ts';
+import { type HangLimits, HangWatch } from '../training/hang-watch.ts';
+import { whyImpossible } from './capacity.ts';
+import { type ClusterClient, ask, isMissing } from './cluster-client.ts';
+import { eventsOf } from './events.ts';
+import { followLog } from './follow-log.ts';
+import { stateOfJob } from './job-state.ts';
+import { jobName } from './labels.ts';
+import { gpuSecondsOf } from './pod-end.ts';
+import type { RemoteJobs } from './remote-folders.ts';
+import type { ResourceTier } from './resource-tiers.ts';
+import type { TenantQueues } from './tenant-queues.ts';
+import type { WatchedJobs } from './watched-jobs.ts';
+
+export type FollowContext = {
+  readonly cluster: ClusterClient;
+  readonly watched: WatchedJobs;
+  readonly remote: RemoteJobs;
+  readonly queues: TenantQueues | null;
+  readonly clusterGrows: boolean;
+  readonly hangLimits?: HangLimits;
+  /** Deletes a job with everything that belongs to it. */
+  readonly remove: (name: string) => Promise<void>;
+};
+
+/** Changes wake it at once; this often it looks at the clock. */
+const lookEveryMs = 2_000;
+/** What the watches do not show, of a job that waits: its events, its place in a queue. */
+const askEveryMs = 5_000;
+/** Whether any node could ever run it. */
+const capacityEveryMs = 60_000;
+/** The watches show a new job after milliseconds, unless the API server is away. */
+const unseenMs = 10_000;
+
+const begun: TrainingProgress = { phase: 'load', step: 0, steps: 1, epoch: 0, loss: null, etaMs: null };
+const refused = (message: string): JobEnd => ({ kind: 'result', result: { class: 'bad_options', message } });
+
+/** Follows a job that exists to its end. Whatever is asked of the cluster may fail for a while: the job goes on without us. */
+export async function followJob(
+  context: FollowContext,
+  spec: JobSpec,
+  tier: ResourceTier,
+  onProgress: (progress: TrainingProgress) => void,
+  signal: AbortSignal,
+): Promise<JobEnd> {
+  const { watched, remote, remove } = context;
+  const name = jobName(context.cluster.installation, spec, spec.attempt);
+  const listener = listenTo(context.cluster, context.hangLimits, signal);
+  const waiting = new WaitingJob(context, spec, tier);
+  let seenMs: number | null = null;
+  const startedMs = nowMs();
+  try {
+    for (;;) {
+      signal.throwIfAborted();
+      const job = watched.job(name);
+      if (job) seenMs ??= nowMs();
+      const pods = watched.pods(name);
+      const state = job ? stateOfJob(job, pods, tier.name, nowMs()) : null;
+      const tell = (now: Pick<JobSituation, 'state' | 'why' | 'node'>): void =>
+        onProgress({
+          ...listener.last(),
+          job: {
+            ...now,
+            queuePosition: waiting.position,
+            tier: tier.name,
+            workers: tier.workers,
+            gpus: tier.gpus * tier.workers,
+            gpuSeconds: gpuSecondsOf(pods, tier.gpus, nowMs()),
+            events: waiting.events,
+          },
+        });
+      if (job && (state === null || state.kind !== 'open')) tell({ state: 'running', why: null, node: null });
+      if (state?.kind === 'succeeded') {
+        const result = await remote.result(spec);
+        if (!result) throw failure('Corrupt', `job ${name} ended well and left no result in the store`);
+        return { kind: 'result', result };
+      }
+      if (state?.kind === 'ended') {
+        if (state.remove) await remove(name);
+        return state.end;
+      }
+      if (
+        !job &&
+        watched.blindSinceMs() === null &&
+        (seenMs !== null || nowMs() - startedMs > unseenMs) &&
+        !(await exists(context, name))
+      ) {
+        const result = await remote.result(spec);
+        if (result) return { kind: 'result', result };
+        return { kind: 'killed', detail: `job ${name} was deleted from outside: the training goes on from its last checkpoint` };
+      }
+      if (job && state?.kind === 'open') {
+        if (state.state === 'running') {
+          waiting.over();
+          if (state.pod !== null) listener.pod(state.pod);
+          tell(state);
+          const silent = listener.hungAfterMs(watched.blindSinceMs() !== null);
+          if (silent !== null) {
+            await remove(name);
+            return { kind: 'hang', detail: `no progress for ${Math.round(silent / 1_000)} s: the job was ended` };
+          }
+        } else {
+          const hopeless = await waiting.look(
+            state.state,
+            job.metadata?.uid ?? '',
+            pods.map(({ metadata }) => metadata?.name ?? ''),
+          );
+          if (hopeless !== null) {
+            await remove(name);
+            return refused(hopeless);
+          }
+          tell({ ...state, why: waiting.why ?? state.why });
+        }
+      }
+      await watched.changed(name, lookEveryMs, signal);
+    }
+  } finally {
+    listener.close();
+  }
+}
+
+async function exists({ cluster }: FollowContext, name: string): Promise<boolean> {
+  try {
+    await ask(`read job ${name}`, () => cluster.batch.readNamespacedJob({ namespace: cluster.namespace, name }));
+    return true;
+  } catch (error) {
+    if (isMissing(error)) return false;
+    throw error;
+  }
+}
+
+/** What is said of a job that does not run yet, beyond what its pods show. */
+class WaitingJob {
+  readonly #context: FollowContext;
+  readonly #spec: JobSpec;
+  readonly #tier: ResourceTier;
+  #askedMs = 0;
+  #weighedMs = 0;
+  why: string | null = null;
+  position: number | null = null;
+  events: readonly string[] = [];
+
+  constructor(context: FollowContext, spec: JobSpec, tier: ResourceTier) {
+    this.#context = context;
+    this.#spec = spec;
+    this.#tier = tier;
+  }
+
+  over(): void {
+    this.why = null;
+    this.position = null;
+  }
+
+  /** Why waiting will never help; null: it may. */
+  async look(state: JobSituation['state'], uid: string, pods: readonly string[]): Promise<string | null> {
+    const { cluster, queues, clusterGrows, watched } = this.#context;
+    const now = nowMs();
+    if (!clusterGrows && state !== 'starting' && now - this.#weighedMs > capacityEveryMs) {
+      this.#weighedMs = now;
+      const impossible = await whyImpossible(cluster, this.#tier);
+      if (impossible !== null)
+        return `${impossible}: choose another resource tier, or set MW_CLUSTER_GROWS=on if nodes are added on demand`;
+    }
+    if (now - this.#askedMs < askEveryMs) return null;
+    this.#askedMs = now;
+    const name = jobName(cluster.installation, this.#spec, this.#spec.attempt);
+    this.events = await eventsOf(cluster, [name, ...pods]);
+    this.why = null;
+    if (state === 'queued' && queues !== null) {
+      const place = await queues.place(uid, this.#spec.tenantId);
+      this.why = place?.why ?? null;
+      this.position = place?.position ?? null;
+      if (place && /maximum capacity/.test(place.why)) return `${place.why}: choose another resource tier`;
+    } else if (pods.length === 0) {
+      const quota = this.events.findLast((event) => event.includes('exceeded quota'));
+      if (quota !== undefined) this.why = `waits for room in the namespace's quota (${quota.slice(quota.indexOf('exceeded quota'))})`;
+    }
+    if (state === 'pending') this.position = placeAmong(watched, name);
+    return null;
+  }
+}
+
+/** Without a queue: how many of our jobs that have no node were made before. */
+function placeAmong(watched: WatchedJobs, name: string): number | null {
+  const made = (of: string): number => new Date(watched.job(of)?.metadata?.creationTimestamp ?? 0).getTime();
+  const open = watched
+    .jobs()
+    .map(({ metadata }) => metadata?.name ?? '')
+    .filter((other) => {
+      const job = watched.job(other);
+      const over = job?.status?.conditions?.some(({ type, status }) => status === 'True' && (type === 'Complete' || type === 'Failed'));
+      return !over && !watched.pods(other).some(({ spec }) => spec?.nodeName !== undefined);
+    })
+    .sort((a, b) => made(a) - made(b) || a.localeCompare(b));
+  const at = open.indexOf(name);
+  return at < 0 ? null : at + 1;
+}
+
+/** The log of the job's pod, whichever it is now, and the watch over its silence. */
+function listenTo(cluster: ClusterClient, limits: HangLimits | undefined, signal: AbortSignal) {
+  const watch = new HangWatch(nowMs(), limits);
+  let last = begun;
+  let pod: string | null = null;
+  let connected = false;
+  let stop = new AbortController();
+  return {
+    last: () => last,
+    pod: (name: string): void => {
+      if (name === pod) return;
+      stop.abort();
+      stop = new AbortController();
+      pod = name;
+      watch.unheard(nowMs());
+      const line = (text: string): void => {
+        const progress = parseProgress(text);
+        if (!progress) return;
+        watch.progressed(nowMs());
+        last = progress;
+      };
+      void followLog(cluster, name, { line, connected: (yes) => (connected = yes) }, AbortSignal.any([signal, stop.signal]));
+    },
+    /** Silence counts only while somebody listens. */
+    hungAfterMs: (blind: boolean): number | null => {
+      if (blind || !connected) watch.unheard(nowMs());
+      return watch.hungAfterMs(nowMs());
+    },
+    close: () => stop.abort(),
+  };
+}

@@ -1,0 +1,85 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import type { CustomizationKey, RunKey } from '../../core/ids.ts';
+import { sha256Hex } from '../../platform/hash.ts';
+import { baseFileKey, keptEmbeddingsKey, keptPrefix, stagingKey } from '../../store/keys.ts';
+import { ObjectMissing, type ObjectStore } from '../../store/object-store.ts';
+import type { JobRequest, JobResult, RemoteFolders } from '../training/executor.ts';
+
+/** Presigned addresses hold as long as S3 lets them: a job may wait and run for days. */
+export const addressSeconds = 7 * 86_400;
+/** Checkpoints of so many attempts before are looked for. */
+const attemptsBack = 5;
+const checkpointFile = 'checkpoint';
+const resultFile = 'result.json';
+const aboutBase = 'modelwright.json';
+
+/** What jobs without a lasting disk have in the store instead. */
+export type RemoteJobs = {
+  readonly folders: (key: RunKey, attempt: number, base: JobRequest['base']) => Promise<RemoteFolders>;
+  /** The result of an attempt that ended well, whatever has become of its job; null: there is none. */
+  readonly result: (key: RunKey & { readonly attempt: number }) => Promise<Extract<JobResult, { class: 'ok' }> | null>;
+  readonly caches: () => Promise<readonly CustomizationKey[]>;
+  readonly removeCache: (key: CustomizationKey) => Promise<void>;
+};
+
+/** `seen`: the same store at the address at which jobs see it. */
+export function createRemoteJobs(store: ObjectStore, seen: Pick<ObjectStore, 'presignGet' | 'presignPut'>): RemoteJobs {
+  return {
+    folders: async (key, attempt, base) => {
+      const about = await readFile(join(base.folder, aboutBase));
+      const files = { ...base.sha256, [aboutBase]: sha256Hex(about) };
+      const baseModel = await Promise.all(
+        Object.entries(files).map(async ([path, sha256]) => {
+          const bytes = await storeBaseFile(store, join(base.folder, path), sha256);
+          return { path, url: await seen.presignGet(baseFileKey(sha256), addressSeconds), sha256, bytes };
+        }),
+      );
+      const attempts = Array.from({ length: Math.min(attempt, attemptsBack) }, (_, i) => attempt - i);
+      return {
+        baseModel,
+        checkpoint: {
+          put: await seen.presignPut(stagingKey(key, attempt, checkpointFile), addressSeconds),
+          get: await Promise.all(attempts.map((one) => seen.presignGet(stagingKey(key, one, checkpointFile), addressSeconds))),
+        },
+        cache: {
+          put: await seen.presignPut(keptEmbeddingsKey(key), addressSeconds),
+          get: await seen.presignGet(keptEmbeddingsKey(key), addressSeconds),
+        },
+      };
+    },
+    result: async (key) => {
+      let staged: string;
+      try {
+        staged = await text(await store.stream(stagingKey(key, key.attempt, resultFile)));
+      } catch (error) {
+        if (error instanceof ObjectMissing) return null;
+        throw error;
+      }
+      const result = JSON.parse(staged) as JobResult;
+      if (result.class !== 'ok') return null;
+      // A file cannot name its own digest.
+      const own = { name: resultFile, sha256: sha256Hex(staged), bytes: Buffer.byteLength(staged) };
+      return { ...result, files: [...result.files.filter(({ name }) => name !== resultFile), own] };
+    },
+    caches: async () => {
+      const found: CustomizationKey[] = [];
+      for await (const { key } of store.list(keptPrefix)) {
+        const [tenantId = '', customizationId = ''] = key.slice(keptPrefix.length).split('/');
+        found.push({ tenantId, customizationId });
+      }
+      return found;
+    },
+    removeCache: (key) => store.delete([keptEmbeddingsKey(key)]),
+  };
+}
+
+/** A file of the base model in the store, once for all tenants; returns its size. */
+async function storeBaseFile(store: ObjectStore, path: string, sha256: string): Promise<number> {
+  const there = await store.size(baseFileKey(sha256));
+  if (there !== null) return there;
+  const bytes = await readFile(path);
+  await store.putContent(baseFileKey(sha256), bytes, sha256);
+  return bytes.byteLength;
+}

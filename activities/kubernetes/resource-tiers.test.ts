@@ -1,0 +1,37 @@
+import { describe, expect, it } from 'vitest';
+import { amountOf, loadResourceTiers, parseTiers, threadsOf, tierOf } from './resource-tiers.ts';
+
+const plain = { cpu: '1', memory: '1Gi', disk: '1Gi' };
+
+describe('resource tiers', () => {
+  it('lead to larger ones, as far as there are any', () => {
+    const tiers = parseTiers({ a: { ...plain, next: 'b' }, b: { ...plain, next: 'c' }, c: plain }, 'tiers.json');
+    expect([0, 1, 2, 3].map((raises) => tierOf(tiers, 'a', raises).name)).toEqual(['a', 'b', 'c', 'c']);
+  });
+
+  it('that are unknown are named beside those that there are', () => {
+    expect(() => tierOf(loadResourceTiers(undefined), 'huge', 0)).toThrow(
+      'there is no resource tier huge here: choose one of small, medium',
+    );
+  });
+
+  it.each([
+    [{ a: { ...plain, next: 'x' } }, 'a.next: there is no tier x'],
+    [{ a: { ...plain, next: 'b' }, b: { ...plain, next: 'a' } }, 'leads back to'],
+    [{ a: { ...plain, cpu: 'much' } }, 'a.cpu: must be a Kubernetes quantity'],
+    [{ a: { ...plain, colour: 1 } }, 'colour'],
+    [{ 'A b': plain }, 'A b'],
+  ])('%j is refused with the place', (raw, said) => {
+    expect(() => parseTiers(raw, 'tiers.json')).toThrow(said);
+    expect(() => parseTiers(raw, 'tiers.json')).toThrow('tiers.json');
+  });
+
+  it('of a file that is missing name it', () => {
+    expect(() => loadResourceTiers('/nowhere/tiers.json')).toThrow('MW_RESOURCE_TIERS: /nowhere/tiers.json');
+  });
+
+  it('are counted in cores and bytes', () => {
+    expect(['2', '500m', '4Gi', '1.5G', '8'].map(amountOf)).toEqual([2, 0.5, 4 * 2 ** 30, 1.5e9, 8]);
+    expect([threadsOf({ cpu: '500m' }), threadsOf({ cpu: '3500m' }), threadsOf({ cpu: '4' })]).toEqual([1, 3, 4]);
+  });
+});

@@ -1,0 +1,35 @@
+import { createServer } from 'node:net';
+import type { Paths } from '../../platform/paths.ts';
+import { programFile } from './binaries.ts';
+import { type Daemon, startDaemon } from './daemon.ts';
+import { type ClusterPlace, apiPort, controlAddress } from './place.ts';
+
+/** A port of the host's loopback that is free at this moment. */
+export async function freePort(): Promise<number> {
+  return await new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
+    });
+  });
+}
+
+/** Whoever runs outside of the namespace reaches the API server at this port of the host's loopback. */
+export const startApiForwarder = (place: ClusterPlace, paths: Paths, hostPort: number): Daemon =>
+  startDaemon(place, {
+    name: 'forward-api',
+    command: programFile(paths, 'forwarder', 'forwarder'),
+    args: ['-listen', `127.0.0.1:${hostPort}`, '-dial-in', place.network, '-dial', `127.0.0.1:${apiPort}`],
+  });
+
+export const podForwarderName = (podPort: number): string => `forward-pods-${podPort}`;
+
+/** Pods reach a server of the host's loopback at this port of the control plane's address. */
+export const startPodForwarder = (place: ClusterPlace, paths: Paths, hostPort: number, podPort: number): Daemon =>
+  startDaemon(place, {
+    name: podForwarderName(podPort),
+    command: programFile(paths, 'forwarder', 'forwarder'),
+    args: ['-listen-in', place.network, '-listen', `${controlAddress}:${podPort}`, '-dial', `127.0.0.1:${hostPort}`],
+  });

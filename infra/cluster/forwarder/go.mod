@@ -1,0 +1,3 @@
+module modelwright/infra/cluster/forwarder
+
+go 1.26.0

@@ -1,0 +1,205 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { promisify } from 'node:util';
+import { BatchV1Api, CoreV1Api, KubeConfig, type V1Pod } from '@kubernetes/client-node';
+import { connectCluster, isMissing } from '../../activities/kubernetes/cluster-client.ts';
+import type { JobSettings } from '../../activities/kubernetes/job-manifest.ts';
+import { createKubernetesExecutor } from '../../activities/kubernetes/kubernetes-executor.ts';
+import { workerAccount } from '../../activities/kubernetes/manifests.ts';
+import { createRemoteJobs } from '../../activities/kubernetes/remote-folders.ts';
+import type { ResourceTiers } from '../../activities/kubernetes/resource-tiers.ts';
+import { type WatchedJobs, watchJobs } from '../../activities/kubernetes/watched-jobs.ts';
+import type { JobSpec, TrainingExecutor } from '../../activities/training/executor.ts';
+import type { HangLimits } from '../../activities/training/hang-watch.ts';
+import { manifestsText } from '../../cli/cluster-manifests.ts';
+import { type Cluster, type ClusterOptions, startCluster } from '../../infra/cluster/cluster.ts';
+import { canRunCluster } from '../../infra/cluster/requirements.ts';
+import { trainerImageName } from '../../infra/images/trainer-image.ts';
+import { randomUUID } from '../../platform/clock.ts';
+import { resolvePaths } from '../../platform/paths.ts';
+import { createS3Client } from '../../platform/s3.ts';
+import { stagingKey } from '../../store/keys.ts';
+import { createS3ObjectStore } from '../../store/s3-object-store.ts';
+import { startTestStack } from './engines.ts';
+import { type ScriptedJobs, scriptedJobs } from './scripted-jobs.ts';
+
+export { canRunCluster as whyNoCluster };
+
+const namespace = 'modelwright-training';
+const run = promisify(execFile);
+
+export type TrainingCluster = Pick<ScriptedJobs, 'spec'> & {
+  readonly cluster: Cluster;
+  readonly adminKubeconfig: string;
+  readonly namespace: string;
+  readonly installation: string;
+  /** Under the account of the training worker, which may do what its role allows and no more. */
+  readonly executor: TrainingExecutor;
+  /** Another worker. */
+  readonly executorWith: (settings: Partial<JobSettings>) => TrainingExecutor;
+  readonly plainPod: (name: string, options: { readonly priorityClassName?: string; readonly gpus?: number }) => V1Pod;
+  readonly stopApiserver: () => Promise<void>;
+  readonly startApiserver: () => Promise<void>;
+  readonly partitionNode: (name: string) => void;
+  readonly healNode: (name: string) => void;
+  readonly deleteJob: (name: string) => Promise<void>;
+  readonly makeForeignJob: (name: string) => Promise<void>;
+  readonly exists: (job: string) => Promise<boolean>;
+  readonly countOf: (spec: JobSpec) => Promise<{ readonly jobs: number; readonly secrets: number }>;
+  readonly staged: (spec: JobSpec, file: string) => Promise<string>;
+  /** Path of an object of another tenant in the store. */
+  readonly foreignObject: () => Promise<string>;
+  readonly remove: () => Promise<void>;
+};
+
+/** A real cluster with two nodes, a real store, and the executor under the worker's own account. */
+export async function startTrainingCluster(options: {
+  readonly tiers: ResourceTiers;
+  readonly hangLimits?: HangLimits;
+  readonly cluster?: Pick<ClusterOptions, 'nodes' | 'gpusPerNode' | 'kueue'>;
+}): Promise<TrainingCluster> {
+  const paths = resolvePaths(process.env);
+  const home = await mkdtemp(join(tmpdir(), 'mw-k8s-'));
+  const stack = await startTestStack({ engines: ['s3'] });
+  const cluster = await startCluster({ home: join(home, 'cluster'), paths, ...options.cluster }).catch(async (error: unknown) => {
+    await stack.remove();
+    throw error;
+  });
+  const watches: WatchedJobs[] = [];
+  const remove = async (): Promise<void> => {
+    for (const watched of watches) watched.close();
+    await cluster.stop();
+    await stack.remove();
+    await rm(home, { recursive: true, force: true });
+  };
+  try {
+    const { s3 } = stack.config;
+    const seenAt = await cluster.forwardFromPods(stack.config.settings.MW_S3_PORT);
+    const manifests = join(home, 'manifests.yaml');
+    await writeFile(manifests, await manifestsText(namespace, seenAt, {}));
+    await run(cluster.kubectl, ['--kubeconfig', cluster.kubeconfig, 'apply', '-f', manifests]);
+    const config = new KubeConfig();
+    config.loadFromFile(cluster.kubeconfig);
+    const [core, batch] = [config.makeApiClient(CoreV1Api), config.makeApiClient(BatchV1Api)];
+    const kubeconfig = join(home, 'worker.kubeconfig');
+    await writeFile(kubeconfig, await kubeconfigOf(config, core), { mode: 0o600 });
+
+    const installation = randomUUID();
+    const store = createS3ObjectStore(createS3Client({ s3 }), s3.bucket);
+    const seen = createS3ObjectStore(createS3Client({ s3: { ...s3, endpoint: `http://${seenAt}` } }), s3.bucket);
+    const client = connectCluster(kubeconfig, namespace, installation);
+    const executorWith = (settings: Partial<JobSettings>): TrainingExecutor => {
+      const watched = watchJobs(client, { warn: () => undefined });
+      watches.push(watched);
+      return createKubernetesExecutor({
+        cluster: client,
+        watched,
+        tiers: options.tiers,
+        catalog: jobs.catalog,
+        settings: {
+          namespace,
+          installation,
+          image: trainerImageName(paths),
+          imagePullPolicy: 'Never',
+          deadlineSeconds: 3_600,
+          keepSeconds: 3_600,
+          ...settings,
+        },
+        remote: createRemoteJobs(store, seen),
+        queues: null,
+        clusterGrows: false,
+        ...(options.hangLimits ? { hangLimits: options.hangLimits } : {}),
+      });
+    };
+    const jobs = await scriptedJobs(home, seen, () => executor);
+    const executor = executorWith({});
+    const numberOf = (node: string): number => Number(/\d+$/.exec(node)?.[0] ?? 0);
+    return {
+      ...jobs,
+      cluster,
+      adminKubeconfig: cluster.kubeconfig,
+      namespace,
+      installation,
+      executor,
+      executorWith,
+      plainPod,
+      stopApiserver: cluster.stopApiserver,
+      startApiserver: cluster.startApiserver,
+      partitionNode: (node) => cluster.partitionNode(numberOf(node)),
+      healNode: (node) => cluster.healNode(numberOf(node)),
+      deleteJob: async (name) => void (await batch.deleteNamespacedJob({ namespace, name, propagationPolicy: 'Background' })),
+      makeForeignJob: async (name) => {
+        const template = {
+          spec: { ...plainPod(name, {}).spec, containers: plainPod(name, {}).spec?.containers ?? [], restartPolicy: 'Never' },
+        };
+        await batch.createNamespacedJob({ namespace, body: { metadata: { name }, spec: { suspend: true, template } } });
+      },
+      exists: (name) =>
+        batch.readNamespacedJob({ namespace, name }).then(
+          () => true,
+          (error: unknown) => {
+            if (isMissing(error)) return false;
+            throw error;
+          },
+        ),
+      countOf: async (spec) => {
+        const labelSelector = `modelwright.io/tenant=${spec.tenantId}`;
+        const named = (items: readonly { metadata?: { name?: string } }[]): number =>
+          items.filter(({ metadata }) => metadata?.name?.includes(spec.customizationId)).length;
+        return {
+          jobs: named((await batch.listNamespacedJob({ namespace, labelSelector })).items),
+          secrets: named((await core.listNamespacedSecret({ namespace, labelSelector })).items),
+        };
+      },
+      staged: async (spec, file) => await text(await store.stream(stagingKey(spec, spec.attempt, file))),
+      foreignObject: async () => {
+        const key = stagingKey({ tenantId: 'another', customizationId: 'news', run: 1 }, 1, 'eval.jsonl');
+        await store.putNew(key, Buffer.from('theirs'));
+        return `${s3.bucket}/${key}`;
+      },
+      remove,
+    };
+  } catch (error) {
+    await remove();
+    throw error;
+  }
+}
+
+/** A kubeconfig with a token of the worker's account. */
+async function kubeconfigOf(admin: KubeConfig, core: CoreV1Api): Promise<string> {
+  const body = { spec: { audiences: [], expirationSeconds: 7_200 } };
+  const { status } = await core.createNamespacedServiceAccountToken({ namespace, name: workerAccount, body });
+  const cluster = admin.getCurrentCluster();
+  return JSON.stringify({
+    apiVersion: 'v1',
+    kind: 'Config',
+    clusters: [{ name: 'c', cluster: { server: cluster?.server, 'certificate-authority-data': cluster?.caData } }],
+    users: [{ name: 'u', user: { token: status?.token } }],
+    contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }],
+    'current-context': 'x',
+  });
+}
+
+function plainPod(name: string, { priorityClassName, gpus = 0 }: { readonly priorityClassName?: string; readonly gpus?: number }): V1Pod {
+  return {
+    metadata: { name },
+    spec: {
+      ...(priorityClassName === undefined ? {} : { priorityClassName }),
+      terminationGracePeriodSeconds: 1,
+      securityContext: { runAsNonRoot: true, runAsUser: 65_532, seccompProfile: { type: 'RuntimeDefault' } },
+      containers: [
+        {
+          name: 'main',
+          image: trainerImageName(resolvePaths(process.env)),
+          imagePullPolicy: 'Never',
+          command: ['python3', '-c', 'import time; time.sleep(3600)'],
+          ...(gpus > 0 ? { resources: { limits: { 'nvidia.com/gpu': String(gpus) } } } : {}),
+          securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } },
+        },
+      ],
+    },
+  };
+}

@@ -1,0 +1,328 @@
+"""A job without a lasting disk: what it fetches, what it leaves in the store, and how another goes on from there."""
+
+import hashlib
+import io
+import json
+import shutil
+import signal
+import tarfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import JobFolder, rows
+from object_server import DENIED, ObjectServer, object_server
+from test_embedding_cache import embedded, entry
+from test_finetune import StopsAt
+
+import modelwright_trainer.finetune as finetune_module
+import modelwright_trainer.head as head_module
+from modelwright_trainer import checkpoint_upload, transfer
+from modelwright_trainer.cache_object import names_in, packed, size_of, unpack
+from modelwright_trainer.checkpoint_upload import CheckpointUpload
+from modelwright_trainer.embedding_cache import EmbeddingCache
+from modelwright_trainer.errors import JobError
+from modelwright_trainer.remote import FETCHED_CHECKPOINT, inside
+from modelwright_trainer.transfer import Counted
+
+LONG = {"method": "full", "epochs": 60, "batchSize": 8}
+SHORT = {"method": "full", "epochs": 2, "batchSize": 8}
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectServer]:
+    monkeypatch.setattr(transfer, "FIRST_WAIT_S", 0.001)
+    with object_server() as server:
+        yield server
+
+
+def remote(store: ObjectServer, base: Path, attempt: int = 1) -> dict:
+    """What a specification has for attempt n; the base model's files become objects."""
+    files = []
+    for path in sorted(base.iterdir()):
+        data = store.objects[f"base/{path.name}"] = path.read_bytes()
+        files.append({"path": path.name, "url": store.url(f"base/{path.name}"), "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)})
+    return {
+        "baseModel": files,
+        "checkpoint": {"put": store.url(f"checkpoint-{attempt}"), "get": [store.url(f"checkpoint-{n}") for n in range(attempt, 0, -1)]},
+        "cache": {"put": store.url("cache"), "get": store.url("cache")},
+    }
+
+
+def as_pod(folder: JobFolder, store: ObjectServer, attempt: int = 1, **changes: object) -> None:
+    """As a new pod finds it: nothing in the work folder, and no folder of the base model."""
+    base = folder.base
+    shutil.rmtree(folder.folder)
+    folder.folder.mkdir()
+    parts = {"baseModel": {"name": "tiny", "path": str(folder.folder / "none")}, "remote": remote(store, base, attempt)}
+    folder.specify(**(parts | changes))
+
+
+def messages(lines: list[dict]) -> str:
+    return "\n".join(line["message"] for line in lines if line["type"] == "log")
+
+
+@pytest.mark.parametrize("method", ["head", "full"])
+def test_a_fetched_base_model_comes_to_the_same_weights(job: JobFolder, another: JobFolder, store: ObjectServer, method: str) -> None:
+    another.specify(options={"method": method, "epochs": 2})
+    assert another.run_here()[0] == 0
+    as_pod(job, store, options={"method": method, "epochs": 2})
+    store.fault = lambda method, path: "cut" if path == "base/model.safetensors" and store.asked.count(f"GET {path}") < 3 else None
+    assert job.run_here()[0] == 0
+    assert job.weights() == another.weights()
+
+
+def test_a_base_model_that_is_there_is_not_fetched(job: JobFolder, store: ObjectServer) -> None:
+    as_pod(job, store, baseModel={"name": "tiny", "path": str(job.base)})
+    assert job.run_here()[0] == 0
+    assert not [one for one in store.asked if "base/" in one]
+
+
+@pytest.mark.parametrize(
+    ("breaks", "status", "says"),
+    [
+        (lambda data: data[:50] + bytes([data[50] ^ 1]) + data[51:], 75, "model.safetensors does not have the SHA-256"),
+        (lambda data: data + b"more", 75, "model.safetensors is longer"),
+        (lambda data: data[:-4], 75, "does not answer"),
+        (lambda data: None, 75, "model.safetensors is not in the store"),
+    ],
+)
+def test_a_broken_file_of_the_base_model_is_named(job: JobFolder, store: ObjectServer, breaks, status: int, says: str) -> None:  # type: ignore[no-untyped-def]
+    as_pod(job, store)
+    data = breaks(store.objects.pop("base/model.safetensors"))
+    if data is not None:
+        store.objects["base/model.safetensors"] = data
+    got, result, _ = job.run_here()
+    assert (got, result["class"]) == (status, "storage")
+    assert says in result["message"]
+
+
+@pytest.mark.parametrize("path", ["../x", "/etc/x", "a/../../x", "", ".", "a\\..\\x", "a\0", ".new.model", "a/.."])
+def test_a_path_out_of_the_folder_is_refused(tmp_path: Path, path: str) -> None:
+    with pytest.raises(JobError) as caught:
+        inside(tmp_path, path)
+    assert caught.value.kind == "bad_options"
+
+
+def test_nothing_is_written_outside_of_the_folder(job: JobFolder, store: ObjectServer) -> None:
+    as_pod(job, store)
+    spec = json.loads((job.folder / "spec.json").read_text())
+    spec["remote"]["baseModel"][0]["path"] = "../../outside.json"
+    (job.folder / "spec.json").write_text(json.dumps(spec))
+    assert job.run_here()[0] == 64
+    assert not list(job.folder.rglob("outside.json")) and not [one for one in store.asked if "base/" in one]
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_new_pod_goes_on_from_the_checkpoint_of_a_killed_one(job: JobFolder, another: JobFolder, store: ObjectServer, how: signal.Signals) -> None:
+    another.specify(options=LONG)
+    assert another.run_here()[0] == 0
+    as_pod(job, store, options=LONG)
+    process = job.start()
+    assert process.stdout is not None
+    for line in process.stdout:
+        told = json.loads(line)
+        if told.get("phase") == "train" and told["step"] > 20 and (how == signal.SIGTERM or "checkpoint-1" in store.objects):
+            break
+    process.send_signal(how)
+    process.communicate()
+    assert process.returncode == (143 if how == signal.SIGTERM else -9)
+    assert "checkpoint-1" in store.objects
+    as_pod(job, store, attempt=2, options=LONG)
+    status, _, lines = job.run_here()
+    assert status == 0
+    assert "goes on from a checkpoint of the store" in messages(lines)
+    assert next(line["step"] for line in lines if line.get("phase") == "train") > 1
+    assert job.weights() == another.weights()
+
+
+def test_a_stopped_job_leaves_its_very_last_step_in_the_store(job: JobFolder, another: JobFolder, store: ObjectServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    another.specify(options=SHORT)
+    assert another.run_here()[0] == 0
+    stops = StopsAt(monkeypatch)
+    stops.steps = [3, 9, 17]
+    for attempt, before in ((1, 0), (2, 3), (3, 9)):
+        as_pod(job, store, attempt, options=SHORT)
+        status, result, lines = job.run_here()
+        assert (status, result["class"]) == (143, "preempted")
+        assert next(line["step"] for line in lines if line.get("phase") == "train") == before + 1
+    as_pod(job, store, 4, options=SHORT)
+    assert job.run_here()[0] == 0
+    assert job.weights() == another.weights()
+
+
+def test_a_damaged_or_denied_checkpoint_gives_way_to_the_one_before(job: JobFolder, store: ObjectServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    stops = StopsAt(monkeypatch)
+    stops.steps = [3, 9]
+    for attempt in (1, 2):
+        as_pod(job, store, attempt, options=SHORT)
+        assert job.run_here()[0] == 143
+    data = bytearray(store.objects["checkpoint-2"])
+    data[200] ^= 1
+    store.objects["checkpoint-2"] = bytes(data)
+    store.fault = lambda method, path: (403, DENIED) if path == "checkpoint-3" and method == "GET" else None
+    as_pod(job, store, 3, options=SHORT)
+    status, _, lines = job.run_here()
+    assert (status, next(line["step"] for line in lines if line.get("phase") == "train")) == (0, 4)
+    assert "damaged" in messages(lines)
+
+
+def test_a_checkpoint_of_another_training_is_no_start(job: JobFolder, store: ObjectServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    StopsAt(monkeypatch).steps = [3]
+    as_pod(job, store, options=SHORT)
+    assert job.run_here()[0] == 143
+    as_pod(job, store, options=SHORT, seed=9)
+    status, _, lines = job.run_here()
+    assert (status, next(line["step"] for line in lines if line.get("phase") == "train")) == (0, 1)
+
+
+def test_a_store_that_takes_no_checkpoint_does_not_fail_the_training(job: JobFolder, store: ObjectServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    StopsAt(monkeypatch).steps = [3]
+    store.fault = lambda method, path: (503, b"") if method == "PUT" else None
+    as_pod(job, store, options=SHORT)
+    status, result, lines = job.run_here()
+    assert (status, result["class"]) == (143, "preempted")
+    assert "the last checkpoint was not uploaded" in messages(lines)
+    as_pod(job, store, options=SHORT)
+    assert job.run_here()[0] == 0
+
+
+def test_uploads_are_the_newest_one_at_a_time_and_rare(store: ObjectServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint_upload, "LEAST_WAIT_S", 0.3)
+    running, most = [0], [0]
+
+    def slow(method: str, path: str) -> None:
+        running[0] += 1
+        most[0] = max(most[0], running[0])
+        time.sleep(0.02)
+        running[0] -= 1
+
+    store.fault = slow
+    carried = CheckpointUpload(store.url("checkpoint"), lambda *_: None)
+    began = time.monotonic()
+    for step in range(40):
+        path = tmp_path / f"step-{step}"
+        path.write_bytes(b"%d" % step)
+        carried.offer(path)
+        time.sleep(0.02)
+    carried.finish()
+    took = time.monotonic() - began
+    assert store.objects["checkpoint"] == b"39"
+    assert most[0] == 1
+    assert 2 <= len(store.asked) <= took / 0.3 + 2
+
+
+def test_an_upload_that_is_superseded_lets_go_for_the_last_one(store: ObjectServer, tmp_path: Path) -> None:
+    old, new = tmp_path / "step-1", tmp_path / "step-2"
+    old.write_bytes(b"old" * 10_000_000)
+    new.write_bytes(b"new")
+    # Refused again and again, it would be tried for 15 seconds.
+    store.fault = lambda method, path: (503, b"") if len(store.asked) < 3 else None
+    carried = CheckpointUpload(store.url("checkpoint"), lambda *_: None)
+    carried.offer(old)
+    while not store.asked:
+        time.sleep(0.01)
+    carried.offer(new)
+    carried.finish()
+    assert store.objects["checkpoint"] == b"new"
+
+
+def test_kept_embeddings_go_from_pod_to_pod(job: JobFolder, another: JobFolder, store: ObjectServer) -> None:
+    more = [*rows(60), *(row | {"id": f"n{i}", "text": f"budget {row['text']}", "split": "train"} for i, row in enumerate(rows(6)))]
+    names = ("model.safetensors", "eval.jsonl", "answering.json", "encoder.onnx", "result.json")
+    as_pod(job, store, data=rows(60), cacheDir=str(job.folder / "cache"), outputs={name: store.url(name) for name in names})
+    assert job.run_here()[0] == 0
+    # Whoever sees the result may remove the job.
+    assert store.asked.index("PUT cache") < store.asked.index("PUT result.json")
+    as_pod(job, store, data=more, cacheDir=str(job.folder / "cache"))
+    status, _, lines = job.run_here()
+    assert (status, embedded(lines)) == (0, 6)
+    assert store.asked.count("PUT cache") == 2
+    as_pod(job, store, data=more, cacheDir=str(job.folder / "cache"), seed=8)
+    assert embedded(job.run_here()[2]) == 0
+    # Nothing was added: nothing is uploaded.
+    assert store.asked.count("PUT cache") == 2
+    another.specify(more, seed=8)
+    assert another.run_here()[0] == 0
+    assert job.weights() == another.weights()
+
+
+def test_a_fine_tuning_fetches_no_embeddings(job: JobFolder, store: ObjectServer) -> None:
+    as_pod(job, store, options=SHORT)
+    assert job.run_here()[0] == 0
+    assert not [one for one in store.asked if "cache" in one]
+
+
+def tar_of(name: str, data: bytes, kind: bytes = tarfile.REGTYPE) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        about = tarfile.TarInfo(name)
+        about.size, about.type = len(data), kind
+        about.linkname = "/etc/passwd" if kind != tarfile.REGTYPE else ""
+        tar.addfile(about, io.BytesIO(data))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        tar_of("../../outside.seg", b"x"),
+        tar_of("/tmp/outside.seg", b"x"),
+        tar_of("a/../outside.seg", b"x"),
+        tar_of("sentence-1/ab.py", b"x"),
+        tar_of("sentence-1/ab.seg", b"", tarfile.SYMTYPE),
+        b"no tar at all" * 100,
+        b"",
+    ],
+)
+def test_a_hostile_or_broken_object_of_embeddings_is_ignored(job: JobFolder, store: ObjectServer, data: bytes) -> None:
+    as_pod(job, store, cacheDir=str(job.folder / "cache"))
+    store.objects["cache"] = data
+    status, _, lines = job.run_here()
+    assert status == 0
+    assert "are not used" in messages(lines)
+    assert not list(job.folder.rglob("outside*"))
+    # What was computed takes its place.
+    assert store.objects["cache"] != data
+
+
+def test_embeddings_that_cannot_be_kept_are_no_failure(job: JobFolder, store: ObjectServer) -> None:
+    as_pod(job, store, cacheDir=str(job.folder / "cache"))
+    store.fault = lambda method, path: (503, b"") if path == "cache" else None
+    status, _, lines = job.run_here()
+    assert status == 0
+    assert "are not fetched" in messages(lines) and "not kept for the next training" in messages(lines)
+
+
+def test_a_stopped_head_training_leaves_its_embeddings(job: JobFolder, store: ObjectServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    StopsAt(monkeypatch).steps = [2]
+    monkeypatch.setattr(head_module, "check_loss", finetune_module.check_loss)
+    as_pod(job, store, cacheDir=str(job.folder / "cache"))
+    assert job.run_here()[0] == 143
+    assert "cache" in store.objects
+    as_pod(job, store, attempt=2, cacheDir=str(job.folder / "cache"))
+    status, _, lines = job.run_here()
+    assert (status, embedded(lines)) == (0, 0)
+
+
+def test_a_folder_of_embeddings_is_the_same_bytes_and_comes_back(tmp_path: Path) -> None:
+    cache = EmbeddingCache(tmp_path / "one", "sentence-0")
+    for i in range(3):
+        cache.add(dict([entry(i, 1 + i)]))
+    (tmp_path / "one" / "sentence-0" / ".new.rest").write_bytes(b"rest")
+    names = names_in(tmp_path / "one")
+    data = b"".join(packed(tmp_path / "one", names))
+    assert len(data) == size_of(tmp_path / "one", names) and len(names) == 3
+    assert data == b"".join(packed(tmp_path / "one", names))
+    unpack(Counted(io.BytesIO(data), len(data), "it"), tmp_path / "two")
+    assert b"".join(packed(tmp_path / "two", names_in(tmp_path / "two"))) == data
+    # What breaks off is fetched again; the segments that came are whole.
+    with pytest.raises(ConnectionError):
+        unpack(Counted(io.BytesIO(data[: len(data) // 2]), len(data), "it"), tmp_path / "three")
+    assert 0 < len(came := names_in(tmp_path / "three")) < 3
+    assert all((tmp_path / "three" / name).read_bytes() == (tmp_path / "one" / name).read_bytes() for name in came)
+
+
+def test_a_checkpoint_file_of_the_store_sorts_before_all_own_ones() -> None:
+    assert FETCHED_CHECKPOINT < "step-000000001.ckpt"
