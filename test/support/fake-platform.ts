@@ -17,7 +17,7 @@ import { type Policy, defaultPolicy } from '../../core/policy.ts';
 import type { TenantQuotas } from '../../core/quotas.ts';
 import { endedRunStates } from '../../core/run.ts';
 import { decideFakeSchema, newFakeSchema, refuseHeld } from './fake-schema.ts';
-import { fakeGpuUse, fakeOutcome, fakeSnapshot, fakeVerdict } from './fake-rows.ts';
+import { fakeGpuUse, fakeOutcome, fakeSnapshot, fakeVerdict, newFakeRun } from './fake-rows.ts';
 import type { FakeCustomization, FakeRun } from './fake-tables.ts';
 import { bucketOf, optionsDigest, sha256Hex } from '../../platform/hash.ts';
 
@@ -143,22 +143,7 @@ export class FakePlatform {
       const { runs } = this.#of(input);
       const known = runs.find(({ requestKey }) => requestKey === input.requestKey);
       if (known) return { run: known.number };
-      const { requestKey, trigger, reason } = input;
-      runs.push({
-        number: runs.length + 1,
-        requestKey,
-        trigger,
-        reason,
-        state: 'queued',
-        attempt: 1,
-        dataset: null,
-        version: null,
-        startedAtMs: Date.now(),
-        states: [],
-        failureClass: null,
-        paused: null,
-        gpuSeconds: null,
-      });
+      runs.push(newFakeRun(runs.length + 1, input));
       return { run: runs.length };
     },
     recordDecision: async ({ customizationId, kind, reason }) => void this.decisions.push({ customizationId, kind, reason }),

@@ -66,3 +66,19 @@ export const fakeVerdict = (verdict: GateVerdict['verdict']): GateVerdict => ({
   changedPredictions: 0,
   labels: {},
 });
+
+export const newFakeRun = (number: number, asked: Pick<FakeRun, 'requestKey' | 'trigger' | 'reason'>): FakeRun => ({
+  number,
+  requestKey: asked.requestKey,
+  trigger: asked.trigger,
+  reason: asked.reason,
+  state: 'queued',
+  attempt: 1,
+  dataset: null,
+  version: null,
+  startedAtMs: Date.now(),
+  states: [],
+  failureClass: null,
+  paused: null,
+  gpuSeconds: null,
+});
