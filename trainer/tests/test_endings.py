@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import JobFolder, rows
-from object_server import object_server
-from test_remote import as_pod
+from object_server import ObjectServer
+from pods import as_pod
 
 import modelwright_trainer.finetune as finetune_module
 from modelwright_trainer.device import why_no_gpu
@@ -85,13 +85,12 @@ def test_a_full_disk_is_its_own_sentence(job: JobFolder, word: Path) -> None:
     assert "no space left in the job's work folder" in json.loads(word.read_text())["message"]
 
 
-def test_a_disk_that_is_too_small_for_the_base_model(job: JobFolder, word: Path) -> None:
-    with object_server() as store:
-        as_pod(job, store)
-        folder = job.folder / "base" / "tiny"
-        folder.mkdir(parents=True)
-        (folder / ".new.model.safetensors").symlink_to("/dev/full")
-        assert job.run_here()[0] == 75
+def test_a_disk_that_is_too_small_for_the_base_model(job: JobFolder, word: Path, store: ObjectServer) -> None:
+    as_pod(job, store)
+    folder = job.folder / "base" / "tiny"
+    folder.mkdir(parents=True)
+    (folder / ".new.model.safetensors").symlink_to("/dev/full")
+    assert job.run_here()[0] == 75
     assert "no space left" in json.loads(word.read_text())["message"]
 
 

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import torch
 from conftest import TRAINER, JobFolder, rows
-from object_server import ObjectServer, object_server
+from object_server import ObjectServer
+from pods import remote
 from safetensors.numpy import load
 from test_causal import MODEL as CAUSAL
 from test_causal import talks
-from test_remote import remote
 from tiny_causal import make_causal
 
 import modelwright_trainer.finetune as finetune_module
@@ -189,12 +189,6 @@ def test_one_that_says_nothing_is_noticed(group: Group) -> None:
     assert group.processes[0].wait(timeout=60) == 143
     said = json.loads(group.word(0).read_text())
     assert said["class"] == "preempted" and "worker" in said["message"]
-
-
-@pytest.fixture
-def store() -> Iterator[ObjectServer]:
-    with object_server() as server:
-        yield server
 
 
 def test_all_stop_at_one_step_and_a_new_group_goes_on_from_there(group: Group, tmp_path: Path, base: Path, store: ObjectServer) -> None:
