@@ -35,6 +35,8 @@ export type Receipt = {
 export type Run = {
   readonly number: number;
   readonly state: RunState;
+  /** Its jobs so far. */
+  readonly attempt: number;
   readonly trigger: string;
   readonly reason?: string | null;
   readonly failureClass?: string | null;
@@ -48,6 +50,8 @@ export type Run = {
     /** Absent where trainings are local processes. */
     readonly job?: JobSituation;
   } | null;
+  readonly paused?: { readonly since: string; readonly by: string; readonly reason: string | null } | null;
+  readonly gpuSeconds?: number | null;
   readonly metrics: StoredMetrics | null;
   readonly verdict: GateVerdict | null;
   readonly version?: number | null;

@@ -1,4 +1,5 @@
 import { registerBase } from './base.ts';
+import { registerCluster } from './cluster.ts';
 import type { RegisterCommand } from './command.ts';
 import { registerConfig } from './config.ts';
 import {
@@ -8,7 +9,6 @@ import {
   registerPromote,
   registerReceipt,
   registerRetrain,
-  registerRuns,
   registerSubmit,
   registerTenant,
 } from './customize.ts';
@@ -21,6 +21,7 @@ import { registerLineage } from './lineage.ts';
 import { registerLogs } from './logs.ts';
 import { registerPull } from './pull.ts';
 import { registerReset } from './reset.ts';
+import { registerRuns } from './runs.ts';
 import { registerSchema } from './schema.ts';
 import { registerSource } from './source.ts';
 import { registerStatus } from './status.ts';
@@ -37,6 +38,7 @@ export const commands: readonly RegisterCommand[] = [
   registerLogs,
   registerDoctor,
   registerBase,
+  registerCluster,
   registerDeadLetters,
   registerReset,
   registerConfig,

@@ -2,6 +2,8 @@ import { spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { clusterProvisioners, kueueProvisioner } from '../infra/cluster/binaries.ts';
+import { canRunCluster } from '../infra/cluster/requirements.ts';
 import { demoDataProvisioner } from '../infra/local/demo-data.ts';
 import { engineProvisioners, trainerProvisioners } from '../infra/local/provisioners.ts';
 import { provisionAll } from '../infra/local/provision.ts';
@@ -22,8 +24,9 @@ export const registerTest: RegisterCommand = (program) => {
     .argument('[filters...]', 'only test files whose path contains one of these')
     .option('--project <name...>', 'unit, wf, it or chaos (default: all)')
     .action(async (filters: string[], options: { project?: string[] }) => {
+      const clusters = canRunCluster() === null ? [...clusterProvisioners, kueueProvisioner] : [];
       await provisionAll(
-        [...engineProvisioners, ...trainerProvisioners, demoDataProvisioner],
+        [...clusters, ...engineProvisioners, ...trainerProvisioners, demoDataProvisioner],
         resolvePaths(process.env),
         new AbortController().signal,
         process.stdout.isTTY,

@@ -10,13 +10,13 @@ import { parseTiers } from './resource-tiers.ts';
 /** Sizes for two nodes of two CPUs and two simulated GPUs each. */
 const tiers = parseTiers(
   {
-    tiny: { cpu: '100m', memory: '512Mi', disk: '64Mi', next: 'gpu' },
-    narrow: { cpu: '100m', memory: '400Mi', disk: '64Mi' },
-    gpu: { cpu: '100m', memory: '512Mi', disk: '64Mi', gpus: 1 },
-    node: { cpu: '100m', memory: '512Mi', disk: '64Mi', gpus: 2 },
-    nine: { cpu: '100m', memory: '512Mi', disk: '64Mi', gpus: 9 },
-    nowhere: { cpu: '100m', memory: '512Mi', disk: '64Mi', nodeSelector: { 'gpu.model': 'of-the-future' } },
-    pair: { cpu: '100m', memory: '512Mi', disk: '64Mi', workers: 2 },
+    tiny: { cpu: '900m', memory: '512Mi', disk: '64Mi', next: 'gpu' },
+    narrow: { cpu: '900m', memory: '400Mi', disk: '64Mi' },
+    gpu: { cpu: '900m', memory: '512Mi', disk: '64Mi', gpus: 1 },
+    node: { cpu: '900m', memory: '512Mi', disk: '64Mi', gpus: 2 },
+    nine: { cpu: '900m', memory: '512Mi', disk: '64Mi', gpus: 9 },
+    nowhere: { cpu: '900m', memory: '512Mi', disk: '64Mi', nodeSelector: { 'gpu.model': 'of-the-future' } },
+    pair: { cpu: '900m', memory: '512Mi', disk: '64Mi', workers: 2 },
   },
   'the tiers of this test',
 );
@@ -28,7 +28,7 @@ describe.skipIf(why !== null)(`trainings as Jobs on a real cluster${why === null
   const { signal } = new AbortController();
 
   beforeAll(async () => {
-    cluster = await startTrainingCluster({ tiers, hangLimits: { firstLineMs: 60_000, minimumMs: 5_000 } });
+    cluster = await startTrainingCluster({ tiers });
     const config = new KubeConfig();
     config.loadFromFile(cluster.adminKubeconfig);
     core = config.makeApiClient(CoreV1Api);
@@ -79,7 +79,7 @@ return done(spec, job)`,
       ['bad options', 'raise JobError("bad_options", "epochs must be whole")', 'bad_options', 'epochs must be whole'],
       ['NaN', 'raise JobError("diverged", "the loss became nan at step 3")', 'diverged', 'nan at step 3'],
       ['a crash of its own', 'raise ValueError("secret row text")', 'error', 'ValueError'],
-      ['a crash of the process', 'os.kill(os.getpid(), signal.SIGSEGV); time.sleep(60); os.abort()', 'error', 'status'],
+      ['a crash of the process', 'import ctypes; ctypes.string_at(0)', 'error', 'status'],
       ['a full disk', 'open("/work/big", "wb").write(bytes(200_000_000)); time.sleep(300)', 'error', 'disk'],
     ])('%s', async (_, body, expected, said) => {
       const spec = await cluster.spec(body);
@@ -103,7 +103,8 @@ for step in range(1, 4):
     progress.tell("train", step, 100)
     time.sleep(0.3)
 time.sleep(3600)`);
-      expect(classOf(await follow(spec))).toBe('hang');
+      const impatient = cluster.executorWith({}, { firstLineMs: 120_000, minimumMs: 30_000 });
+      expect(classOf(await follow(spec, [], impatient))).toBe('hang');
       await cluster.executor.stop(spec);
     });
 
@@ -142,7 +143,7 @@ return done(spec, job)`;
       const name = pod?.metadata?.name ?? '';
       await core.createNamespacedPodEviction({ namespace: namespace(), name, body: { metadata: { name } } });
       expect(classOf(await end)).toBe('ok');
-      expect((await podsOf(spec)).length).toBe(2);
+      expect((await podsOf(spec)).map(({ metadata }) => metadata?.name)).not.toContain(name);
       await cluster.executor.stop(spec);
     });
 
@@ -181,7 +182,7 @@ return done(spec, job)`;
       const first = cluster.executor.follow(spec, () => undefined, dying.signal);
       await until('it runs', runs(spec));
       dying.abort();
-      await expect(first).rejects.toThrow();
+      await expect(first).rejects.toThrow('abort');
       const others = [cluster.executorWith({}), cluster.executorWith({})].map((by) => follow(spec, [], by));
       expect((await Promise.all(others)).map(classOf)).toEqual(['ok', 'ok']);
       expect((await podsOf(spec)).length).toBe(1);
@@ -226,8 +227,9 @@ path.write_text("a checkpoint")
 upload(spec.outputs["result.json"], path)
 raise JobError("preempted", "stopped on request; a checkpoint is left")`);
     const ended = new AbortController();
-    const following = cluster.executor.follow(spec, () => undefined, ended.signal).catch(() => null);
-    await until('it runs', runs(spec));
+    const seen: TrainingProgress[] = [];
+    const following = cluster.executor.follow(spec, (progress) => void seen.push(progress), ended.signal).catch(() => null);
+    await until('it trains', () => seen.some(({ phase }) => phase === 'train'));
     ended.abort();
     await following;
     await cluster.executor.stop(spec);
@@ -271,9 +273,9 @@ return done(spec, job)`,
   it('a hostile trainer finds nothing', async () => {
     const other = await cluster.foreignObject();
     const spec = await cluster.spec(`
-import socket, urllib.request, urllib.error
+import socket, ssl, urllib.request, urllib.error
 found = []
-if any("SECRET" in name or "TOKEN" in name or "KEY" in name or "KUBERNETES" in name for name in os.environ): found.append("environment")
+if any(word in name for name in os.environ for word in ("SECRET", "TOKEN", "PASSWORD", "_KEY")): found.append("environment")
 if os.path.exists("/var/run/secrets/kubernetes.io/serviceaccount/token"): found.append("token")
 if os.getuid() == 0: found.append("root")
 try:
@@ -289,6 +291,11 @@ for address in ("http://" + server + "/${other}", "http://" + server + "/${other
         found.append("store")
     except urllib.error.HTTPError as error:
         if error.code != 403: found.append("store " + str(error.code))
+try:
+    api = "https://" + os.environ["KUBERNETES_SERVICE_HOST"] + ":" + os.environ["KUBERNETES_SERVICE_PORT"] + "/api/v1/secrets"
+    urllib.request.urlopen(api, timeout=5, context=ssl._create_unverified_context()).read()
+    found.append("API server")
+except OSError: pass
 try:
     os.setuid(0)
     found.append("setuid")
@@ -308,7 +315,7 @@ return done(spec, job)`);
     await cluster.executor.stop(spec);
   });
 
-  // Last: a node is lost for good.
+  // Last: a node is lost, which takes Kubernetes about two minutes to say.
   it('a node that is lost is given up, and the next attempt runs elsewhere', async () => {
     const body = `
 for step in range(1, 2000):
@@ -319,12 +326,12 @@ return done(spec, job)`;
     const end = follow(spec);
     await until('it runs', runs(spec));
     const node = (await podsOf(spec))[0]?.spec?.nodeName ?? '';
-    await cluster.partitionNode(node);
+    cluster.partitionNode(node);
     expect(classOf(await end)).toBe('killed');
     const next = await cluster.spec('return done(spec, job)', { name: 'lost', attempt: 2 });
     expect(classOf(await follow(next))).toBe('ok');
     expect((await podsOf(next))[0]?.spec?.nodeName).not.toBe(node);
-    await cluster.healNode(node);
+    cluster.healNode(node);
     for (const one of [spec, next]) await cluster.executor.stop(one);
-  });
+  }, 400_000);
 });

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { globSync, statSync } from 'node:fs';
+import { globSync, readFileSync, statSync } from 'node:fs';
 import { copyFile, link, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { sha256Hex } from '../../platform/hash.ts';
@@ -52,7 +52,9 @@ async function basicImages(context: ProvisionContext): Promise<Image[]> {
   ];
 }
 
-const templatePrefix = 'cluster-node-images-';
+const templatePrefix = 'cluster-nodes-';
+const keptTemplates = 3;
+const layersFile = 'layers.json';
 const digestOf = ({ name, layers, config }: Image): string => JSON.stringify([name, layers.map(({ digest }) => digest), config]);
 
 /**
@@ -66,24 +68,38 @@ export async function nodeTemplate(context: ProvisionContext, place: ClusterPlac
   const folder = join(paths.cache, `${templatePrefix}${key.slice(0, 12)}`);
   await buildCacheEntry(context, folder, async (temporary) => {
     context.report('unpacking images (once)');
-    const older = await newestTemplate(paths.cache);
+    const layers = all.flatMap((image) => image.layers.map(({ digest }) => digest));
+    const before = await templates(paths.cache);
+    const older = mostAlike(before, layers);
     const root = join(temporary, 'containerd');
-    await (older === null ? mkdir(root) : copyTemplate(older, root, signal));
+    await (older === null ? mkdir(root) : copyTemplate(older.folder, root, signal));
     await importInto(context, place, root, all);
     for (const image of all) await linkBlobs(root, image);
     await rm(join(root, 'io.containerd.grpc.v1.introspection'), { recursive: true, force: true });
-    // Running nodes keep what they have: it is theirs by hard links.
-    if (older !== null) await rm(older, { recursive: true, force: true });
+    // Running nodes keep what they have: it is theirs by hard links. Another checkout of the project may use one that is not the newest.
+    for (const { folder } of before.slice(keptTemplates - 1)) await rm(folder, { recursive: true, force: true });
+    await writeFile(join(temporary, layersFile), JSON.stringify(layers));
   });
   return folder;
 }
 
-async function newestTemplate(cache: string): Promise<string | null> {
+type Template = { readonly folder: string; readonly layers: readonly string[] };
+
+/** The newest first. */
+async function templates(cache: string): Promise<Template[]> {
   const folders = (await readdir(cache))
     .filter((name) => name.startsWith(templatePrefix) && !name.includes('.'))
     .map((name) => join(cache, name));
   const complete = folders.filter(isComplete).map((folder) => ({ folder, at: statSync(folder).mtimeMs }));
-  return complete.sort((a, b) => b.at - a.at)[0]?.folder ?? null;
+  return complete
+    .sort((a, b) => b.at - a.at)
+    .map(({ folder }) => ({ folder, layers: JSON.parse(readFileSync(join(folder, layersFile), 'utf8')) as string[] }));
+}
+
+/** The one that has most of the wanted layers, and of those the one with the fewest others. */
+export function mostAlike(templates: readonly Template[], wanted: readonly string[]): Template | null {
+  const shared = ({ layers }: Template): number => layers.filter((digest) => wanted.includes(digest)).length;
+  return templates.toSorted((a, b) => shared(b) - shared(a) || a.layers.length - b.layers.length)[0] ?? null;
 }
 
 /** Copies a template's folder to `target`. Databases are written in place and must not be shared; all other files are only ever replaced. */
@@ -166,6 +182,8 @@ async function linkBlobs(root: string, image: Image): Promise<void> {
 
 /** Puts an image into a running container runtime. */
 export async function importImage(context: ProvisionContext, socket: string, image: Image): Promise<void> {
+  // Layers that it has are not sent again: of the trainer's 2 GB, only its own code changes often.
+  const has = new Set((await runCtr(context, socket, ['content', 'list', '--quiet'])).split('\n'));
   const ctr = programFile(context.paths, 'containerd', 'ctr');
   const args = ['--address', socket, '--namespace', kubernetesNamespace, 'images', 'import', '--local', '-'];
   const child = spawn(ctr, args, { stdio: ['pipe', 'ignore', 'pipe'], signal: context.signal });
@@ -177,10 +195,14 @@ export async function importImage(context: ProvisionContext, socket: string, ima
   });
   // It may end before it has read all: its own words say why.
   child.stdin.on('error', () => undefined);
-  await writeImage(image, async (bytes) => {
-    if (!child.stdin.writable) return;
-    await new Promise<void>((resolve) => child.stdin.write(bytes, () => resolve()));
-  });
+  await writeImage(
+    image,
+    async (bytes) => {
+      if (!child.stdin.writable) return;
+      await new Promise<void>((resolve) => child.stdin.write(bytes, () => resolve()));
+    },
+    has,
+  );
   child.stdin.end();
   const status = await ended;
   if (status !== 0) throw new Error(`the image ${image.name} could not be imported: ${said.trim().slice(-500)}`);

@@ -1,5 +1,6 @@
 import { join, resolve } from 'node:path';
 import { sha256Hex } from '../../platform/hash.ts';
+import type { Paths } from '../../platform/paths.ts';
 
 /** Where one cluster lives. Names that the whole machine sees derive from the folder, so that two clusters never meet. */
 export type ClusterPlace = {
@@ -47,6 +48,9 @@ const firstNode = 10;
 export const maxNodes = 9;
 /** In the environment of every process that is started, so that it is found even when its start was cut off before it was written down. */
 export const marker = (place: ClusterPlace): string => `MODELWRIGHT_CLUSTER=${place.id}`;
+
+/** Where `mw cluster` keeps its own. */
+export const clusterHome = (paths: Paths): string => join(paths.home, 'cluster');
 
 export function clusterPlace(folder: string): ClusterPlace {
   const home = resolve(folder);

@@ -89,11 +89,15 @@ export function imageDocuments(image: Image): { readonly config: Buffer; readonl
   return { config, manifest, index };
 }
 
-/** Writes the image as an archive of an OCI layout, which `ctr images import`, `skopeo` and `docker load` read. */
-export async function writeImage(image: Image, sink: TarSink): Promise<void> {
+/**
+ * Writes the image as an archive of an OCI layout, which `ctr images import`, `skopeo` and `docker load` read; without the layers that the reader
+ * `has`, by their digests.
+ */
+export async function writeImage(image: Image, sink: TarSink, has: ReadonlySet<string> = new Set()): Promise<void> {
   const { config, manifest, index } = imageDocuments(image);
   const blobs = [config, manifest].map((bytes) => ({ type: 'file' as const, path: blobPath(digestOf(bytes)), source: bytes }));
-  const layers = image.layers.map(({ digest, file }) => ({ type: 'file' as const, path: blobPath(digest), source: file }));
+  const missing = image.layers.filter(({ digest }) => !has.has(digest));
+  const layers = missing.map(({ digest, file }) => ({ type: 'file' as const, path: blobPath(digest), source: file }));
   await writeTar(
     [
       { type: 'file', path: 'oci-layout', source: Buffer.from('{"imageLayoutVersion":"1.0.0"}') },

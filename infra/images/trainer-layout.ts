@@ -17,7 +17,6 @@ export const trainerLayout = {
   models: `${root}/models`,
   /** Where a volume must be mounted: all else is read-only. */
   work: '/work',
-  temporary: '/work/tmp',
 } as const;
 
 /** No one on the host, and no root in the container. */
@@ -31,8 +30,7 @@ export const trainerEnvironment: Readonly<Record<string, string>> = {
   PYTHONDONTWRITEBYTECODE: '1',
   LC_ALL: 'C.UTF-8',
   HOME: trainerLayout.work,
-  // Where it does not exist, Python takes the work folder.
-  TMPDIR: trainerLayout.temporary,
+  TMPDIR: trainerLayout.work,
   ORT_DISABLE_TELEMETRY: noTelemetry.ORT_DISABLE_TELEMETRY,
 };
 

@@ -68,7 +68,7 @@ async function takeLock(lock: string, context: Pick<ProvisionContext, 'report' |
       await rm(lock, { force: true });
       continue;
     }
-    if (!told) context.report(`waiting for process ${pid}, which does the same`);
+    if (!told) context.report(`waiting for process ${pid}, which works on the same`);
     told = true;
     await sleep(lockPollMs, undefined, { signal: context.signal });
   }
