@@ -11,6 +11,7 @@ export type Observed = {
   /** How pods ended, by uid: phase and reason. */
   readonly ends: ReadonlyMap<string, { readonly job: string; readonly end: string }>;
   readonly runningNow: () => number;
+  readonly jobsNow: () => number;
   /** False: a watch broke, and something may not have been seen. */
   readonly whole: () => boolean;
   readonly close: () => void;
@@ -25,6 +26,7 @@ export async function observe(cluster: ClusterClient): Promise<Observed> {
   const jobs = new Map<string, Set<string>>();
   const ends = new Map<string, { job: string; end: string }>();
   const running = new Set<string>();
+  const present = new Set<string>();
   let whole = true;
   const follow = async (path: string, see: (type: string, object: unknown) => void): Promise<void> => {
     const query = { labelSelector: `${managedBy}=${managedByUs}` };
@@ -43,11 +45,14 @@ export async function observe(cluster: ClusterClient): Promise<Observed> {
       if (!stop.signal.aborted) whole = false;
     });
   };
-  await follow(`/apis/batch/v1/namespaces/${cluster.namespace}/jobs`, (_type, object) => {
+  await follow(`/apis/batch/v1/namespaces/${cluster.namespace}/jobs`, (type, object) => {
     const { metadata } = object as V1Job;
     const of = metadata?.annotations?.[jobAnnotation] ?? '';
     const uids = jobs.get(of) ?? new Set();
-    jobs.set(of, uids.add(metadata?.uid ?? ''));
+    const uid = metadata?.uid ?? '';
+    jobs.set(of, uids.add(uid));
+    if (type === 'DELETED') present.delete(uid);
+    else present.add(uid);
   });
   await follow(`/api/v1/namespaces/${cluster.namespace}/pods`, (type, object) => {
     const { metadata, status } = object as V1Pod;
@@ -58,7 +63,7 @@ export async function observe(cluster: ClusterClient): Promise<Observed> {
     if (status?.phase === 'Succeeded' || status?.phase === 'Failed')
       ends.set(uid, { job: metadata?.labels?.[jobLabel] ?? '', end: status.reason ?? terminated ?? status.phase });
   });
-  return { jobs, ends, runningNow: () => running.size, whole: () => whole, close: () => stop.abort() };
+  return { jobs, ends, runningNow: () => running.size, jobsNow: () => present.size, whole: () => whole, close: () => stop.abort() };
 }
 
 /** Connections that the API server keeps open for the namespace, by what for, without the observer's own. */
