@@ -97,7 +97,7 @@ describe.skipIf(why !== null)(`the development cluster${why === null ? '' : ` (l
     const { end, log } = await jobs.ended('torch');
     const [, version = ''] = /^torch==(\S+)$/m.exec(readFileSync(join(projectDir, 'trainer/requirements.txt'), 'utf8')) ?? [];
     expect(end).toBe('Complete');
-    expect(log).toContain(`${version}`);
+    expect(version).not.toBe('');
     expect(log.split('\n').slice(0, 3)).toEqual([
       expect.stringMatching(new RegExp(`^${version}\\S* ${trainerUser} True$`)),
       "['file']",
@@ -141,7 +141,7 @@ describe.skipIf(why !== null)(`the development cluster${why === null ? '' : ` (l
     const volumes = [...work.volumes, { name: 'spec', configMap: { name: 'spec' } }];
     await jobs.create('training', container, { ...unprivileged, volumes });
     const { end, log } = await jobs.ended('training');
-    expect(end, log).toBe('Complete');
+    expect(`${end}: ${log}`).toMatch(/^Complete: /);
     const phases = log.split('\n').flatMap((line) => (line.startsWith('{') ? [(JSON.parse(line) as { phase?: string }).phase] : []));
     expect(phases).toContain('train');
   });
@@ -165,9 +165,9 @@ describe.skipIf(why !== null)(`the development cluster${why === null ? '' : ` (l
     await jobs.core.createNamespacedService({ namespace, body: service });
     const script = [
       'if [ "$JOB_COMPLETION_INDEX" = 0 ]; then',
-      'echo "said by the first" > /tmp/word; httpd -p 8000 -h /tmp',
-      'while [ ! -e /tmp/done ]; do sleep 0.2; i=$((${i:-0} + 1)); [ $i -lt 200 ] || exit 1; [ $i -lt 100 ] || touch /tmp/done; done',
-      'else for i in $(seq 60); do wget -q -O - http://pair-0.pair:8000/word && exit 0; sleep 0.5; done; exit 1; fi',
+      // Answers one request and ends.
+      String.raw`printf "HTTP/1.0 200 OK\r\n\r\nsaid by the first\n" | timeout 60 nc -l -p 8000 > /dev/null`,
+      'else for i in $(seq 60); do wget -q -O - http://pair-0.pair:8000/ && exit 0; sleep 0.5; done; exit 1; fi',
     ].join('\n');
     const job = { completions: 2, parallelism: 2, completionMode: 'Indexed' };
     await jobs.create('pair', { command: ['sh', '-c', script] }, { subdomain: 'pair' }, job);
@@ -194,7 +194,7 @@ describe.skipIf(why !== null)(`the development cluster${why === null ? '' : ` (l
 
   it('goes on where it was when its API server was away', async () => {
     await cluster.stopApiserver();
-    await expect(jobs.core.listNode()).rejects.toThrow();
+    await expect(jobs.core.listNode()).rejects.toThrow('ECONNREFUSED');
     await cluster.startApiserver();
     expect((await jobs.batch.readNamespacedJob({ namespace, name: 'after' })).status?.succeeded).toBe(1);
   });
@@ -229,7 +229,7 @@ describe.skipIf(why !== null)(`the development cluster${why === null ? '' : ` (l
       });
     }
     await ended;
-    expect(child.signalCode, said).toBe('SIGKILL');
+    expect(`${child.signalCode}: ${said}`).toMatch(/^SIGKILL: /);
     expect(remainsOf(place)).not.toEqual([]);
     expect(await stopCluster(place)).toBe(true);
     expect(remainsOf(place)).toEqual([]);
