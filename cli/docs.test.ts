@@ -24,7 +24,7 @@ describe('the documentation', () => {
         const group = known.get(name);
         const command = group?.commands.find((one) => rest.trim().split(' ')[0] === one.name()) ?? group;
         if (!command) return [`${page}: ${call}`];
-        const options = [...rest.matchAll(/--[a-z-]+/g)].map(([option]) => option);
+        const options = [...rest.matchAll(/--[a-z][a-z0-9-]*/g)].map(([option]) => option);
         return options
           .filter((option) => option !== '--help' && !command.options.some(({ long }) => long === option))
           .map((option) => `${page}: ${name} ${option}`);

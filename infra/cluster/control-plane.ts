@@ -4,6 +4,7 @@ import type { Paths } from '../../platform/paths.ts';
 import type { ApiCall } from './api-call.ts';
 import { programFile } from './binaries.ts';
 import { endDaemon, mustRun, startDaemon } from './daemon.ts';
+import { apiForwarderName } from './forwarder.ts';
 import { inNetwork } from './network.ts';
 import { innerKubeconfig } from './pki.ts';
 import { type ClusterPlace, apiPort, clusterDomain, controlAddress, serviceRange } from './place.ts';
@@ -69,7 +70,7 @@ export async function stopApiserver(place: ClusterPlace): Promise<void> {
 
 export async function waitForApiserver(place: ClusterPlace, call: ApiCall, signal: AbortSignal): Promise<void> {
   await waitFor('the API server was not ready', readyDeadlineMs, signal, async () => {
-    for (const name of ['etcd', apiServerName]) mustRun(place, name);
+    for (const name of ['etcd', apiServerName, apiForwarderName]) mustRun(place, name);
     const { status, body } = await call('GET', '/readyz');
     return status === 200 ? true : body.slice(0, 200);
   });
