@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type ApiClient, ApiProblem, createApiClient } from '../cli/api-client.ts';
 import type { ImportReport, Page, Predictions, Receipt } from '../cli/api-types.ts';
+import { type RowDataPacket, createPool } from '../platform/mysql.ts';
 import { type TestStack, startTestStack } from '../test/support/engines.ts';
 import { eventually } from '../test/support/live-tenant.ts';
 
@@ -199,6 +200,80 @@ describe('a wrong request', () => {
       expect(`${method} ${path} ${status}`).toBe(`${method} ${path} 404`);
       expect(absent.status).toBe(404);
       expect(message.replaceAll(c, 'absent').replace(commit, '')).toBe(absent.message.replace(/[0-9a-f-]{36}:999999/, ''));
+    }
+  });
+});
+
+describe('quotas of a tenant', () => {
+  const quotasOf = async (id: string): Promise<unknown> => (await operator.call<{ quotas: unknown }>('GET', `/v1/tenants/${id}`)).quotas;
+  const touched = async (): Promise<string> => {
+    const pool = createPool(stack.config);
+    try {
+      const [rows] = await pool.query<(RowDataPacket & { at: string })[]>(
+        "SELECT CAST(MIN(updated_at) AS CHAR) AS at FROM modelwright.customizations WHERE tenant_id = 'acme'",
+      );
+      return rows[0]?.at ?? '';
+    } finally {
+      await pool.end();
+    }
+  };
+
+  it('have known names and numbers that make sense, and another is refused with the names', async () => {
+    for (const [method, path, body] of [
+      ['POST', '/v1/tenants', { id: 'limited', name: 'Limited' }],
+      ['PATCH', '/v1/tenants/acme', {}],
+    ] as const) {
+      const problem = await problemOf(operator.call(method, path, { ...body, quotas: { gpus: 3, concurrentTrainings: 1 } }));
+      expect(problem).toMatchObject({ status: 400, code: 'invalid_request' });
+      expect(problem.message).toContain('/quotas/gpus: is no quota: there are concurrentTrainings and gpuSecondsPerDay');
+    }
+    for (const quotas of [{ concurrentTrainings: 1.5 }, { concurrentTrainings: -1 }, { gpuSecondsPerDay: -1 }, { gpuSecondsPerDay: '9' }])
+      expect(await problemOf(operator.call('PATCH', '/v1/tenants/acme', { quotas }))).toMatchObject({ status: 400 });
+    expect(await quotasOf('acme')).toEqual({});
+    const made = await operator.call('POST', '/v1/tenants', { id: 'limited', name: 'Limited', quotas: { gpuSecondsPerDay: 3_600 } });
+    expect(made).toMatchObject({ quotas: { gpuSecondsPerDay: 3_600 } });
+    expect(await problemOf(tenant.call('PATCH', '/v1/tenants/acme', { quotas: {} }))).toMatchObject({ status: 403 });
+  });
+
+  it('touch every customization when they change, so that the log tells the workflow; a new name does not', async () => {
+    const before = await touched();
+    await operator.call('PATCH', '/v1/tenants/acme', { name: 'Acme' });
+    expect(await touched()).toBe(before);
+    await operator.call('PATCH', '/v1/tenants/acme', { quotas: { concurrentTrainings: 2 } });
+    expect(await quotasOf('acme')).toEqual({ concurrentTrainings: 2 });
+    expect(await touched()).not.toBe(before);
+    await operator.call('PATCH', '/v1/tenants/acme', { quotas: {} });
+    expect(await quotasOf('acme')).toEqual({});
+  });
+});
+
+describe('a run', () => {
+  it('shows its pause and its GPU seconds; pause and resume of one that has ended are refused', async () => {
+    const pool = createPool(stack.config);
+    const insert = (number: number, state: string, paused: object | null, gpuSeconds: number | null): Promise<unknown> =>
+      pool.query(
+        `INSERT INTO modelwright_control.runs (tenant_id, customization_id, number, request_key, state, trigger_kind, paused, gpu_seconds)
+         VALUES ('acme', ?, ?, ?, ?, 'changes', ?, ?)`,
+        [c, number, `r${number}`, state, paused && JSON.stringify(paused), gpuSeconds],
+      );
+    try {
+      await insert(1, 'succeeded', null, null);
+      await insert(2, 'training', { sinceMs: Date.parse('2026-03-02T12:00:00Z'), by: 'ann', reason: null }, 7.5);
+    } finally {
+      await pool.end();
+    }
+    expect(await tenant.call('GET', `${base}/runs/1`)).toMatchObject({ paused: null, gpuSeconds: null });
+    expect(await tenant.call('GET', `${base}/runs/2`)).toMatchObject({
+      state: 'training',
+      paused: { since: '2026-03-02T12:00:00.000Z', by: 'ann', reason: null },
+      gpuSeconds: 7.5,
+    });
+    for (const verb of ['pause', 'resume', 'cancel']) {
+      const ended = await problemOf(tenant.call('POST', `${base}/runs/1:${verb}`, {}));
+      expect(ended).toMatchObject({ status: 409, code: 'refused', message: 'run 1 has ended already: succeeded' });
+      expect(await problemOf(tenant.call('POST', `${base}/runs/9:${verb}`, {}))).toMatchObject({ status: 404 });
+      expect(await problemOf(stranger.call('POST', `${base}/runs/2:${verb}`, {}))).toMatchObject({ status: 404 });
+      expect(await problemOf(tenant.call('POST', `${base}/runs/1:${verb}`, { because: 'x' }))).toMatchObject({ status: 400 });
     }
   });
 });

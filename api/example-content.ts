@@ -50,7 +50,11 @@ const bad = (pointer: string, message: string): Checked => ({ ok: false, errors:
 
 export function fieldErrors(issue: z.core.$ZodIssue): { pointer: string; message: string }[] {
   const at = issue.path.map((part) => `/${String(part)}`).join('');
-  if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => ({ pointer: `${at}/${key}`, message: 'is not a known field' }));
+  if (issue.code === 'unrecognized_keys') {
+    // Schemas that say more about unknown names have a message of their own.
+    const message = issue.message.startsWith('Unrecognized key') ? 'is not a known field' : issue.message;
+    return issue.keys.map((key) => ({ pointer: `${at}/${key}`, message }));
+  }
   return [{ pointer: at, message: issue.message }];
 }
 

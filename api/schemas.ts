@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { cronProblem } from '../core/cron.ts';
 import { exampleIdPattern, idPattern } from '../core/ids.ts';
+import { quotaNames } from '../core/quotas.ts';
 import { schemaActions } from '../core/schema-change.ts';
 
 /** Shapes of requests: the single source of the OpenAPI file. */
@@ -23,10 +24,20 @@ export const receiptQuery = z.object({
   timeoutMs: z.coerce.number().int().min(0).max(300_000).default(30_000),
 });
 
-export const createTenant = z.strictObject({ id, name: z.string().min(1).max(200), quotas: z.record(z.string(), z.number()).default({}) });
+/** Absent: no limit. */
+const quotas = z.strictObject(
+  {
+    concurrentTrainings: z.number().int().min(0).optional().describe('runs of the tenant at the same time; a paused one is none of them'),
+    gpuSecondsPerDay: z.number().min(0).optional().describe('GPU seconds that its trainings may use in 24 hours'),
+  },
+  {
+    error: ({ code }) => (code === 'unrecognized_keys' ? `is no quota: there are ${quotaNames.join(' and ')}` : undefined),
+  },
+);
+export const createTenant = z.strictObject({ id, name: z.string().min(1).max(200), quotas: quotas.default({}) });
 export const patchTenant = z.strictObject({
   name: z.string().min(1).max(200).optional(),
-  quotas: z.record(z.string(), z.number()).optional(),
+  quotas: quotas.optional(),
 });
 
 const ms = z.number().int().min(0).max(31_536_000_000);

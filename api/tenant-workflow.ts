@@ -10,6 +10,8 @@ import { Problem } from './problems.ts';
 
 /** A person waits: what does not answer within this time is away. */
 const updateDeadlineMs = 30_000;
+/** A job has time for its checkpoint: longer than the workflow itself waits for it. */
+export const pauseDeadlineMs = 100_000;
 const queryDeadlineMs = 3_000;
 
 const unavailable = (error: unknown): Problem =>
@@ -25,13 +27,20 @@ export const retrain = async ({ temporal }: ApiContext, tenantId: string, reques
 };
 
 /** An update; the workflow's refusals become problems with its own words. Key: updateId. */
-export async function update<T>({ temporal }: ApiContext, tenantId: string, name: string, request: unknown, updateId: string): Promise<T> {
+export async function update<T>(
+  { temporal }: ApiContext,
+  tenantId: string,
+  name: string,
+  request: unknown,
+  updateId: string,
+  deadlineMs = updateDeadlineMs,
+): Promise<T> {
   const startWorkflowOperation = new WithStartWorkflowOperation(tenantWorkflowType, {
     ...tenantStart(tenantId),
     workflowIdConflictPolicy: 'USE_EXISTING',
   });
   try {
-    return (await temporal.withDeadline(nowMs() + updateDeadlineMs, () =>
+    return (await temporal.withDeadline(nowMs() + deadlineMs, () =>
       temporal.workflow.executeUpdateWithStart(name, { args: [request], updateId, startWorkflowOperation }),
     )) as T;
   } catch (error) {

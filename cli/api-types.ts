@@ -48,6 +48,8 @@ export type Run = {
     /** Absent where trainings are local processes. */
     readonly job?: JobSituation;
   } | null;
+  readonly paused?: { readonly since: string; readonly by: string; readonly reason: string | null } | null;
+  readonly gpuSeconds?: number | null;
   readonly metrics: StoredMetrics | null;
   readonly verdict: GateVerdict | null;
   readonly version?: number | null;

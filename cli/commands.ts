@@ -9,7 +9,6 @@ import {
   registerPromote,
   registerReceipt,
   registerRetrain,
-  registerRuns,
   registerSubmit,
   registerTenant,
 } from './customize.ts';
@@ -22,6 +21,7 @@ import { registerLineage } from './lineage.ts';
 import { registerLogs } from './logs.ts';
 import { registerPull } from './pull.ts';
 import { registerReset } from './reset.ts';
+import { registerRuns } from './runs.ts';
 import { registerSchema } from './schema.ts';
 import { registerSource } from './source.ts';
 import { registerStatus } from './status.ts';

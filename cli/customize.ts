@@ -1,13 +1,13 @@
 import { primaryText } from '../core/metrics.ts';
 import { createApiClient } from './api-client.ts';
-import type { ModelVersion, Page, Predictions, Receipt, Run } from './api-types.ts';
+import type { ModelVersion, Page, Predictions, Receipt } from './api-types.ts';
 import { CommandError, type RegisterCommand, printJson } from './command.ts';
 import { apiUrl, operatorClient, storeKey, tenantClient } from './credentials.ts';
 import { followReceipt, stationLine } from './follow-receipt.ts';
 import { Screen } from './screen.ts';
 import { filterOf, tableName } from './source.ts';
 import { printReport, submitFile } from './submit-file.ts';
-import { answerText, bytes, count, duration, scoreText, table } from './wording.ts';
+import { answerText, bytes, count, scoreText, table } from './wording.ts';
 
 type Json = { json?: boolean };
 const jsonFlag = ['--json', 'print one JSON document'] as const;
@@ -141,28 +141,6 @@ export const registerReceipt: RegisterCommand = (program) => {
       for (const station of receipt.stations)
         if (station.at !== null || station.detail !== null) console.log(stationLine(station, receipt.committedAt));
       if (receipt.reason) console.log(`  ${receipt.reason}`);
-    });
-};
-
-export const registerRuns: RegisterCommand = (program) => {
-  program
-    .command('runs')
-    .description('training runs of a customization, the latest first')
-    .argument('<customization>')
-    .option(...jsonFlag)
-    .action(async (customization: string, options: Json) => {
-      const page = await tenantClient().call<Page<Run>>('GET', `/v1/customizations/${customization}/runs?limit=50`);
-      if (options.json) return printJson(page);
-      const rows = page.items.map((run) => [
-        String(run.number),
-        run.state,
-        run.trigger,
-        run.version ? `v${run.version}` : '-',
-        run.metrics ? primaryText(run.metrics) : '-',
-        run.startedAt && run.endedAt ? duration(Date.parse(run.endedAt) - Date.parse(run.startedAt)) : '-',
-        run.reason ?? '',
-      ]);
-      console.log(table(['run', 'state', 'trigger', 'version', 'quality', 'took', 'why'], rows));
     });
 };
 

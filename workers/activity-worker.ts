@@ -10,7 +10,10 @@ import { installTemporalLogger } from '../platform/temporal-logger.ts';
 
 /** What a worker process polls, and what is to be closed when it has stopped. */
 export type WorkerParts = {
-  readonly workers: readonly (Pick<WorkerOptions, 'activities' | 'workflowBundle' | 'maxConcurrentActivityTaskExecutions'> & {
+  readonly workers: readonly (Pick<
+    WorkerOptions,
+    'activities' | 'workflowBundle' | 'maxConcurrentActivityTaskExecutions' | 'maxHeartbeatThrottleInterval'
+  > & {
     readonly taskQueue: string;
     readonly shutdownGraceTime: NonNullable<WorkerOptions['shutdownGraceTime']>;
   })[];

@@ -56,6 +56,8 @@ await runWorker(
         {
           taskQueue: taskQueues.training,
           maxConcurrentActivityTaskExecutions: settings.MW_TRAINING_SLOTS,
+          // With a heartbeat's answer comes the news that the run was paused or cancelled: without this, up to 48 s later.
+          maxHeartbeatThrottleInterval: '2 seconds',
           activities: createTrainActivity(dependencies),
           // The job goes on without the worker, and the next one adopts it.
           shutdownGraceTime: '1 second',

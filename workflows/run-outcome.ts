@@ -65,6 +65,8 @@ function holdAfter(outcome: RunOutcome, failures: number, changed: boolean, nowM
       return { kind: 'failed', reason: `run ${outcome.run} failed (${outcome.failureClass ?? 'lost'})${because}`, retryAtMs };
     }
     case 'cancelled':
+      // No person asked for it: what has changed meanwhile starts the next run as soon as the tenant's GPU seconds allow one.
+      if (outcome.failureClass === 'budget' && changed) return null;
       return { kind: 'cancelled', reason: `run ${outcome.run} was cancelled${because}`, retryAtMs: null };
     case 'skipped':
       return outcome.dataset === null && !changed

@@ -77,9 +77,15 @@ export function decide(state: TenantState, nowMs: number): Decision {
       if (due.atMs === null && entry.waitingSinceMs !== undefined) next = withEntry(next, customizationId, withoutWaiting(entry));
       continue;
     }
-    dueNow.push({ customizationId, entry, trigger: due.trigger, sinceMs: entry.waitingSinceMs ?? Math.min(due.atMs, nowMs) });
+    dueNow.push({
+      customizationId,
+      entry,
+      due,
+      urgent: isUrgent(entry, nowMs),
+      sinceMs: entry.waitingSinceMs ?? Math.min(due.atMs, nowMs),
+    });
   }
-  for (const { customizationId, entry, trigger } of dueNow.sort(byTurn)) {
+  for (const { customizationId, entry, due } of dueNow.sort(byTurn)) {
     const wait = quotaWait(next, nowMs);
     if (wait) {
       wake(wait.atMs);
@@ -89,7 +95,7 @@ export function decide(state: TenantState, nowMs: number): Decision {
     commands.set(customizationId, { type: 'plan', customizationId, dirtyBuckets: readSet(entry, entry.pending) });
     next = withEntry(next, customizationId, {
       ...withoutWaiting(entry),
-      activity: { kind: 'planning', trigger, sinceMs: nowMs },
+      activity: { kind: 'planning', trigger: due.trigger, sinceMs: nowMs },
       batch: entry.pending,
       pending: null,
       hold: null,
@@ -101,11 +107,21 @@ export function decide(state: TenantState, nowMs: number): Decision {
   return { state: next, commands: inOrder, wakeAtMs };
 }
 
-type DueNow = { readonly customizationId: string; readonly entry: Entry; readonly trigger: RunTrigger; readonly sinceMs: number };
+type DueNow = {
+  readonly customizationId: string;
+  readonly entry: Entry;
+  readonly due: ReturnType<typeof nextDue>;
+  readonly urgent: boolean;
+  readonly sinceMs: number;
+};
 
-/** A deletion has a deadline; else the longest waiting goes first. */
-const byTurn = (a: DueNow, b: DueNow): number =>
-  Number(b.trigger === 'deletion') - Number(a.trigger === 'deletion') || a.sinceMs - b.sinceMs;
+/** A deletion whose deadline is near goes first, then the longest waiting. */
+const byTurn = (a: DueNow, b: DueNow): number => Number(b.urgent) - Number(a.urgent) || a.sinceMs - b.sinceMs;
+
+function isUrgent({ settings, pending, recentRuns }: Entry, nowMs: number): boolean {
+  const deletionMs = settings && deletionDueMs({ policy: settings.policy, pending, recentRuns });
+  return deletionMs !== null && deletionMs <= nowMs;
+}
 
 function withoutWaiting(entry: Entry): Entry {
   const { waitingSinceMs: _, ...rest } = entry;

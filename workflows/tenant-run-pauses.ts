@@ -2,6 +2,7 @@ import { ApplicationFailure, condition, currentUpdateInfo, getExternalWorkflowHa
 import { runWorkflowId } from '../core/ids.ts';
 import type { ActiveRunRequest, PauseAnswered, PauseAsked, RunPauseState } from '../core/tenant-messages.ts';
 import { pauseAnswered, pauseAsked, pauseRun, resumeAsked, resumeRun } from './messages.ts';
+import type { TenantEvent } from './tenant-events.ts';
 import { quotaWait } from './tenant-quotas.ts';
 import type { TenantState } from './tenant-state.ts';
 
@@ -22,6 +23,8 @@ export function handleRunPauses(
     readonly unnamedActor: string;
     /** For the main loop. */
     readonly answered: (answer: PauseAnswered) => void;
+    /** At once: what the main loop hears of later may be too late for the next decision. It has no commands. */
+    readonly apply: (event: Extract<TenantEvent, { type: 'pauseAnswered' }>) => void;
   },
 ): void {
   const waiting = new Map<string, PauseAnswered | null>();
@@ -43,15 +46,17 @@ export function handleRunPauses(
         `customization ${customizationId} has no ${request.run === undefined ? 'active run' : `active run ${request.run}`} to ${verb}`,
       );
     const { run } = active;
-    if (verb === 'resume' && active.paused) {
-      const wait = quotaWait(tenant.state(), Date.now());
-      if (wait) return refuse(`run ${run} stays paused: ${wait.because}`);
-    }
     const asked: PauseAsked = {
       request: `${verb}/${currentUpdateInfo()?.id ?? ''}`,
       by: request.actor ?? tenant.unnamedActor,
       reason: request.reason ?? null,
     };
+    if (verb === 'resume' && active.paused) {
+      const wait = quotaWait(tenant.state(), Date.now());
+      if (wait) return refuse(`run ${run} stays paused: ${wait.because}`);
+      // Of two that are resumed in one moment, one may be too many. The run's own answer says how it is.
+      tenant.apply({ type: 'pauseAnswered', answer: { customizationId, run, ...asked, accepted: true, message: null, paused: null } });
+    }
     waiting.set(asked.request, null);
     try {
       await getExternalWorkflowHandle(runWorkflowId({ tenantId, customizationId, run }))

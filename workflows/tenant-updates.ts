@@ -29,6 +29,7 @@ export function handleUpdates(
     readonly enqueue: (event: TenantEvent) => void;
     /** A signal of a run. */
     readonly answered: (answer: PauseAnswered) => void;
+    readonly apply: (event: Extract<TenantEvent, { type: 'pauseAnswered' }>) => void;
   },
 ): void {
   const control = proxyActivities<ControlActivities>(controlForPersonOptions(tenantId));
@@ -130,5 +131,5 @@ export function handleUpdates(
     { validator },
   );
 
-  handleRunPauses(tenantId, { state: tenant.state, whenReady, validator, unnamedActor, answered: tenant.answered });
+  handleRunPauses(tenantId, { ...tenant, whenReady, validator, unnamedActor });
 }

@@ -66,6 +66,9 @@ export async function tenantWorkflow(input: TenantInput): Promise<never> {
     state: () => state,
     enqueue,
     answered: (answer) => signalled({ type: 'pauseAnswered', answer }),
+    apply: (event) => {
+      state = applyEvent(state, event, Date.now()).state;
+    },
   });
 
   const execute = tenantCommands(tenantId, enqueue);

@@ -295,29 +295,44 @@ describe('a tenant workflow', { timeout: 60_000 }, () => {
     expect(c.runs).toHaveLength(2);
   });
 
-  it('carries everything over continue-as-new: pending changes, watermarks, the active run', { timeout: 120_000 }, async () => {
-    const c = platform.create('c');
-    let release = (): void => undefined;
-    platform.onTrain = ({ run }) => (run === 1 ? new Promise((resolve) => (release = resolve)) : Promise.resolve());
-    await commit({ a: '1' });
-    await eventually(
-      () => c.trainings.length,
-      (n) => n === 1,
-    );
-    const first = (await tenant.handle.describe()).runId;
-    const duplicate = platform.commit(tenant.tenantId, 'c', { b: '1' });
-    for (let sent = 0; sent < 2_000; sent += 50) await Promise.all(Array.from({ length: 50 }, () => tenant.sense(duplicate)));
-    await eventually(
-      async () => (await tenant.handle.describe()).runId,
-      (runId) => runId !== first,
-    );
-    await tenant.sense(duplicate);
-    expect(await tenant.status()).toMatchObject({ phase: 'training', activeRun: 1, pending: { inserted: 1 } });
-    release();
-    await eventually(
-      () => c.production,
-      (version) => version === 2,
-    );
-    expect(c.runs).toHaveLength(2);
-  });
+  it(
+    'carries everything over continue-as-new: pending changes, watermarks, the active run and its pause',
+    { timeout: 120_000 },
+    async () => {
+      const c = platform.create('c');
+      let release = (): void => undefined;
+      platform.onTrain = ({ run }) => (run === 1 ? new Promise((resolve) => (release = resolve)) : Promise.resolve());
+      await commit({ a: '1' });
+      await eventually(
+        () => c.trainings.length,
+        (n) => n === 1,
+      );
+      await tenant.update('pauseRun', { customizationId: 'c', actor: 'ann' });
+      const first = (await tenant.handle.describe()).runId;
+      const duplicate = platform.commit(tenant.tenantId, 'c', { b: '1' });
+      for (let sent = 0; sent < 2_000; sent += 50) await Promise.all(Array.from({ length: 50 }, () => tenant.sense(duplicate)));
+      await eventually(
+        async () => (await tenant.handle.describe()).runId,
+        (runId) => runId !== first,
+      );
+      await tenant.sense(duplicate);
+      expect(await tenant.status()).toMatchObject({
+        phase: 'training',
+        why: expect.stringContaining('run 1 is paused since'),
+        activeRun: 1,
+        pending: { inserted: 1 },
+      });
+      await tenant.update('resumeRun', { customizationId: 'c' });
+      await eventually(
+        () => c.trainings.length,
+        (n) => n === 2,
+      );
+      release();
+      await eventually(
+        () => c.production,
+        (version) => version === 2,
+      );
+      expect(c.runs).toHaveLength(2);
+    },
+  );
 });

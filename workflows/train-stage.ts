@@ -25,10 +25,16 @@ export async function trainStage(
 ): Promise<{ readonly training: TrainingRef; readonly attempt: number }> {
   const { raiseAttempt } = proxyActivities<ControlActivities>(controlOptions(key.tenantId));
   const { stopTraining } = proxyActivities<TrainingActivities>({ ...stopForPauseOptions(key.tenantId), summary: 'stop the job' });
+  // Runs from before there were pauses do not wait for the end of an attempt that they cancel, in their histories.
+  const waits = patched('cancelled-attempts-end-first');
   let tried: TrainingAttempts = firstAttempt;
   for (;;) {
     const { attempt, overrides } = tried;
-    const { train } = proxyActivities<TrainingActivities>({ ...trainOptions(key.tenantId), summary: `attempt ${attempt}` });
+    const { train } = proxyActivities<TrainingActivities>({
+      ...trainOptions(key.tenantId),
+      ...(waits ? { cancellationType: 'WAIT_CANCELLATION_COMPLETED' } : {}),
+      summary: `attempt ${attempt}`,
+    });
     let next: TrainingAttempts = { ...tried, attempt: attempt + 1 };
     let told = false;
     try {
@@ -40,8 +46,7 @@ export async function trainStage(
       }
     } catch (error) {
       if (CancellationScope.current().consideredCancelled) {
-        // Histories from before GPU seconds were counted stop the job only when they discard it.
-        if (patched('count-gpu-seconds-of-cancelled')) add(spent, await usedWhenCancelled(key, attempt));
+        if (waits) add(spent, await usedWhenCancelled(key, attempt));
         throw error;
       }
       const { type, message, timedOut, detail } = rootOf(error);

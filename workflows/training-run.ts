@@ -104,8 +104,8 @@ async function runStages(
       `run ${duplicateOf} has already trained these rows with these options and this trainer; retrain with force to repeat it`,
     );
 
-  await progress.begin('training', 'train');
   pauses.enter('train');
+  await progress.begin('training', 'train');
   const { training, attempt } = await trainStage(key, dataset, achieved.gpuSeconds, progress, pauses);
   pauses.enter(null);
   achieved.trainingMs = training.trainingMs;

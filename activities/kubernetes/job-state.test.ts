@@ -135,6 +135,7 @@ describe('the state of a job', () => {
     const job: V1Job = { spec: { template: {}, suspend: true } };
     expect(stateOfJob(job, [], 'small', nowMs)).toMatchObject({ state: 'queued' });
     expect(stateOfJob(jobWith(), [], 'small', nowMs)).toMatchObject({ state: 'pending', why: 'waits for its pod' });
+    expect(stateOfJob(jobWith(), [podOf({ phase: 'Succeeded' })], 'small', nowMs)).toMatchObject({ state: 'running' });
     const message =
       '0/3 nodes are available: 1 node(s) had untolerated taint(s), 2 Insufficient nvidia.com/gpu. preemption: 0/3 nodes are available';
     const unplaced = podOf({ phase: 'Pending', conditions: [{ type: 'PodScheduled', status: 'False', reason: 'Unschedulable', message }] });

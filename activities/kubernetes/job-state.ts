@@ -63,6 +63,10 @@ export function stateOfJob(job: V1Job, pods: readonly V1Pod[], tier: string, now
   const node = first?.spec?.nodeName ?? null;
   const unplaced = waiting.find(({ state }) => state === 'pending') ?? waiting[0];
   if (unplaced) return { kind: 'open', state: unplaced.state, why: unplaced.why, pod: null, node };
-  if (!first) return { kind: 'open', state: 'pending', why: 'waits for its pod', pod: null, node: null };
+  if (!first) {
+    // Its pods have ended well, and the Job is about to.
+    const over = pods.some(({ status }) => status?.phase === 'Succeeded');
+    return { kind: 'open', state: over ? 'running' : 'pending', why: over ? null : 'waits for its pod', pod: null, node: null };
+  }
   return { kind: 'open', state: 'running', why: null, pod: first.metadata?.name ?? null, node };
 }

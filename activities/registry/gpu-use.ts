@@ -51,5 +51,5 @@ export const gpuSecondsLeft = (pool: Pool, tenantId: string): Promise<number | n
       [new Date(nowMs() - gpuWindowMs), tenantId],
     );
     const limit = quotasOf(rows[0]?.quotas).gpuSecondsPerDay;
-    return limit === undefined ? null : limit - Number(rows[0]?.used ?? 0);
+    return limit === undefined ? null : limit - (rows[0]?.used ?? 0);
   });

@@ -28,7 +28,7 @@ export type JobSpec = {
   readonly overrides: { readonly batchDivisor: number; readonly learningRateDivisor: number };
   readonly seed: number;
   readonly threads: number;
-  /** Processes that train the model together; absent: one. */
+  /** How many processes train together, 1 where absent: each is told which one it is, and where the first one is, by its environment. */
   readonly workers?: number;
   /** Resource tier that the job gets; absent where there are none. */
   readonly tier?: string;

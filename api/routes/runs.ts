@@ -1,7 +1,7 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { GateDetails, GateVerdict } from '../../core/model.ts';
-import { type RunState, type StageTimes, endedRunStates } from '../../core/run.ts';
-import { messageNames } from '../../core/tenant-messages.ts';
+import { type RunPause, type RunState, type StageTimes, endedRunStates } from '../../core/run.ts';
+import { type RunPauseState, messageNames } from '../../core/tenant-messages.ts';
 import { randomUUID } from '../../platform/clock.ts';
 import type { RowDataPacket } from '../../platform/mysql.ts';
 import { type Caller, tenantOf } from '../auth.ts';
@@ -11,7 +11,7 @@ import { page, partsOf } from '../paging.ts';
 import { Problem } from '../problems.ts';
 import { customizationParams, pageQuery, reasonBody, retrainBody, runParams } from '../schemas.ts';
 import { sendEvents } from '../sse.ts';
-import { retrain, update } from '../tenant-workflow.ts';
+import { pauseDeadlineMs, retrain, update } from '../tenant-workflow.ts';
 import { idempotencyKeyOf } from '../write.ts';
 
 type RunRow = RowDataPacket & {
@@ -27,6 +27,8 @@ type RunRow = RowDataPacket & {
   verdict: GateVerdict | null;
   stages: StageTimes[];
   training_ms: string | null;
+  gpu_seconds: number | null;
+  paused: RunPause | null;
   created_at: Date;
   started_at: Date | null;
   ended_at: Date | null;
@@ -39,10 +41,13 @@ type RunRow = RowDataPacket & {
 const tags = ['runs'];
 const iso = (date: Date | null): string | null => date?.toISOString() ?? null;
 const select = `SELECT r.number, r.state, r.trigger_kind, r.reason, r.failure_class, r.attempt, r.version, r.progress, r.metrics, r.verdict, r.stages,
-    r.training_ms, r.created_at, r.started_at, r.ended_at, d.number AS dataset_number, d.digest, d.row_count, d.cut
+    r.training_ms, r.gpu_seconds, r.paused, r.created_at, r.started_at, r.ended_at, d.number AS dataset_number, d.digest, d.row_count, d.cut
   FROM modelwright_control.runs r
   LEFT JOIN modelwright_control.datasets d ON d.tenant_id = r.tenant_id AND d.customization_id = r.customization_id AND d.run_number = r.number
   WHERE r.tenant_id = ? AND r.customization_id = ?`;
+
+const shownPause = (pause: RunPause | null) =>
+  pause && { since: new Date(pause.sinceMs).toISOString(), by: pause.by, reason: pause.reason };
 
 const shown = (row: RunRow) => ({
   number: row.number,
@@ -53,11 +58,13 @@ const shown = (row: RunRow) => ({
   attempt: row.attempt,
   dataset:
     row.dataset_number === null ? null : { number: row.dataset_number, digest: row.digest, rows: Number(row.row_count), cut: row.cut },
+  paused: shownPause(row.paused),
   progress: row.progress,
   metrics: row.metrics,
   verdict: row.verdict,
   version: row.version,
   trainingMs: row.training_ms === null ? null : Number(row.training_ms),
+  gpuSeconds: row.gpu_seconds,
   queuedAt: iso(row.created_at),
   startedAt: iso(row.started_at),
   endedAt: iso(row.ended_at),
@@ -132,24 +139,49 @@ export function runRoutes(app: FastifyInstance, context: ApiContext): void {
     },
   );
 
+  /** An update about a run that has not ended. */
+  const ask = async <T>(request: FastifyRequest, name: string, deadlineMs?: number): Promise<T> => {
+    const tenantId = tenantOf(request.caller);
+    const { c, n } = runParams.parse(request.params);
+    const { reason } = reasonBody.parse(request.body ?? {});
+    const { state } = await findRun(tenantId, c, n);
+    if (endedRunStates.includes(state)) throw new Problem('refused', `run ${n} has ended already: ${state}`);
+    const updateId = idempotencyKeyOf(request) ?? randomUUID();
+    const asked = { customizationId: c, run: n, reason, actor: actorOf(request.caller) };
+    return await update<T>(context, tenantId, name, asked, updateId, deadlineMs);
+  };
+
   app.post(
     '/v1/customizations/:c/runs/:n/$cancel',
     { schema: { tags, summary: 'Stop a run', params: runParams, body: reasonBody } },
     async (request, reply) => {
-      const tenantId = tenantOf(request.caller);
-      const { c, n } = runParams.parse(request.params);
-      const { reason } = reasonBody.parse(request.body ?? {});
-      const { state } = await findRun(tenantId, c, n);
-      if (endedRunStates.includes(state)) throw new Problem('refused', `run ${n} has ended already: ${state}`);
-      const updateId = idempotencyKeyOf(request) ?? randomUUID();
-      await update(
-        context,
-        tenantId,
-        messageNames.cancelRun,
-        { customizationId: c, run: n, reason, actor: actorOf(request.caller) },
-        updateId,
-      );
-      return await reply.code(202).send({ run: n, cancelling: true });
+      const { run } = await ask<{ readonly run: number }>(request, messageNames.cancelRun);
+      return await reply.code(202).send({ run, cancelling: true });
+    },
+  );
+
+  app.post(
+    '/v1/customizations/:c/runs/:n/$pause',
+    {
+      schema: {
+        tags,
+        summary: 'Stop the job of a run that trains, with a checkpoint; 200 when it is really stopped, 202 when it still stops',
+        params: runParams,
+        body: reasonBody,
+      },
+    },
+    async (request, reply) => {
+      const { run, paused } = await ask<RunPauseState>(request, messageNames.pauseRun, pauseDeadlineMs);
+      return await reply.code(paused ? 200 : 202).send({ run, paused: shownPause(paused), pausing: paused === null });
+    },
+  );
+
+  app.post(
+    '/v1/customizations/:c/runs/:n/$resume',
+    { schema: { tags, summary: 'Let a paused run go on from its checkpoint', params: runParams, body: reasonBody } },
+    async (request, reply) => {
+      const { run, paused } = await ask<RunPauseState>(request, messageNames.resumeRun, pauseDeadlineMs);
+      return await reply.code(paused ? 202 : 200).send({ run, paused: shownPause(paused), resuming: paused !== null });
     },
   );
 

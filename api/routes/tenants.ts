@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify';
+import type { TenantQuotas } from '../../core/quotas.ts';
 import type { PoolConnection, RowDataPacket } from '../../platform/mysql.ts';
 import { issueKey, operatorOnly } from '../auth.ts';
 import type { ApiContext } from '../context.ts';
@@ -7,7 +8,7 @@ import { Problem } from '../problems.ts';
 import { createTenant, pageQuery, patchTenant, tenantParams } from '../schemas.ts';
 import { write } from '../write.ts';
 
-type TenantRow = RowDataPacket & { tenant_id: string; name: string; quotas: Record<string, number>; created_at: Date };
+type TenantRow = RowDataPacket & { tenant_id: string; name: string; quotas: TenantQuotas; created_at: Date };
 
 const tags = ['tenants'];
 const shown = ({ tenant_id, name, quotas, created_at }: TenantRow) => ({
@@ -63,7 +64,14 @@ export function tenantRoutes(app: FastifyInstance, context: ApiContext): void {
 
   app.patch(
     '/v1/tenants/:tenant',
-    { schema: { tags, summary: 'Change name or quotas', params: tenantParams, body: patchTenant } },
+    {
+      schema: {
+        tags,
+        summary: 'Change name or quotas; quotas that are not named are no limits any more',
+        params: tenantParams,
+        body: patchTenant,
+      },
+    },
     async (request, reply) => {
       const { tenant } = tenantParams.parse(request.params);
       const change = patchTenant.parse(request.body);
@@ -75,6 +83,9 @@ export function tenantRoutes(app: FastifyInstance, context: ApiContext): void {
           JSON.stringify(next.quotas),
           tenant,
         ]);
+        // The tenant's workflow learns of it as of every change: from the log. It reads quotas together with customizations.
+        if (change.quotas)
+          await connection.query('UPDATE modelwright.customizations SET updated_at = UTC_TIMESTAMP(6) WHERE tenant_id = ?', [tenant]);
         return { status: 200, body: { ...shown(row), ...next } };
       });
     },

@@ -14,6 +14,7 @@ from modelwright_trainer.finetune import FinetuneSettings, finetune
 from modelwright_trainer.job import Job, Progress
 from modelwright_trainer.packed import Packed, pack
 from modelwright_trainer.session import Options, Session
+from modelwright_trainer.share import Share
 from modelwright_trainer.spec import Spec
 
 METHODS = ("lora",)
@@ -56,13 +57,17 @@ def run(spec: Spec, job: Job, progress: Progress) -> dict[str, Any]:
     places, tokens = ([torch.tensor(one[side]) for one in goals] for side in (0, 1))
     decoder = base.decoder(options.integer("loraRank", RANK), options.number("loraAlpha", ALPHA))
 
-    def loss_of(states: torch.Tensor, batch: Packed, chosen: list[int]) -> torch.Tensor:
+    def loss_of(states: torch.Tensor, batch: Packed, share: Share) -> torch.Tensor:
+        chosen = share.rows
         begins = (batch.lengths.cumsum(0) - batch.lengths).tolist()
-        wanted = torch.cat([places[i] + begin for i, begin in zip(chosen, begins, strict=True)])
-        losses = F.cross_entropy(decoder.logits(states.index_select(0, wanted)).float(), torch.cat([tokens[i] for i in chosen]), reduction="none")
+        wanted, goal = (
+            one.to(states.device)
+            for one in (torch.cat([places[i] + begin for i, begin in zip(chosen, begins, strict=True)]), torch.cat([tokens[i] for i in chosen]))
+        )
+        losses = F.cross_entropy(decoder.logits(states.index_select(0, wanted)).float(), goal, reduction="none").cpu()
         owner = torch.repeat_interleave(torch.arange(len(chosen)), torch.tensor([len(places[i]) for i in chosen]))
         # Each token counts the same, whatever conversation it is of: a mean over the batch's tokens, shared out to its rows.
-        return torch.zeros(len(chosen)).index_add(0, owner, losses) * (len(chosen) / len(losses))
+        return torch.zeros(len(chosen)).index_add(0, owner, losses) * (len(share.whole) / sum(len(places[i]) for i in share.whole))
 
     settings = FinetuneSettings(options.integer("epochs", TIERS["fast"]["epochs"]), options.number("learningRate", RATE), options.integer("batchSize", BATCH))
     weights = torch.tensor([float(row.get("weight", 1.0)) for row in dataset.train])
@@ -96,11 +101,12 @@ def evaluate(decoder: Decoder, conversations: list[Conversation], job: Job, prog
     for at in range(0, len(order), EVALUATION_BATCH):
         chosen = order[at : at + EVALUATION_BATCH]
         with torch.inference_mode():
-            states = decoder(pack([conversations[i].ids for i in chosen]))
+            states = decoder(pack([conversations[i].ids for i in chosen]).to(decoder.device))
             begin = 0
             for i in chosen:
                 places, tokens = targets_of(conversations[i])
-                logits, goal = decoder.logits(states[begin : begin + len(conversations[i].ids)][places]).float(), torch.tensor(tokens, dtype=torch.long)
+                logits = decoder.logits(states[begin : begin + len(conversations[i].ids)][places]).float()
+                goal = torch.tensor(tokens, dtype=torch.long, device=logits.device)
                 right = int((logits.argmax(-1) == goal).sum()) if tokens else 0
                 loss = float(F.cross_entropy(logits, goal)) if tokens else 0.0
                 answers[i] = {"tokens": len(tokens), "correctTokens": right, "loss": round(loss, 6)}

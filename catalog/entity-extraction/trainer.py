@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 from modelwright_trainer.base_model import BaseModel, open_base
@@ -18,6 +17,7 @@ from modelwright_trainer.learning import zero_linear
 from modelwright_trainer.packed import Packed
 from modelwright_trainer.sentence_model import finetune_settings, head_settings, lora_rank, trained_share
 from modelwright_trainer.session import METHODS, Options, Session
+from modelwright_trainer.share import Share, dropout
 from modelwright_trainer.spec import Spec
 from modelwright_trainer.words import CARRIED, Span, spans_of, speakers_of, tags_of, words_of
 
@@ -98,14 +98,16 @@ def run(spec: Spec, job: Job, progress: Progress) -> dict[str, Any]:
         encoder = base.packed(lora_rank(options), trained_share(options))
         head = zero_linear(encoder.dim, len(tags))
 
-        def loss_of(states: torch.Tensor, batch: Packed, chosen: list[int]) -> torch.Tensor:
+        def loss_of(states: torch.Tensor, batch: Packed, share: Share) -> torch.Tensor:
+            chosen = share.rows
             begins = (batch.lengths.cumsum(0) - batch.lengths).tolist()
-            speaking = torch.cat([places[i] + begin for i, begin in zip(chosen, begins, strict=True)])
-            said = head(nn.functional.dropout(states.index_select(0, speaking), DROPOUT))
+            speaking = torch.cat([places[i] + begin for i, begin in zip(chosen, begins, strict=True)]).to(states.device)
+            before, words = sum(len(goals[i]) for i in share.whole[: share.first]), sum(len(goals[i]) for i in share.whole)
+            said = head(dropout(states.index_select(0, speaking), DROPOUT, before, words)).cpu()
             losses = F.cross_entropy(said, torch.cat([goals[i] for i in chosen]), reduction="none")
             owner = torch.repeat_interleave(torch.arange(len(chosen)), torch.tensor([len(goals[i]) for i in chosen]))
             # Each word counts the same, wherever it stands: a mean over the batch's words, shared out to its rows.
-            return torch.zeros(len(chosen)).index_add(0, owner, losses) * (len(chosen) / max(1, len(losses)))
+            return torch.zeros(len(chosen)).index_add(0, owner, losses) * (len(share.whole) / max(1, words))
 
         steps = finetune(spec, encoder, head, known.tokens, row_weight, loss_of, finetune_settings(options), job, progress)
         answered = embed_tokens_fresh(encoder, asked.tokens, progress)

@@ -15,7 +15,7 @@ from modelwright_trainer.sentence_model import train_sentences
 from modelwright_trainer.session import METHODS, Options, Session
 from modelwright_trainer.spec import Spec
 
-#: Three epochs of half the layers take less time than two of all, and come to more: docs/models/speed.md.
+#: Three epochs of half the layers take less time than two of all, and come to more: docs/05-models.md.
 TIERS = {"fast": {"method": "head"}, "balanced": {"method": "full", "epochs": 3, "trainedShare": 0.5}, "accurate": {"method": "full", "epochs": 4}}
 TOP = 3
 #: Keeps the model from trusting single rows too much: measured on BANKING77.

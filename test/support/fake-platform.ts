@@ -15,8 +15,9 @@ import type { CustomizationKey, RunKey } from '../../core/ids.ts';
 import type { GateVerdict, TrainingMetrics } from '../../core/model.ts';
 import { type Policy, defaultPolicy } from '../../core/policy.ts';
 import type { TenantQuotas } from '../../core/quotas.ts';
-import { type RunOutcome, endedRunStates } from '../../core/run.ts';
-import { decideFakeSchema, fakeHeld, newFakeSchema, refuseHeld } from './fake-schema.ts';
+import { endedRunStates } from '../../core/run.ts';
+import { decideFakeSchema, newFakeSchema, refuseHeld } from './fake-schema.ts';
+import { fakeGpuUse, fakeOutcome, fakeSnapshot, fakeVerdict, newFakeRun } from './fake-rows.ts';
 import type { FakeCustomization, FakeRun } from './fake-tables.ts';
 import { bucketOf, optionsDigest, sha256Hex } from '../../platform/hash.ts';
 
@@ -38,6 +39,8 @@ export class FakePlatform {
   quotas: TenantQuotas = {};
   /** Of every attempt, however it ends. */
   gpuSeconds: number | null = null;
+  /** False: a training that is cancelled ends by itself all the same. */
+  heedsCancel = true;
   sweeps = 0;
   sequence = 0;
   versions = 0;
@@ -109,25 +112,7 @@ export class FakePlatform {
 
   #snapshot(customizationId: string): CustomizationSnapshot | null {
     const c = this.customizations.get(customizationId);
-    if (!c) return null;
-    const dataset = c.datasets.at(-1);
-    const run = c.runs.at(-1);
-    return {
-      customizationId,
-      name: customizationId,
-      businessModel: 'text-classification',
-      state: c.state,
-      policy: c.policy,
-      options: c.options,
-      optionsDigest: optionsDigest(c.options),
-      lastDataset: dataset ? { number: dataset.number, digest: dataset.digest, rows: dataset.rows.size, cut: dataset.cut } : null,
-      lastRun: run ? { number: run.number, state: run.state, paused: run.paused } : null,
-      tenantQuotas: this.quotas,
-      trainedOptionsDigest: c.trainedOptions,
-      production: c.production,
-      heldSchema: fakeHeld(c.schema),
-      recentRuns: c.runs.map(({ startedAtMs }) => ({ startedAtMs, trainingMs: 1 })),
-    };
+    return c ? fakeSnapshot(customizationId, c, this.quotas) : null;
   }
 
   /** What a real dataset does: reads the dirty buckets and reuses the parent's others. */
@@ -146,29 +131,10 @@ export class FakePlatform {
     loadTenant: async () => ({
       customizations: [...this.customizations.keys()].flatMap((id) => this.#snapshot(id) ?? []),
       quotas: this.quotas,
-      gpuUse: [...this.customizations].flatMap(([customizationId, { runs }]) =>
-        runs
-          .filter(({ state, gpuSeconds }) => gpuSeconds !== null && endedRunStates.includes(state))
-          .map(({ number, startedAtMs, gpuSeconds }) => ({ customizationId, run: number, atMs: startedAtMs, gpuSeconds: gpuSeconds ?? 0 })),
-      ),
+      gpuUse: [...this.customizations].flatMap(([customizationId, { runs }]) => fakeGpuUse(customizationId, runs)),
     }),
     loadCustomization: async ({ customizationId }) => this.#snapshot(customizationId),
-    loadRun: async (key) => {
-      const run = this.customizations.get(key.customizationId)?.runs[key.run - 1];
-      const dataset = this.customizations.get(key.customizationId)?.datasets.find(({ number }) => number === run?.dataset);
-      if (!run || !endedRunStates.includes(run.state)) return null;
-      return {
-        customizationId: key.customizationId,
-        run: key.run,
-        state: run.state as RunOutcome['state'],
-        reason: run.reason,
-        failureClass: run.failureClass,
-        dataset: dataset ? { number: dataset.number, digest: dataset.digest, rows: dataset.rows.size, cut: dataset.cut } : null,
-        version: run.version,
-        trainingMs: 1,
-        ...(run.gpuSeconds === null ? {} : { gpuSeconds: run.gpuSeconds }),
-      };
-    },
+    loadRun: async ({ customizationId, run }) => fakeOutcome(customizationId, this.customizations.get(customizationId), run),
     setCustomizationState: async (input) => {
       this.#of(input).state = input.state;
     },
@@ -177,22 +143,7 @@ export class FakePlatform {
       const { runs } = this.#of(input);
       const known = runs.find(({ requestKey }) => requestKey === input.requestKey);
       if (known) return { run: known.number };
-      const { requestKey, trigger, reason } = input;
-      runs.push({
-        number: runs.length + 1,
-        requestKey,
-        trigger,
-        reason,
-        state: 'queued',
-        attempt: 1,
-        dataset: null,
-        version: null,
-        startedAtMs: Date.now(),
-        states: [],
-        failureClass: null,
-        paused: null,
-        gpuSeconds: null,
-      });
+      runs.push(newFakeRun(runs.length + 1, input));
       return { run: runs.length };
     },
     recordDecision: async ({ customizationId, kind, reason }) => void this.decisions.push({ customizationId, kind, reason }),
@@ -258,18 +209,10 @@ export class FakePlatform {
       const { number, digest, rows, cut } = built;
       return { number, digest, rows: rows.size, cut, manifest: ref, bucketsRead: 1, bucketsReused: 0 };
     },
-    evaluateGate: async () => ({
-      verdict: this.verdict,
-      explanation: `the gate says ${this.verdict}`,
-      metric: 'accuracy',
-      candidate: 0.97,
-      current: null,
-      currentVersion: null,
-      pairedP: null,
-      testRows: 20,
-      changedPredictions: 0,
-      labels: {},
-    }),
+    evaluateGate: async () => {
+      await this.onActivity('evaluateGate');
+      return fakeVerdict(this.verdict);
+    },
   };
 
   readonly training: TrainingActivities = {
@@ -284,7 +227,8 @@ export class FakePlatform {
       c.trainings.push({ run: input.run, attempt: input.attempt, overrides: input.overrides, rows: input.dataset.rows });
       const beat = setInterval(() => Context.current().heartbeat(), 200);
       try {
-        await Promise.race([this.onTrain(input), Context.current().cancelled]);
+        const trained = this.onTrain(input);
+        await (this.heedsCancel ? Promise.race([trained, Context.current().cancelled]) : trained);
       } finally {
         clearInterval(beat);
       }
@@ -308,7 +252,10 @@ export class FakePlatform {
       this.stopped.push({ customizationId, run, attempt });
       return this.#used;
     },
-    sweepJobs: async () => ({ removed: ++this.sweeps, kept: 0 }),
+    sweepJobs: async () => {
+      await this.onActivity('sweepJobs');
+      return { removed: ++this.sweeps, kept: 0 };
+    },
     discardTraining: async ({ tenantId, customizationId, run, keepClaim }) => {
       if (!keepClaim) this.discarded.push({ tenantId, customizationId, run });
     },

@@ -27,6 +27,11 @@ const phase = async (tenant: TenantClient, wanted: string): Promise<unknown> =>
     () => tenant.status(),
     (status) => status.phase === wanted,
   );
+const why = async (tenant: TenantClient, customizationId: string, word: string): Promise<unknown> =>
+  eventually(
+    () => tenant.status(customizationId),
+    (status) => status.why.includes(word),
+  );
 
 const scenarios: readonly Scenario[] = [
   async (platform, tenant) => {
@@ -125,6 +130,62 @@ const scenarios: readonly Scenario[] = [
     await trainings(platform, 4);
     await phase(tenant, 'idle');
     return { 'tenant-schema-held': tenant.handle };
+  },
+  async (platform, tenant) => {
+    platform.create('c');
+    platform.gpuSeconds = 10;
+    platform.onTrain = ({ attempt }) => (attempt < 3 ? new Promise(() => undefined) : Promise.resolve());
+    await tenant.sense(platform.commit(tenant.tenantId, 'c', { a: '1' }));
+    for (const attempt of [1, 2]) {
+      await trainings(platform, attempt);
+      await tenant.update('pauseRun', { customizationId: 'c', actor: 'ann', reason: 'the GPU is needed' });
+      await tenant.update('pauseRun', { customizationId: 'c' }).catch(() => undefined);
+      await tenant.update('resumeRun', { customizationId: 'c' });
+    }
+    await trainings(platform, 3);
+    await phase(tenant, 'idle');
+    return { 'run-paused': tenant.run('c', 1), 'tenant-run-paused': tenant.handle };
+  },
+  async (platform, tenant) => {
+    platform.create('c');
+    platform.onTrain = () => new Promise(() => undefined);
+    await tenant.sense(platform.commit(tenant.tenantId, 'c', { a: '1' }));
+    await trainings(platform, 1);
+    await tenant.update('pauseRun', { customizationId: 'c' });
+    await tenant.update('cancelRun', { customizationId: 'c' });
+    await phase(tenant, 'held');
+    await tenant.handle.signal(messageNames.retrain, { customizationId: 'c', force: true });
+    await trainings(platform, 2);
+    await tenant.update('cancelRun', { customizationId: 'c' });
+    await phase(tenant, 'held');
+    return { 'run-paused-and-cancelled': tenant.run('c', 1), 'run-cancelled-while-it-trains': tenant.run('c', 2) };
+  },
+  async (platform, tenant) => {
+    platform.quotas = { concurrentTrainings: 1, gpuSecondsPerDay: 15 };
+    platform.gpuSeconds = 10;
+    for (const id of ['c', 'd', 'e']) platform.create(id);
+    let release = (): void => undefined;
+    platform.onTrain = () => new Promise((resolve) => (release = resolve));
+    await tenant.sense(platform.commit(tenant.tenantId, 'c', { a: '1' }));
+    await trainings(platform, 1);
+    for (const id of ['d', 'e']) await tenant.sense(platform.commit(tenant.tenantId, id, { a: '1' }));
+    await why(tenant, 'e', 'concurrentTrainings');
+    release();
+    await eventually(
+      () => platform.customizations.get('d')?.trainings.length ?? 0,
+      (n) => n === 1,
+    );
+    release();
+    await why(tenant, 'e', 'gpuSecondsPerDay');
+    return { 'tenant-quotas': tenant.handle };
+  },
+  async (platform, tenant) => {
+    platform.create('c');
+    platform.failWith({ largerTier: true }, 'OutOfMemory', 'OutOfMemory', 'OutOfMemory', 'OutOfMemory');
+    await tenant.sense(platform.commit(tenant.tenantId, 'c', { a: '1' }));
+    await trainings(platform, 5);
+    await phase(tenant, 'idle');
+    return { 'run-on-a-larger-tier': tenant.run('c', 1), janitor: await tenant.sweep() };
   },
   async (platform, tenant) => {
     for (const id of ['a', 'b', 'c']) platform.create(id);

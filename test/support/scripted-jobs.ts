@@ -23,6 +23,8 @@ def done(spec, job):
 
 export type ScriptedJobs = {
   readonly catalog: Catalog;
+  /** A business model of the real catalogue besides. */
+  readonly add: (model: BusinessModel) => void;
   /** A job that runs the body of \`run(spec, job, progress)\`, in Python. */
   readonly spec: (
     body: string,
@@ -43,6 +45,7 @@ export async function scriptedJobs(
   let made = 0;
   return {
     catalog: models,
+    add: (model) => void models.set(model.id, model),
     spec: async (body, { tier = 'tiny', tenantId = 'acme', attempt = 1, name } = {}) => {
       made += 1;
       const id = name ?? `script-${made}`;

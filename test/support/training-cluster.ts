@@ -1,11 +1,12 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
+import { buffer, text } from 'node:stream/consumers';
 import { promisify } from 'node:util';
 import { BatchV1Api, CoreV1Api, KubeConfig, type V1Pod } from '@kubernetes/client-node';
 import { connectCluster, isMissing } from '../../activities/kubernetes/cluster-client.ts';
+import { jobText } from '../../activities/kubernetes/labels.ts';
 import type { JobSettings } from '../../activities/kubernetes/job-manifest.ts';
 import { createKubernetesExecutor } from '../../activities/kubernetes/kubernetes-executor.ts';
 import { workerAccount } from '../../activities/kubernetes/manifests.ts';
@@ -14,6 +15,7 @@ import type { ResourceTiers } from '../../activities/kubernetes/resource-tiers.t
 import { type WatchedJobs, watchJobs } from '../../activities/kubernetes/watched-jobs.ts';
 import type { JobSpec, TrainingExecutor } from '../../activities/training/executor.ts';
 import type { HangLimits } from '../../activities/training/hang-watch.ts';
+import type { BusinessModel } from '../../catalog/catalog.ts';
 import { manifestsText } from '../../cli/cluster-manifests.ts';
 import { type Cluster, type ClusterOptions, startCluster } from '../../infra/cluster/cluster.ts';
 import { canRunCluster } from '../../infra/cluster/requirements.ts';
@@ -21,10 +23,12 @@ import { trainerImageName } from '../../infra/images/trainer-image.ts';
 import { randomUUID } from '../../platform/clock.ts';
 import { resolvePaths } from '../../platform/paths.ts';
 import { createS3Client } from '../../platform/s3.ts';
+import { readEncoder } from '../../store/encoder-folder.ts';
 import { stagingKey } from '../../store/keys.ts';
 import { createS3ObjectStore } from '../../store/s3-object-store.ts';
 import { startTestStack } from './engines.ts';
 import { type ScriptedJobs, scriptedJobs } from './scripted-jobs.ts';
+import { type JobRow, writeJob } from './train-job.ts';
 
 export { canRunCluster as whyNoCluster };
 
@@ -39,7 +43,7 @@ export type TrainingCluster = Pick<ScriptedJobs, 'spec'> & {
   /** Under the account of the training worker, which may do what its role allows and no more. */
   readonly executor: TrainingExecutor;
   /** Another worker. */
-  readonly executorWith: (settings: Partial<JobSettings>) => TrainingExecutor;
+  readonly executorWith: (settings: Partial<JobSettings>, hangLimits?: HangLimits) => TrainingExecutor;
   readonly plainPod: (name: string, options: { readonly priorityClassName?: string; readonly gpus?: number }) => V1Pod;
   readonly stopApiserver: () => Promise<void>;
   readonly startApiserver: () => Promise<void>;
@@ -48,6 +52,9 @@ export type TrainingCluster = Pick<ScriptedJobs, 'spec'> & {
   readonly deleteJob: (name: string) => Promise<void>;
   readonly makeForeignJob: (name: string) => Promise<void>;
   readonly exists: (job: string) => Promise<boolean>;
+  /** A job of a business model over these rows, with a real encoder. */
+  readonly training: (input: RealTraining) => Promise<JobSpec>;
+  readonly stagedBytes: (spec: JobSpec, file: string) => Promise<Buffer>;
   readonly countOf: (spec: JobSpec) => Promise<{ readonly jobs: number; readonly secrets: number }>;
   readonly staged: (spec: JobSpec, file: string) => Promise<string>;
   /** Path of an object of another tenant in the store. */
@@ -55,10 +62,19 @@ export type TrainingCluster = Pick<ScriptedJobs, 'spec'> & {
   readonly remove: () => Promise<void>;
 };
 
+export type RealTraining = {
+  readonly model: BusinessModel;
+  readonly rows: readonly JobRow[];
+  readonly options: JobSpec['options'];
+  readonly encoder: string;
+  readonly tier: string;
+  readonly customizationId: string;
+  readonly attempt?: number;
+};
+
 /** A real cluster with two nodes, a real store, and the executor under the worker's own account. */
 export async function startTrainingCluster(options: {
   readonly tiers: ResourceTiers;
-  readonly hangLimits?: HangLimits;
   readonly cluster?: Pick<ClusterOptions, 'nodes' | 'gpusPerNode' | 'kueue'>;
 }): Promise<TrainingCluster> {
   const paths = resolvePaths(process.env);
@@ -91,7 +107,7 @@ export async function startTrainingCluster(options: {
     const store = createS3ObjectStore(createS3Client({ s3 }), s3.bucket);
     const seen = createS3ObjectStore(createS3Client({ s3: { ...s3, endpoint: `http://${seenAt}` } }), s3.bucket);
     const client = connectCluster(kubeconfig, namespace, installation);
-    const executorWith = (settings: Partial<JobSettings>): TrainingExecutor => {
+    const executorWith = (settings: Partial<JobSettings>, hangLimits?: HangLimits): TrainingExecutor => {
       const watched = watchJobs(client, { warn: () => undefined });
       watches.push(watched);
       return createKubernetesExecutor({
@@ -111,7 +127,7 @@ export async function startTrainingCluster(options: {
         remote: createRemoteJobs(store, seen),
         queues: null,
         clusterGrows: false,
-        ...(options.hangLimits ? { hangLimits: options.hangLimits } : {}),
+        ...(hangLimits ? { hangLimits } : {}),
       });
     };
     const jobs = await scriptedJobs(home, seen, () => executor);
@@ -154,6 +170,36 @@ export async function startTrainingCluster(options: {
           secrets: named((await core.listNamespacedSecret({ namespace, labelSelector })).items),
         };
       },
+      training: async ({ model, rows, options: given, encoder, tier, customizationId, attempt = 1 }) => {
+        const key = { tenantId: 'acme', customizationId, run: 1 };
+        const base = await readEncoder(join(paths.modelsDir, encoder));
+        const folder = await mkdtemp(join(home, 'job-'));
+        const local = await writeJob({ folder: join(folder, 'job'), model, encoderFolder: base.folder, rows, options: given });
+        const bucket = await readFile(join(folder, 'job', 'bucket'));
+        const at = stagingKey(key, attempt, 'bucket');
+        await store.putNew(at, bucket);
+        jobs.add(model);
+        const provision = await executor.provide({ key, attempt, tier, tierRaises: 0, trainerFile: model.trainerFile, base });
+        const put = async (file: string): Promise<[string, string]> => [file, await seen.presignPut(stagingKey(key, attempt, file), 3_600)];
+        const [only] = local.dataset.buckets;
+        return {
+          ...local,
+          ...key,
+          attempt,
+          jobName: jobText(key, attempt),
+          businessModel: { ...local.businessModel, trainerFile: provision.trainerFile },
+          dataset: { ...local.dataset, buckets: only ? [{ ...only, url: await seen.presignGet(at, 3_600) }] : [] },
+          baseModel: { name: base.name, path: provision.basePath, digest: base.digest },
+          threads: 1,
+          ...(provision.workers > 1 ? { workers: provision.workers } : {}),
+          ...(provision.tier === null ? {} : { tier: provision.tier }),
+          ...(provision.remote ? { remote: provision.remote } : {}),
+          outputs: Object.fromEntries(await Promise.all(Object.keys(local.outputs).map(put))),
+          workDir: executor.workDir(key, attempt),
+          cacheDir: executor.cacheDir(key),
+        };
+      },
+      stagedBytes: async (spec, file) => await buffer(await store.stream(stagingKey(spec, spec.attempt, file))),
       staged: async (spec, file) => await text(await store.stream(stagingKey(spec, spec.attempt, file))),
       foreignObject: async () => {
         const key = stagingKey({ tenantId: 'another', customizationId: 'news', run: 1 }, 1, 'eval.jsonl');

@@ -3,7 +3,7 @@ import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import { NativeConnection, Runtime, Worker, type WorkflowBundle } from '@temporalio/worker';
 import type { ChangeDigest } from '../../core/change-digest.ts';
 import { tenantWorkflowId } from '../../core/ids.ts';
-import { taskQueues, tenantWorkflowType, verificationType, verifyAllType } from '../../core/task-queues.ts';
+import { janitorType, taskQueues, tenantWorkflowType, verificationType, verifyAllType } from '../../core/task-queues.ts';
 import { type CustomizationStatus, type TenantStatus, messageNames } from '../../core/tenant-messages.ts';
 import { tenantStart } from '../../core/tenant-start.ts';
 import { bundleWorkflows } from '../../workers/workflow-bundle.ts';
@@ -63,6 +63,7 @@ export class WorkflowFixture {
         activities: activities[name],
         ...(options.cache === undefined ? {} : { maxCachedWorkflows: options.cache }),
         ...(name === 'orchestrator' ? { workflowBundle: await workflowBundle() } : {}),
+        maxHeartbeatThrottleInterval: '500 milliseconds',
         shutdownGraceTime: 0,
         shutdownForceTime: '2 seconds',
       });
@@ -118,6 +119,17 @@ export class TenantClient {
       workflowId: customizationId === null ? 'verify-all' : `${tenantWorkflowId(this.tenantId)}/${customizationId}/verify`,
       taskQueue: taskQueues.orchestrator,
       args: [customizationId === null ? all : one],
+    });
+    await handle.result();
+    return handle;
+  }
+
+  /** A round of the janitor. */
+  async sweep(): Promise<WorkflowHandle> {
+    const handle = await this.#fixture.env.client.workflow.start(janitorType, {
+      workflowId: `janitor/${this.tenantId}`,
+      taskQueue: taskQueues.orchestrator,
+      args: [],
     });
     await handle.result();
     return handle;

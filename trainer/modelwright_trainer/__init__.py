@@ -8,3 +8,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # ONNX Runtime reports models and errors to its maker unless it is told not to before it is loaded.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+# CUDA's matrix library gives equal results for equal work only with a work space of fixed size. Read when it is first used.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib.util
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -49,25 +50,43 @@ def main(arguments: list[str] | None = None) -> int:
         leave_word(None)
         return EXIT_OF["ok"]
     except Exception as error:
-        return end(error, job, progress)
+        status = end(error, job, progress)
+        if spec.workers > 1:
+            leave_at_once(status)
+        return status
 
 
 def train(spec: Spec, job: Job, progress: Progress) -> None:
-    # What is heavy is imported here, after everything that can end the job without it.
     progress.tell("load", 0, 1)
-    if spec.remote is not None:
-        from .remote import Remote
+    # What is heavy is imported here, after everything that can end the job without it.
+    from .workers import Spared, Workers, rank_of
 
-        job.remote = Remote(spec.remote, job, progress)
-        spec = job.remote.with_base(spec)
-        job.remote.fetch_checkpoint()
-    job.write_result(load_trainer(spec.trainer_file).run(spec, job, progress))
+    job.workers = Workers() if spec.workers == 1 else Workers(rank_of(spec.workers), spec.workers)
+    try:
+        if spec.workers > 1:
+            from .device import device
+
+            job.workers.meet(device(), job.check_stop, lambda error: leave_at_once(end(error, job, progress)))
+        if spec.remote is not None:
+            from .remote import Remote
+
+            job.remote = Remote(spec.remote, job, progress)
+            spec = job.remote.with_base(spec)
+            job.remote.fetch_checkpoint()
+        job.write_result(load_trainer(spec.trainer_file).run(spec, job, progress))
+        job.workers.dismiss()
+    except Spared:
+        progress.log("info", "the first worker does the rest")
+        job.workers.wait_for_first(job.check_stop)
+    finally:
+        job.workers.ignore_the_others()
 
 
 def end(error: Exception, job: Job, progress: Progress) -> int:
+    """Leaves behind why the job ends; returns its status."""
     known = job_error_of(error)
     if known is None or known is not error:
-        traceback.print_exc()
+        traceback.print_exception(error)
     if known is None:
         # The kind of error and its place say what went wrong; its text could quote a row.
         place = traceback.extract_tb(error.__traceback__)[-1]
@@ -76,6 +95,13 @@ def end(error: Exception, job: Job, progress: Progress) -> int:
     if known.kind == "preempted" and job.remote is not None:
         job.remote.leave()
     return job.fail(known)
+
+
+def leave_at_once(status: int) -> None:
+    """Without waiting for what waits for a worker that is gone."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 if __name__ == "__main__":

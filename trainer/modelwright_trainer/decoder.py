@@ -226,6 +226,10 @@ class Decoder(nn.Module):
             own = {name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)}
             self.layers.append(Layer(config, own, rank, self.scale))
 
+    @property
+    def device(self) -> torch.device:
+        return self.words.device
+
     def turns(self, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Cosine and sine for each position: [tokens, 1, head_dim]."""
         angles = positions.float()[:, None] * self.frequencies

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from .base_model import BaseModel
+from .device import arithmetic, device
 from .embedding_cache import EmbeddingCache, Entries, key_of
 from .job import Job, Progress
 from .packed import PackedEncoder, pack, sentences
@@ -49,6 +50,8 @@ def embed_tokens_fresh(encoder: PackedEncoder, tokens: list[list[int]], progress
 
 
 def _cached(spec: Spec, base: BaseModel, kind: str, tokens: list[list[int]], job: Job, progress: Progress) -> Entries:
+    # A head on embeddings is not worth dividing.
+    job.workers.leave_to_first()
     root = spec.cache_dir or job.checkpoints / "embeddings"
     if job.remote is not None:
         job.remote.fetch_cache(root)
@@ -59,7 +62,7 @@ def _cached(spec: Spec, base: BaseModel, kind: str, tokens: list[list[int]], job
     missing.sort(key=lambda entry: (len(entry[1]), entry[0]))
     progress.tell("embed", len(found), len(distinct))
     if missing:
-        encoder = base.packed().eval()
+        encoder = base.packed().to(device()).eval()
         fresh: Entries = {}
         whole, done, unkept, texts = sum(len(ids) for _, ids in missing), 0, 0, 0
         for chosen, states, count in _batches(encoder, [ids for _, ids in missing]):
@@ -80,7 +83,7 @@ def _cached(spec: Spec, base: BaseModel, kind: str, tokens: list[list[int]], job
 
 def cache_name(digest: str, kind: str) -> str:
     """Other libraries and other processors compute other last bits: they do not share."""
-    bits = f"{torch.__version__} {torch.backends.cpu.get_cpu_capability()}"
+    bits = f"{torch.__version__} {arithmetic()}"
     return f"{kind}-{key_of([*f'{digest} {bits}'.encode()]).hex()}"
 
 
@@ -89,9 +92,10 @@ def _batches(encoder: PackedEncoder, tokens: list[list[int]]):  # type: ignore[n
     encoder.eval()
     with torch.inference_mode():
         for chosen, rows in same_length(tokens):
-            batch = pack(rows)
+            batch = pack(rows).to(encoder.device)
             states = encoder(batch)
-            yield chosen, (list(states.view(len(rows), len(rows[0]), -1).numpy()), sentences(states, batch).numpy()), len(chosen)
+            whole = sentences(states, batch).cpu().numpy()
+            yield chosen, (list(states.cpu().view(len(rows), len(rows[0]), -1).numpy()), whole), len(chosen)
 
 
 def same_length(tokens: list[list[int]]) -> Iterator[tuple[list[int], list[list[int]]]]:

@@ -13,10 +13,13 @@ import torch
 from torch import nn
 
 from .checkpoint import Checkpoints, State
+from .device import bf16_is_fast
+from .device import device as device_of_job
 from .frozen_states import FrozenStates
-from .job import Job, Progress
+from .job import Job, Progress, stopped
 from .learning import check_loss, rate_at
 from .packed import Packed, PackedEncoder, pack
+from .share import Share
 from .spec import Spec
 
 #: The head starts from nothing and learns faster than the encoder, which only adapts.
@@ -25,8 +28,8 @@ WEIGHT_DECAY = 0.01
 #: Batches are made of texts of like length, drawn from so many batches' worth of shuffled texts.
 POOL_BATCHES = 50
 
-#: (last hidden states, their batch, row numbers) -> the loss of each row
-RowsLoss = Callable[[torch.Tensor, Packed, list[int]], torch.Tensor]
+#: (last hidden states, their batch, which rows they are of) -> the loss of each row, on the processor
+RowsLoss = Callable[[torch.Tensor, Packed, Share], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -34,12 +37,6 @@ class FinetuneSettings:
     epochs: int
     rate: float
     batch: int
-
-
-def bf16_is_fast() -> bool:
-    """Only where the processor multiplies it in hardware: elsewhere it is emulated, nine times slower than f32 (measured on AVX2)."""
-    cpu = torch.cpu
-    return bool(cpu._is_avx512_bf16_supported() or cpu._is_amx_tile_supported())
 
 
 def batches_of_epoch(lengths: list[int], batch: int, seed: int, epoch: int) -> list[list[int]]:
@@ -68,6 +65,7 @@ def finetune(
     progress: Progress,
 ) -> int:
     """Trains both in place, what of them wants gradients (`encoder`: Packed -> last hidden states); returns the number of steps. A checkpoint of the last step stays, so that what follows may be killed too."""
+    device, workers = device_of_job(), job.workers
     parts = spec.batch_divisor
     part_rows = max(1, settings.batch // parts)
     step_rows = part_rows * parts
@@ -75,6 +73,8 @@ def finetune(
     lengths = [len(ids) for ids in tokens]
     per_epoch = math.ceil(len(tokens) / step_rows)
     steps = settings.epochs * per_epoch
+    encoder.to(device)
+    head.to(device)
     named = {f"encoder.{name}": p for name, p in encoder.named_parameters() if p.requires_grad} | {f"head.{name}": p for name, p in head.named_parameters()}
     trained = list(named.values())
     groups = [
@@ -88,6 +88,7 @@ def finetune(
     if kept is not None:
         step = kept[0]
         _load(named, optimizer, kept[1])
+    workers.agree_on(step, device)
     frozen = FrozenStates(encoder, tokens) if isinstance(encoder, PackedEncoder) and encoder.frozen_layers else None
     encoder.train()
     fast = bf16_is_fast()
@@ -104,24 +105,33 @@ def finetune(
         optimizer.zero_grad()
         total, whole = 0.0, weights[chosen].sum()
         for first in range(0, len(chosen), part_rows):
-            part = chosen[first : first + part_rows]
-            batch = pack([tokens[i] for i in part])
-            below = frozen.of(part) if frozen else None
-            with torch.autocast("cpu", torch.bfloat16, enabled=fast):
+            share = workers.share(chosen[first : first + part_rows])
+            if not share.count:
+                continue
+            batch = pack([tokens[i] for i in share.rows]).to(device)
+            below = frozen.of(share.rows) if frozen else None
+            with torch.autocast(device.type, torch.bfloat16, enabled=fast):
                 states = encoder(batch) if below is None else encoder.upper(below, batch)
-            loss = (loss_of(states, batch, part) * weights[part]).sum() / whole
+            loss = (loss_of(states, batch, share) * weights[share.rows]).sum() / whole
             loss.backward()
             total += loss.item()
+        total, anyone_stops = workers.add_up(trained, total, job.stop_asked)
         check_loss(total, step + 1)
         nn.utils.clip_grad_norm_(trained, 1.0, foreach=True)
         optimizer.step()
         step += 1
         progress.tell("train", step, steps, epoch=step / per_epoch, loss=total, samples=step * step_rows)
-        if job.stop_asked or step == steps or checkpoints.due():
-            checkpoints.save(step, _state(named, optimizer), wait=job.stop_asked or step == steps)
-        job.check_stop()
+        # Several workers stop at one step: that at which all have heard of it.
+        stopping = job.stop_asked if workers.count == 1 else anyone_stops
+        if workers.first and (stopping or step == steps or checkpoints.due()):
+            checkpoints.save(step, _state(named, optimizer), wait=stopping or step == steps)
+        if stopping:
+            raise stopped()
+    workers.leave_to_first()
     progress.log("info", f"the training stopped {checkpoints.stopped_s:.3f} s for {checkpoints.count} checkpoints")
     encoder.eval()
+    # What follows of the head is little, and done by the processor.
+    head.cpu()
     progress.log("info", f"{steps - first_step} steps in {time.monotonic() - started:.1f} s, {time.process_time() - cpu:.1f} s of processor time")
     return steps
 
@@ -138,7 +148,7 @@ def _load(named: dict[str, nn.Parameter], optimizer: torch.optim.Optimizer, stat
     with torch.no_grad():
         for name, parameter in named.items():
             parameter.copy_(state[name])
-            parts = {key.partition("!")[2]: value for key, value in state.items() if key.startswith(f"{name}!")}
+            parts = {key.partition("!")[2]: value.to(parameter.device) for key, value in state.items() if key.startswith(f"{name}!")}
             optimizer.state[parameter] = parts
 
 

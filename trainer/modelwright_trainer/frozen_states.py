@@ -21,7 +21,7 @@ class FrozenStates:
         missing = [i for i in texts if i not in states]
         with torch.no_grad():
             for chosen, rows in same_length([self._tokens[i] for i in missing]):
-                computed = self._encoder.lower(pack(rows)).view(len(rows), len(rows[0]), -1)
+                computed = self._encoder.lower(pack(rows).to(self._encoder.device)).view(len(rows), len(rows[0]), -1)
                 states |= {missing[at]: state for at, state in zip(chosen, computed, strict=False)}
         for i in missing:
             size = states[i].numel() * FLOAT_BYTES

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from .device import device
 from .job import Job, Progress
 from .learning import check_loss, rate_at, zero_linear
 
@@ -39,7 +40,7 @@ def train_head(
 ) -> tuple[nn.Linear, int]:
     """Trains in seconds, so a killed job does it again from its kept embeddings: same steps, same weights."""
     rows = features.shape[0]
-    head = zero_linear(features.shape[1], outputs)
+    features, head = features.to(device()), zero_linear(features.shape[1], outputs).to(device())
     optimizer = torch.optim.AdamW(head.parameters(), lr=settings.rate, weight_decay=WEIGHT_DECAY, fused=True)
     generator = torch.Generator().manual_seed(settings.seed)
     part_rows = max(1, settings.batch // settings.parts)
@@ -54,7 +55,8 @@ def train_head(
             optimizer.zero_grad()
             total, whole = 0.0, weights[chosen].sum()
             for part in chosen.split(part_rows):
-                loss = (loss_of(head(features[part]), part) * weights[part]).sum() / whole
+                # What the head says is little: losses are computed where the targets are.
+                loss = (loss_of(head(features[part.to(features.device)]).cpu(), part) * weights[part]).sum() / whole
                 loss.backward()
                 total += loss.item()
             step += 1
@@ -62,7 +64,7 @@ def train_head(
             optimizer.step()
             progress.tell(phase, step, steps, epoch=epoch + 1, loss=total, samples=step * step_rows)
         job.check_stop()
-    return head, steps
+    return head.cpu(), steps
 
 
 def out_of_fold(

@@ -17,6 +17,7 @@ from .last_word import leave_word
 
 if TYPE_CHECKING:
     from .remote import Remote
+    from .workers import Workers
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -38,6 +39,8 @@ class Job:
         self.stop_asked = False
         #: What the job has instead of a lasting disk.
         self.remote: Remote | None = None
+        #: Set before anything is trained.
+        self.workers: Workers
         self._lock: TextIO | None = None
 
     def take(self) -> bool:
@@ -67,7 +70,7 @@ class Job:
     def check_stop(self) -> None:
         """Called where a checkpoint has just been written, or costs nothing to lose."""
         if self.stop_asked:
-            raise JobError("preempted", "stopped on request; what was done so far is kept")
+            raise stopped()
 
     def finished(self, digest: str) -> bool:
         """Whether this very job has ended well before."""
@@ -91,6 +94,10 @@ class Job:
             # A full or closed folder must not hide why the job ends: its status and its last word tell it.
             traceback.print_exc()
         return EXIT_OF[error.kind]
+
+
+def stopped() -> JobError:
+    return JobError("preempted", "stopped on request; what was done so far is kept")
 
 
 class Progress:

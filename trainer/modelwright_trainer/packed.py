@@ -27,6 +27,11 @@ class Packed:
     places: torch.Tensor | None
     mask: torch.Tensor | None
 
+    def to(self, device: torch.device) -> "Packed":
+        ids, positions, lengths = (one.to(device) for one in (self.ids, self.positions, self.lengths))
+        places, mask = (None if one is None else one.to(device) for one in (self.places, self.mask))
+        return Packed(ids, positions, lengths, self.longest, places, mask)
+
 
 def pack(tokens: list[list[int]]) -> Packed:
     lengths = torch.tensor([len(ids) for ids in tokens])
@@ -94,6 +99,10 @@ class PackedEncoder(nn.Module):
         for name, parameter in self.named_parameters():
             below = self.frozen_layers > 0 and (not name.startswith("layers.") or int(name.split(".")[1]) < self.frozen_layers)
             parameter.requires_grad_(parameter.requires_grad and not below and (not lora_rank or "lora_" in name))
+
+    @property
+    def device(self) -> torch.device:
+        return self.word.weight.device
 
     def forward(self, batch: Packed) -> torch.Tensor:
         return self.upper(self.lower(batch), batch)
@@ -166,6 +175,6 @@ def sentences(states: torch.Tensor, batch: Packed) -> torch.Tensor:
     if batch.places is None:
         pooled = states.view(texts, batch.longest, dim).mean(1)
     else:
-        owner = torch.arange(texts).repeat_interleave(batch.lengths)
+        owner = torch.arange(texts, device=states.device).repeat_interleave(batch.lengths)
         pooled = states.new_zeros(texts, dim).index_add(0, owner, states) / batch.lengths[:, None]
     return F.normalize(pooled, dim=-1)

@@ -64,7 +64,7 @@ class Remote:
         try:
             found = read(file.url, write, self._job.check_stop)
         except Missing as error:
-            raise JobError("storage", f"{name} is not in the store") from error
+            raise JobError("storage", f"{name} cannot be had: {error.message}") from error
         if found != file.sha256:
             raise JobError("storage", f"{name} does not have the SHA-256 of its description")
         partial.rename(target)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
 
 from .base_model import BaseModel
 from .dataset import Row, folds_of
@@ -15,6 +14,7 @@ from .head import HeadSettings, RowLoss, default_epochs, out_of_fold, train_head
 from .learning import zero_linear
 from .packed import Packed, PackedEncoder, sentences
 from .session import Options, Session
+from .share import Share, dropout
 
 HEAD_RATE, HEAD_BATCH = 0.05, 128
 FULL_EPOCHS, FULL_RATE, LORA_RATE, FULL_BATCH, LORA_RANK = 3, 2e-4, 1e-3, 32, 8
@@ -116,9 +116,9 @@ def _finetune(session, base, options, rows, tokens, outputs, weights, loss_of, k
     encoder = base.packed(lora_rank(options), trained_share(options))
     head = zero_linear(encoder.dim, outputs)
 
-    def row_loss(states: torch.Tensor, batch: Packed, part: list[int]) -> torch.Tensor:
-        pooled = nn.functional.dropout(sentences(states, batch), DROPOUT)
-        return loss_of(head(pooled * HEAD_SCALE), torch.tensor([learned[i] for i in part]))
+    def row_loss(states: torch.Tensor, batch: Packed, share: Share) -> torch.Tensor:
+        pooled = dropout(sentences(states, batch), DROPOUT, share.first, len(share.whole))
+        return loss_of(head(pooled * HEAD_SCALE).cpu(), torch.tensor([learned[i] for i in share.rows]))
 
     steps = finetune(spec, encoder, head, [tokens[i] for i in learned], weights[learned], row_loss, finetune_settings(options), job, progress)
     # Serving multiplies nothing: the scale becomes part of the head.

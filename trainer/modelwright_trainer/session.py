@@ -10,6 +10,7 @@ from safetensors.torch import save
 
 from .base_model import BaseModel
 from .dataset import Row
+from .device import computing_on, device
 from .encoder import Encoder
 from .errors import JobError
 from .job import Job, Progress, write_atomically
@@ -58,10 +59,13 @@ class Session:
         self.spec, self.job, self.progress = spec, job, progress
         self._started, self._cpu = time.monotonic(), time.process_time()
         torch.set_num_threads(spec.threads)
-        torch.use_deterministic_algorithms(True)
+        # On a GPU, what has no such algorithm is done by another rather than not at all.
+        torch.use_deterministic_algorithms(True, warn_only=device().type == "cuda")
         # Nothing here reads what it has not written: filling new memory costs a fortieth of a training.
         torch.utils.deterministic.fill_uninitialized_memory = False
         torch.manual_seed(spec.seed)
+        if (said := computing_on()) is not None:
+            progress.log("info" if device().type == "cuda" else "warn", said)
 
     def publish(
         self,
@@ -81,7 +85,7 @@ class Session:
         self.progress.tell("evaluate", 1, 1)
         whole = tensors | (encoder.changed() if encoder else {})
         files = {
-            "model.safetensors": save({name: whole[name].detach().contiguous() for name in sorted(whole)}, metadata={"format": "pt"}),
+            "model.safetensors": save({name: whole[name].detach().cpu().contiguous() for name in sorted(whole)}, metadata={"format": "pt"}),
             "eval.jsonl": answer_lines(evaluation, expected, predicted),
             "answering.json": json.dumps(answering, ensure_ascii=False, sort_keys=True, allow_nan=False).encode(),
         }
@@ -112,17 +116,20 @@ class Session:
         if self.job.remote is not None:
             # Before the result: whoever sees it may remove the job.
             self.job.remote.keep_cache()
-        result["files"] = []
-        uploaded = dict(files)
-        # The staged copy cannot name its own digest; the one in the job's folder does.
-        uploaded["result.json"] = json.dumps(result, sort_keys=True).encode()
+        def entry(name: str, data: bytes) -> dict[str, Any]:
+            return {"name": name, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+
+        result["files"] = [entry(name, data) for name, data in files.items()]
+        # The staged copy, which stands for the result where the job's folder is gone, cannot name its own digest; the one in the folder does.
+        staged = json.dumps(result, sort_keys=True).encode()
+        uploaded = files | {"result.json": staged}
         for done, (name, data) in enumerate(uploaded.items(), start=1):
             path = self.job.work_dir / f"out.{name}"
             write_atomically(path, data)
             upload(self.spec.outputs[name], path)
             path.unlink()
-            result["files"].append({"name": name, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)})
             self.progress.tell("upload", done, len(uploaded))
+        result["files"].append(entry("result.json", staged))
         return result
 
 

@@ -85,7 +85,7 @@ def test_a_base_model_that_is_there_is_not_fetched(job: JobFolder, store: Object
         (lambda data: data[:50] + bytes([data[50] ^ 1]) + data[51:], 75, "model.safetensors does not have the SHA-256"),
         (lambda data: data + b"more", 75, "model.safetensors is longer"),
         (lambda data: data[:-4], 75, "does not answer"),
-        (lambda data: None, 75, "model.safetensors is not in the store"),
+        (lambda data: None, 75, "model.safetensors cannot be had"),
     ],
 )
 def test_a_broken_file_of_the_base_model_is_named(job: JobFolder, store: ObjectServer, breaks, status: int, says: str) -> None:  # type: ignore[no-untyped-def]

@@ -6,6 +6,7 @@ import { type Pool, createPool } from '../../platform/mysql.ts';
 import { type TestStack, startTestStack } from '../../test/support/engines.ts';
 import { createProcessExecutor } from '../adapters/process-executor.ts';
 import { removeOrphanedCaches } from './orphaned-caches.ts';
+import { sweepJobs } from './sweep-jobs.ts';
 
 let stack: TestStack;
 let pool: Pool;
@@ -43,5 +44,33 @@ describe('kept embeddings', () => {
     expect(keys.map((key) => existsSync(executor.cacheDir(key)))).toEqual([true, false]);
     expect(existsSync(executor.workDir({ tenantId: 'acme', customizationId: 'goes', run: 1 }, 1))).toBe(true);
     expect(await removeOrphanedCaches(pool, executor)).toEqual([]);
+  });
+});
+
+describe('jobs', () => {
+  it('of runs that have ended, or that nobody knows, are removed, and no others', async () => {
+    const jobsDir = join(stack.home, 'jobs-of-runs');
+    const executor = createProcessExecutor({ jobsDir, python: 'none', trainerDir: 'none', warm: null, threads: 1 });
+    const key = (run: number) => ({ tenantId: 'acme', customizationId: 'news', run });
+    for (const [run, state] of [
+      [1, 'succeeded'],
+      [2, 'training'],
+      [3, 'cancelled'],
+    ] as const)
+      await pool.query(
+        "INSERT INTO modelwright_control.runs (tenant_id, customization_id, number, request_key, state, trigger_kind) VALUES ('acme', 'news', ?, ?, ?, 'changes')",
+        [run, `r${run}`, state],
+      );
+    for (const [run, attempt] of [
+      [1, 1],
+      [2, 1],
+      [2, 2],
+      [3, 1],
+      [9, 1],
+    ] as const)
+      await mkdir(executor.workDir(key(run), attempt), { recursive: true });
+    expect(await sweepJobs(pool, executor, () => undefined)).toEqual({ removed: 3, kept: 1 });
+    expect((await executor.jobs()).map(({ run }) => run)).toEqual([2, 2]);
+    expect(await sweepJobs(pool, executor, () => undefined)).toEqual({ removed: 0, kept: 1 });
   });
 });
