@@ -152,7 +152,7 @@ describe.skipIf(why !== null)(`the development cluster${why === null ? '' : ` (l
     try {
       const address = await cluster.forwardFromPods((server.address() as AddressInfo).port, 18_080);
       expect(address).toBe(`${cluster.hostAddress}:18080`);
-      const script = `for i in 1 2 3 4 5 6 7 8 9 10; do wget -q -O - http://${address}/ && exit 0; sleep 0.5; done; exit 1`;
+      const script = `for i in 1 2 3 4 5 6 7 8 9 10; do wget -q -O - http://${address}/ 2> /dev/null && exit 0; sleep 0.5; done; exit 1`;
       await jobs.create('fetch', { command: ['sh', '-c', script] });
       expect(await jobs.ended('fetch')).toEqual({ end: 'Complete', log: 'said by the host\n' });
     } finally {
@@ -167,7 +167,7 @@ describe.skipIf(why !== null)(`the development cluster${why === null ? '' : ` (l
       'if [ "$JOB_COMPLETION_INDEX" = 0 ]; then',
       // Answers one request and ends.
       String.raw`printf "HTTP/1.0 200 OK\r\n\r\nsaid by the first\n" | timeout 60 nc -l -p 8000 > /dev/null`,
-      'else for i in $(seq 60); do wget -q -O - http://pair-0.pair:8000/ && exit 0; sleep 0.5; done; exit 1; fi',
+      'else for i in $(seq 60); do wget -q -O - http://pair-0.pair:8000/ 2> /dev/null && exit 0; sleep 0.5; done; exit 1; fi',
     ].join('\n');
     const job = { completions: 2, parallelism: 2, completionMode: 'Indexed' };
     await jobs.create('pair', { command: ['sh', '-c', script] }, { subdomain: 'pair' }, job);
@@ -194,7 +194,7 @@ describe.skipIf(why !== null)(`the development cluster${why === null ? '' : ` (l
 
   it('goes on where it was when its API server was away', async () => {
     await cluster.stopApiserver();
-    await expect(jobs.core.listNode()).rejects.toThrow('ECONNREFUSED');
+    await expect(jobs.core.listNode()).rejects.toThrow('fetch failed');
     await cluster.startApiserver();
     expect((await jobs.batch.readNamespacedJob({ namespace, name: 'after' })).status?.succeeded).toBe(1);
   });
@@ -213,25 +213,39 @@ describe.skipIf(why !== null)(`the development cluster${why === null ? '' : ` (l
     expect(await stopCluster(place)).toBe(false);
   });
 
-  it.each(['control plane', 'nodes'])('is cleared away when its start was killed: %s', async (moment) => {
+  /** Starts a cluster by the command line and sends a signal as soon as it says something. */
+  const interrupted = async (moment: string, signal: NodeJS.Signals) => {
     const place = clusterPlace(join(folder, 'mw', 'cluster'));
-    const env = { ...process.env, MW_HOME: join(folder, 'mw') };
     const child = spawn(process.execPath, [join(projectDir, 'cli/main.ts'), 'cluster', 'up', '--no-image'], {
-      env,
+      env: { ...process.env, MW_HOME: join(folder, 'mw') },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
-    const ended = new Promise((resolve) => child.once('close', resolve));
     let said = '';
     for (const stream of [child.stdout, child.stderr]) {
       stream.on('data', (part: Buffer) => {
+        const before = said;
         said += part.toString('utf8');
-        if (said.includes(`  ${moment}\n`)) child.kill('SIGKILL');
+        const mark = `  ${moment}\n`;
+        if (said.includes(mark) && !before.includes(mark)) child.kill(signal);
       });
     }
-    await ended;
-    expect(`${child.signalCode}: ${said}`).toMatch(/^SIGKILL: /);
+    const [code, by] = await new Promise<[number | null, string | null]>((resolve) => child.once('close', (...ended) => resolve(ended)));
+    return { place, said, code, by };
+  };
+
+  it.each(['control plane', 'nodes'])('is cleared away when its start was killed: %s', async (moment) => {
+    const { place, said, by } = await interrupted(moment, 'SIGKILL');
+    expect(`${by}: ${said}`).toMatch(/^SIGKILL: /);
     expect(remainsOf(place)).not.toEqual([]);
     expect(await stopCluster(place)).toBe(true);
+    expect(remainsOf(place)).toEqual([]);
+    expect(existsSync(place.home)).toBe(false);
+  });
+
+  it('clears itself away when its start is interrupted', async () => {
+    const { place, said, code } = await interrupted('nodes', 'SIGINT');
+    expect(said).toContain('mw: stopped: nothing is left of the cluster');
+    expect(code).toBe(1);
     expect(remainsOf(place)).toEqual([]);
     expect(existsSync(place.home)).toBe(false);
   });
