@@ -35,6 +35,8 @@ export type Receipt = {
 export type Run = {
   readonly number: number;
   readonly state: RunState;
+  /** Its jobs so far. */
+  readonly attempt: number;
   readonly trigger: string;
   readonly reason?: string | null;
   readonly failureClass?: string | null;

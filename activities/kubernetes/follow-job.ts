@@ -81,7 +81,9 @@ export async function followJob(
       }
       if (state?.kind === 'ended') {
         if (state.remove) await remove(name);
-        return state.end;
+        // What comes after the result, such as the end of another worker, does not undo it.
+        const result = await remote.result(spec);
+        return result ? { kind: 'result', result } : state.end;
       }
       if (
         !job &&

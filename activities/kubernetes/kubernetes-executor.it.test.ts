@@ -143,7 +143,7 @@ return done(spec, job)`;
       const name = pod?.metadata?.name ?? '';
       await core.createNamespacedPodEviction({ namespace: namespace(), name, body: { metadata: { name } } });
       expect(classOf(await end)).toBe('ok');
-      expect((await podsOf(spec)).length).toBe(2);
+      expect((await podsOf(spec)).map(({ metadata }) => metadata?.name)).not.toContain(name);
       await cluster.executor.stop(spec);
     });
 
@@ -182,7 +182,7 @@ return done(spec, job)`;
       const first = cluster.executor.follow(spec, () => undefined, dying.signal);
       await until('it runs', runs(spec));
       dying.abort();
-      await expect(first).rejects.toThrow();
+      await expect(first).rejects.toThrow('abort');
       const others = [cluster.executorWith({}), cluster.executorWith({})].map((by) => follow(spec, [], by));
       expect((await Promise.all(others)).map(classOf)).toEqual(['ok', 'ok']);
       expect((await podsOf(spec)).length).toBe(1);
@@ -227,8 +227,9 @@ path.write_text("a checkpoint")
 upload(spec.outputs["result.json"], path)
 raise JobError("preempted", "stopped on request; a checkpoint is left")`);
     const ended = new AbortController();
-    const following = cluster.executor.follow(spec, () => undefined, ended.signal).catch(() => null);
-    await until('it runs', runs(spec));
+    const seen: TrainingProgress[] = [];
+    const following = cluster.executor.follow(spec, (progress) => void seen.push(progress), ended.signal).catch(() => null);
+    await until('it trains', () => seen.some(({ phase }) => phase === 'train'));
     ended.abort();
     await following;
     await cluster.executor.stop(spec);
@@ -272,9 +273,9 @@ return done(spec, job)`,
   it('a hostile trainer finds nothing', async () => {
     const other = await cluster.foreignObject();
     const spec = await cluster.spec(`
-import socket, urllib.request, urllib.error
+import socket, ssl, urllib.request, urllib.error
 found = []
-if any("SECRET" in name or "TOKEN" in name or "KEY" in name or "KUBERNETES" in name for name in os.environ): found.append("environment")
+if any(word in name for name in os.environ for word in ("SECRET", "TOKEN", "PASSWORD", "_KEY")): found.append("environment")
 if os.path.exists("/var/run/secrets/kubernetes.io/serviceaccount/token"): found.append("token")
 if os.getuid() == 0: found.append("root")
 try:
@@ -290,6 +291,11 @@ for address in ("http://" + server + "/${other}", "http://" + server + "/${other
         found.append("store")
     except urllib.error.HTTPError as error:
         if error.code != 403: found.append("store " + str(error.code))
+try:
+    api = "https://" + os.environ["KUBERNETES_SERVICE_HOST"] + ":" + os.environ["KUBERNETES_SERVICE_PORT"] + "/api/v1/secrets"
+    urllib.request.urlopen(api, timeout=5, context=ssl._create_unverified_context()).read()
+    found.append("API server")
+except OSError: pass
 try:
     os.setuid(0)
     found.append("setuid")
@@ -309,7 +315,7 @@ return done(spec, job)`);
     await cluster.executor.stop(spec);
   });
 
-  // Last: a node is lost for good.
+  // Last: a node is lost, which takes Kubernetes about two minutes to say.
   it('a node that is lost is given up, and the next attempt runs elsewhere', async () => {
     const body = `
 for step in range(1, 2000):
@@ -320,12 +326,12 @@ return done(spec, job)`;
     const end = follow(spec);
     await until('it runs', runs(spec));
     const node = (await podsOf(spec))[0]?.spec?.nodeName ?? '';
-    await cluster.partitionNode(node);
+    cluster.partitionNode(node);
     expect(classOf(await end)).toBe('killed');
     const next = await cluster.spec('return done(spec, job)', { name: 'lost', attempt: 2 });
     expect(classOf(await follow(next))).toBe('ok');
     expect((await podsOf(next))[0]?.spec?.nodeName).not.toBe(node);
-    await cluster.healNode(node);
+    cluster.healNode(node);
     for (const one of [spec, next]) await cluster.executor.stop(one);
-  });
+  }, 400_000);
 });

@@ -9,7 +9,7 @@ import { createOrAdopt } from './create-job.ts';
 import { followJob } from './follow-job.ts';
 import { gpuSecondsOf } from './pod-end.ts';
 import { type JobSettings, graceSeconds, podFolders } from './job-manifest.ts';
-import { gpusAnnotation, jobAnnotation, jobName, oursOf, runLabel, runOf, runValue } from './labels.ts';
+import { gpusAnnotation, jobAnnotation, jobName, jobText, oursOf, runLabel, runOf, runText, runValue } from './labels.ts';
 import type { RemoteJobs } from './remote-folders.ts';
 import { type ResourceTier, type ResourceTiers, UnknownTier, threadsOf, tierOf } from './resource-tiers.ts';
 import type { TenantQueues } from './tenant-queues.ts';
@@ -54,6 +54,9 @@ export function createKubernetesExecutor(options: KubernetesExecutorOptions): Tr
         });
     });
   };
+
+  /** GPU seconds of jobs that were stopped here, until the run is over: a stop that is asked for again finds no job any more. */
+  const stopped = new Map<string, number>();
 
   const untilGone = async (names: readonly string[]): Promise<void> => {
     const deadline = nowMs() + goneWithinMs;
@@ -105,7 +108,9 @@ export function createKubernetesExecutor(options: KubernetesExecutorOptions): Tr
       const gpusOfPod = Number(job?.metadata?.annotations?.[gpusAnnotation] ?? 0) / (job?.spec?.completions ?? 1);
       for (const name of names) await remove(name);
       await untilGone(names);
-      return gpusOfPod > 0 ? { gpuSeconds: gpuSecondsOf(held, gpusOfPod, nowMs()) } : {};
+      if (gpusOfPod > 0) stopped.set(jobText(key, attempt ?? 0), gpuSecondsOf(held, gpusOfPod, nowMs()));
+      const gpuSeconds = stopped.get(jobText(key, attempt ?? 0));
+      return gpuSeconds === undefined ? {} : { gpuSeconds };
     },
     jobs: async () => {
       await watched.ready;
@@ -115,6 +120,9 @@ export function createKubernetesExecutor(options: KubernetesExecutorOptions): Tr
         .filter((run) => run !== null);
     },
     // A job that is gone leaves nothing on the cluster: what belongs to it goes with it.
-    discard: () => Promise.resolve(),
+    discard: (key) => {
+      for (const job of stopped.keys()) if (job.startsWith(`${runText(key)}.`)) stopped.delete(job);
+      return Promise.resolve();
+    },
   };
 }

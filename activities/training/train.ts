@@ -9,6 +9,7 @@ import { measureAnswers, readAnswers, worstLabels } from '../gate/answers-file.t
 import type { TrainingActivities, TrainingFailureDetail, TrainingRef } from '../ports.ts';
 import { loadTrainingSettings } from '../registry/training-settings.ts';
 import { baseModelOf } from './base-model.ts';
+import { watchBudget } from './budget-watch.ts';
 import { completeClaim } from './claims.ts';
 import type { JobClass, JobEnd, JobSpec } from './executor.ts';
 import { type TrainingDependencies, trainerDigest } from './training-activities.ts';
@@ -108,19 +109,28 @@ export async function train(dependencies: TrainingDependencies, input: Parameter
   };
   beat(null);
   const alive = setInterval(() => beat(last), beatEveryMs);
+  const budget = watchBudget(pool, input.tenantId, () => (last?.job?.gpus ?? 0) > 0);
+  const failed = (type: FailureType, message: string, more: TrainingFailureDetail = {}): Error =>
+    failure(type, message, undefined, [{ ...used(), ...more } satisfies TrainingFailureDetail]);
   let end: JobEnd;
   try {
-    end = await executor.follow(spec, show, signal);
+    end = await executor.follow(spec, show, AbortSignal.any([signal, budget.signal]));
   } catch (error) {
     if (cancelled()) await executor.stop(input);
+    else if (budget.signal.aborted && !signal.aborted) {
+      await executor.stop(input);
+      throw failed(
+        'BudgetSpent',
+        "the tenant's GPU seconds of 24 hours are used up (its quota gpuSecondsPerDay): the training was stopped with a checkpoint, and its changes wait",
+      );
+    }
     throw error;
   } finally {
+    budget.close();
     clearInterval(alive);
     await showing;
   }
   const gpuSeconds = used();
-  const failed = (type: FailureType, message: string, more: TrainingFailureDetail = {}): Error =>
-    failure(type, message, undefined, [{ ...gpuSeconds, ...more } satisfies TrainingFailureDetail]);
   if (end.kind === 'killed') throw failed('Preempted', end.detail);
   if (end.kind === 'hang') throw failed('Hang', end.detail);
   const { result } = end;

@@ -106,7 +106,7 @@ export function kubeletConfig(place: ClusterPlace, node: NodePlace): string {
       kubeAPIBurst: 200,
       registryPullQPS: 0,
       eventRecordQPS: 0,
-      volumeStatsAggPeriod: '1m',
+      volumeStatsAggPeriod: '10s',
     },
     null,
     2,

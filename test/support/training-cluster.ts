@@ -80,6 +80,7 @@ export async function startTrainingCluster(options: {
   const paths = resolvePaths(process.env);
   const home = await mkdtemp(join(tmpdir(), 'mw-k8s-'));
   const stack = await startTestStack({ engines: ['s3'] });
+  const image = trainerImageName(paths);
   const cluster = await startCluster({ home: join(home, 'cluster'), paths, ...options.cluster }).catch(async (error: unknown) => {
     await stack.remove();
     throw error;
@@ -118,7 +119,7 @@ export async function startTrainingCluster(options: {
         settings: {
           namespace,
           installation,
-          image: trainerImageName(paths),
+          image,
           imagePullPolicy: 'Never',
           deadlineSeconds: 3_600,
           keepSeconds: 3_600,
@@ -148,9 +149,8 @@ export async function startTrainingCluster(options: {
       healNode: (node) => cluster.healNode(numberOf(node)),
       deleteJob: async (name) => void (await batch.deleteNamespacedJob({ namespace, name, propagationPolicy: 'Background' })),
       makeForeignJob: async (name) => {
-        const template = {
-          spec: { ...plainPod(name, {}).spec, containers: plainPod(name, {}).spec?.containers ?? [], restartPolicy: 'Never' },
-        };
+        const { securityContext = {}, containers = [] } = plainPod(name, {}).spec ?? {};
+        const template = { spec: { securityContext, containers, restartPolicy: 'Never' } };
         await batch.createNamespacedJob({ namespace, body: { metadata: { name }, spec: { suspend: true, template } } });
       },
       exists: (name) =>

@@ -9,7 +9,7 @@ import torch.distributed as dist
 
 EVERY_S = 2.0
 #: So long may one be silent: together with what follows it stays within a minute.
-PATIENCE_S = 40.0
+PATIENCE_S = 30.0
 
 
 class Heartbeat:

@@ -54,7 +54,7 @@ class Workers:
         try:
             if self.first:
                 host = "127.0.0.1"
-                self._store = dist.TCPStore(host, port, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=MEET_S))
+                self._store = _listen(host, port)
             else:
                 _reach(host, port, ends, check)
                 self._store = dist.TCPStore(host, port, is_master=False, timeout=timedelta(seconds=MEET_S))
@@ -168,6 +168,14 @@ def rank_of(count: int) -> int:
     if not rank.isdigit() or int(rank) >= count:
         raise JobError("bad_options", f"a training by {count} workers needs {RANK_VARIABLE}, a number below {count}")
     return int(rank)
+
+
+def _listen(host: str, port: int) -> dist.Store:
+    """The store that all meet at, in the first worker's process and on all its addresses."""
+    try:
+        return dist.TCPStore(host, port, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=MEET_S))
+    except RuntimeError as error:
+        raise JobError("storage", f"the first worker cannot listen on port {port}, where the others look for it") from error
 
 
 def _reach(host: str, port: int, ends: float, check: Check) -> None:

@@ -7,14 +7,17 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 import zstandard
+from object_server import ObjectServer, object_server
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
+from modelwright_trainer import transfer
 from modelwright_trainer.__main__ import main
 from modelwright_trainer.encoder import Encoder
 
@@ -131,3 +134,10 @@ def job(tmp_path: Path, base: Path) -> JobFolder:
 @pytest.fixture
 def another(tmp_path: Path, base: Path) -> JobFolder:
     return JobFolder(tmp_path / "another", base)
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectServer]:
+    monkeypatch.setattr(transfer, "FIRST_WAIT_S", 0.001)
+    with object_server() as server:
+        yield server

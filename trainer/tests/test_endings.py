@@ -6,11 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import JobFolder, rows
-from object_server import object_server
-from test_remote import as_pod
+from object_server import ObjectServer
+from pods import as_pod
 
 import modelwright_trainer.finetune as finetune_module
+from modelwright_trainer.device import why_no_gpu
 from modelwright_trainer.errors import JobError, job_error_of
 from modelwright_trainer.last_word import MOST_BYTES, word_of
 
@@ -83,13 +85,12 @@ def test_a_full_disk_is_its_own_sentence(job: JobFolder, word: Path) -> None:
     assert "no space left in the job's work folder" in json.loads(word.read_text())["message"]
 
 
-def test_a_disk_that_is_too_small_for_the_base_model(job: JobFolder, word: Path) -> None:
-    with object_server() as store:
-        as_pod(job, store)
-        folder = job.folder / "base" / "tiny"
-        folder.mkdir(parents=True)
-        (folder / ".new.model.safetensors").symlink_to("/dev/full")
-        assert job.run_here()[0] == 75
+def test_a_disk_that_is_too_small_for_the_base_model(job: JobFolder, word: Path, store: ObjectServer) -> None:
+    as_pod(job, store)
+    folder = job.folder / "base" / "tiny"
+    folder.mkdir(parents=True)
+    (folder / ".new.model.safetensors").symlink_to("/dev/full")
+    assert job.run_here()[0] == 75
     assert "no space left" in json.loads(word.read_text())["message"]
 
 
@@ -134,3 +135,21 @@ def test_a_long_word_is_cut_and_stays_json(error: JobError) -> None:
 def test_what_an_exception_says_of_the_surroundings(error: Exception, kind: str | None) -> None:
     known = job_error_of(error)
     assert (known.kind if known else None) == kind
+
+
+@pytest.mark.parametrize(
+    ("visible", "built_for", "says"),
+    [("", None, None), ("void", "13.2", None), ("none", None, None), ("all", None, "built without CUDA"), ("GPU-1", "13.2", "driver")],
+)
+def test_why_a_job_with_gpus_trains_on_the_processor(visible: str, built_for: str | None, says: str | None) -> None:
+    why = why_no_gpu(visible, built_for)
+    assert why is None if says is None else why is not None and says in why
+
+
+def test_the_log_says_that_a_job_with_gpus_trains_on_the_processor(job: JobFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    job.specify()
+    assert not any(line.get("level") == "warn" for line in job.run_here()[2])
+    monkeypatch.setenv("NVIDIA_VISIBLE_DEVICES", "all")
+    assert any("trains on the processor" in line.get("message", "") for line in job.run_here()[2])

@@ -1,66 +1,23 @@
 """A job without a lasting disk: what it fetches, what it leaves in the store, and how another goes on from there."""
 
-import hashlib
-import io
 import json
-import shutil
 import signal
-import tarfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import JobFolder, rows
-from object_server import DENIED, ObjectServer, object_server
-from test_embedding_cache import embedded, entry
+from conftest import JobFolder
+from object_server import DENIED, ObjectServer
+from pods import as_pod, messages
 from test_finetune import StopsAt
 
-import modelwright_trainer.finetune as finetune_module
-import modelwright_trainer.head as head_module
-from modelwright_trainer import checkpoint_upload, transfer
-from modelwright_trainer.cache_object import names_in, packed, size_of, unpack
+from modelwright_trainer import checkpoint_upload
 from modelwright_trainer.checkpoint_upload import CheckpointUpload
-from modelwright_trainer.embedding_cache import EmbeddingCache
 from modelwright_trainer.errors import JobError
 from modelwright_trainer.remote import FETCHED_CHECKPOINT, inside
-from modelwright_trainer.transfer import Counted
 
 LONG = {"method": "full", "epochs": 60, "batchSize": 8}
 SHORT = {"method": "full", "epochs": 2, "batchSize": 8}
-
-
-@pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectServer]:
-    monkeypatch.setattr(transfer, "FIRST_WAIT_S", 0.001)
-    with object_server() as server:
-        yield server
-
-
-def remote(store: ObjectServer, base: Path, attempt: int = 1) -> dict:
-    """What a specification has for attempt n; the base model's files become objects."""
-    files = []
-    for path in sorted(base.iterdir()):
-        data = store.objects[f"base/{path.name}"] = path.read_bytes()
-        files.append({"path": path.name, "url": store.url(f"base/{path.name}"), "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)})
-    return {
-        "baseModel": files,
-        "checkpoint": {"put": store.url(f"checkpoint-{attempt}"), "get": [store.url(f"checkpoint-{n}") for n in range(attempt, 0, -1)]},
-        "cache": {"put": store.url("cache"), "get": store.url("cache")},
-    }
-
-
-def as_pod(folder: JobFolder, store: ObjectServer, attempt: int = 1, **changes: object) -> None:
-    """As a new pod finds it: nothing in the work folder, and no folder of the base model."""
-    base = folder.base
-    shutil.rmtree(folder.folder)
-    folder.folder.mkdir()
-    parts = {"baseModel": {"name": "tiny", "path": str(folder.folder / "none")}, "remote": remote(store, base, attempt)}
-    folder.specify(**(parts | changes))
-
-
-def messages(lines: list[dict]) -> str:
-    return "\n".join(line["message"] for line in lines if line["type"] == "log")
 
 
 @pytest.mark.parametrize("method", ["head", "full"])
@@ -226,102 +183,6 @@ def test_an_upload_that_is_superseded_lets_go_for_the_last_one(store: ObjectServ
     carried.offer(new)
     carried.finish()
     assert store.objects["checkpoint"] == b"new"
-
-
-def test_kept_embeddings_go_from_pod_to_pod(job: JobFolder, another: JobFolder, store: ObjectServer) -> None:
-    more = [*rows(60), *(row | {"id": f"n{i}", "text": f"budget {row['text']}", "split": "train"} for i, row in enumerate(rows(6)))]
-    names = ("model.safetensors", "eval.jsonl", "answering.json", "encoder.onnx", "result.json")
-    as_pod(job, store, data=rows(60), cacheDir=str(job.folder / "cache"), outputs={name: store.url(name) for name in names})
-    assert job.run_here()[0] == 0
-    # Whoever sees the result may remove the job.
-    assert store.asked.index("PUT cache") < store.asked.index("PUT result.json")
-    as_pod(job, store, data=more, cacheDir=str(job.folder / "cache"))
-    status, _, lines = job.run_here()
-    assert (status, embedded(lines)) == (0, 6)
-    assert store.asked.count("PUT cache") == 2
-    as_pod(job, store, data=more, cacheDir=str(job.folder / "cache"), seed=8)
-    assert embedded(job.run_here()[2]) == 0
-    # Nothing was added: nothing is uploaded.
-    assert store.asked.count("PUT cache") == 2
-    another.specify(more, seed=8)
-    assert another.run_here()[0] == 0
-    assert job.weights() == another.weights()
-
-
-def test_a_fine_tuning_fetches_no_embeddings(job: JobFolder, store: ObjectServer) -> None:
-    as_pod(job, store, options=SHORT)
-    assert job.run_here()[0] == 0
-    assert not [one for one in store.asked if "cache" in one]
-
-
-def tar_of(name: str, data: bytes, kind: bytes = tarfile.REGTYPE) -> bytes:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as tar:
-        about = tarfile.TarInfo(name)
-        about.size, about.type = len(data), kind
-        about.linkname = "/etc/passwd" if kind != tarfile.REGTYPE else ""
-        tar.addfile(about, io.BytesIO(data))
-    return out.getvalue()
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        tar_of("../../outside.seg", b"x"),
-        tar_of("/tmp/outside.seg", b"x"),
-        tar_of("a/../outside.seg", b"x"),
-        tar_of("sentence-1/ab.py", b"x"),
-        tar_of("sentence-1/ab.seg", b"", tarfile.SYMTYPE),
-        b"no tar at all" * 100,
-        b"",
-    ],
-)
-def test_a_hostile_or_broken_object_of_embeddings_is_ignored(job: JobFolder, store: ObjectServer, data: bytes) -> None:
-    as_pod(job, store, cacheDir=str(job.folder / "cache"))
-    store.objects["cache"] = data
-    status, _, lines = job.run_here()
-    assert status == 0
-    assert "are not used" in messages(lines)
-    assert not list(job.folder.rglob("outside*"))
-    # What was computed takes its place.
-    assert store.objects["cache"] != data
-
-
-def test_embeddings_that_cannot_be_kept_are_no_failure(job: JobFolder, store: ObjectServer) -> None:
-    as_pod(job, store, cacheDir=str(job.folder / "cache"))
-    store.fault = lambda method, path: (503, b"") if path == "cache" else None
-    status, _, lines = job.run_here()
-    assert status == 0
-    assert "are not fetched" in messages(lines) and "not kept for the next training" in messages(lines)
-
-
-def test_a_stopped_head_training_leaves_its_embeddings(job: JobFolder, store: ObjectServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    StopsAt(monkeypatch).steps = [2]
-    monkeypatch.setattr(head_module, "check_loss", finetune_module.check_loss)
-    as_pod(job, store, cacheDir=str(job.folder / "cache"))
-    assert job.run_here()[0] == 143
-    assert "cache" in store.objects
-    as_pod(job, store, attempt=2, cacheDir=str(job.folder / "cache"))
-    status, _, lines = job.run_here()
-    assert (status, embedded(lines)) == (0, 0)
-
-
-def test_a_folder_of_embeddings_is_the_same_bytes_and_comes_back(tmp_path: Path) -> None:
-    cache = EmbeddingCache(tmp_path / "one", "sentence-0")
-    for i in range(3):
-        cache.add(dict([entry(i, 1 + i)]))
-    (tmp_path / "one" / "sentence-0" / ".new.rest").write_bytes(b"rest")
-    names = names_in(tmp_path / "one")
-    data = b"".join(packed(tmp_path / "one", names))
-    assert len(data) == size_of(tmp_path / "one", names) and len(names) == 3
-    assert data == b"".join(packed(tmp_path / "one", names))
-    unpack(Counted(io.BytesIO(data), len(data), "it"), tmp_path / "two")
-    assert b"".join(packed(tmp_path / "two", names_in(tmp_path / "two"))) == data
-    # What breaks off is fetched again; the segments that came are whole.
-    with pytest.raises(ConnectionError):
-        unpack(Counted(io.BytesIO(data[: len(data) // 2]), len(data), "it"), tmp_path / "three")
-    assert 0 < len(came := names_in(tmp_path / "three")) < 3
-    assert all((tmp_path / "three" / name).read_bytes() == (tmp_path / "one" / name).read_bytes() for name in came)
 
 
 def test_a_checkpoint_file_of_the_store_sorts_before_all_own_ones() -> None:

@@ -2,11 +2,10 @@
 
 import errno
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from object_server import DENIED, EXPIRED, ObjectServer, object_server
+from object_server import DENIED, EXPIRED, ObjectServer
 
 from modelwright_trainer import transfer
 from modelwright_trainer.errors import JobError
@@ -15,12 +14,9 @@ from modelwright_trainer.transfer import Counted, Missing, chunks, fetch, read, 
 DATA = bytes(range(256)) * 1000
 
 
-@pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectServer]:
-    monkeypatch.setattr(transfer, "FIRST_WAIT_S", 0.001)
-    with object_server() as server:
-        server.objects["one"] = DATA
-        yield server
+@pytest.fixture(autouse=True)
+def one(store: ObjectServer) -> None:
+    store.objects["one"] = DATA
 
 
 def some_times(count: int, what):  # type: ignore[no-untyped-def]

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import torch
 from conftest import TRAINER, JobFolder, rows
-from object_server import ObjectServer, object_server
+from object_server import ObjectServer
+from pods import remote
 from safetensors.numpy import load
 from test_causal import MODEL as CAUSAL
 from test_causal import talks
-from test_remote import remote
 from tiny_causal import make_causal
 
 import modelwright_trainer.finetune as finetune_module
@@ -59,7 +59,7 @@ class Group:
     def word(self, rank: int) -> Path:
         return self.folders[rank].folder / "word"
 
-    def wait(self, timeout: float = 120) -> list[int]:
+    def wait(self, timeout: float = 300) -> list[int]:
         ends = time.monotonic() + timeout
         for process in self.processes:
             process.communicate(timeout=max(1.0, ends - time.monotonic()))
@@ -72,7 +72,7 @@ class Group:
         return [json.loads(line) for line in (self.folders[rank].folder / "progress").read_text().splitlines()]
 
     def wait_for_step(self, step: int, rank: int = 0) -> None:
-        ends = time.monotonic() + 60
+        ends = time.monotonic() + 180
         while not any(line.get("phase") == "train" and line["step"] >= step for line in self.lines(rank)):
             assert time.monotonic() < ends and all(process.poll() is None for process in self.processes)
             time.sleep(0.02)
@@ -148,7 +148,11 @@ def test_a_causal_model_is_divided_too(job: JobFolder, tmp_path: Path, group: Gr
     job.specify(talks(), CAUSAL, **changes)
     assert job.run_here()[0] == 0
     group.specify(talks(), CAUSAL, **changes)
-    group.start()
+    # The first one comes last: the other waits for it.
+    port = free_port()
+    group.start([1], port)
+    time.sleep(6)
+    group.start([0], port)
     assert group.wait() == [0, 0]
     assert differs(group.folders[0].weights(), job.weights()) < ATOL
 
@@ -187,14 +191,8 @@ def test_one_that_says_nothing_is_noticed(group: Group) -> None:
     assert said["class"] == "preempted" and "worker" in said["message"]
 
 
-@pytest.fixture
-def store() -> Iterator[ObjectServer]:
-    with object_server() as server:
-        yield server
-
-
 def test_all_stop_at_one_step_and_a_new_group_goes_on_from_there(group: Group, tmp_path: Path, base: Path, store: ObjectServer) -> None:
-    options = {"method": "full", "epochs": 60, "batchSize": 8}
+    options = {"method": "full", "epochs": 40, "batchSize": 8}
     group.specify(options=options)
     group.start()
     assert group.wait() == [0, 0]
@@ -214,6 +212,16 @@ def test_all_stop_at_one_step_and_a_new_group_goes_on_from_there(group: Group, t
     assert all("goes on from a checkpoint" in json.dumps(going_on.lines(rank)) for rank in (0, 1))
     assert next(line["step"] for line in going_on.lines() if line.get("phase") == "train") > 20
     assert going_on.folders[0].weights() == wanted
+
+
+def test_a_first_worker_whose_port_is_taken_says_so(group: Group) -> None:
+    group.specify()
+    with socket.socket() as taken:
+        taken.bind(("0.0.0.0", 0))
+        taken.listen()
+        group.start([0], int(taken.getsockname()[1]))
+        assert group.wait() == [75]
+    assert "cannot listen on port" in json.loads(group.word(0).read_text())["message"]
 
 
 def test_workers_that_find_different_checkpoints_do_not_train(group: Group) -> None:

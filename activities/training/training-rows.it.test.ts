@@ -2,9 +2,11 @@ import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { sleep } from '../../platform/clock.ts';
 import { type Pool, createPool } from '../../platform/mysql.ts';
 import { type TestStack, startTestStack } from '../../test/support/engines.ts';
 import { createProcessExecutor } from '../adapters/process-executor.ts';
+import { watchBudget } from './budget-watch.ts';
 import { removeOrphanedCaches } from './orphaned-caches.ts';
 import { sweepJobs } from './sweep-jobs.ts';
 
@@ -72,5 +74,37 @@ describe('jobs', () => {
     expect(await sweepJobs(pool, executor, () => undefined)).toEqual({ removed: 3, kept: 1 });
     expect((await executor.jobs()).map(({ run }) => run)).toEqual([2, 2]);
     expect(await sweepJobs(pool, executor, () => undefined)).toEqual({ removed: 0, kept: 1 });
+  });
+});
+
+describe('the GPU budget of a tenant', () => {
+  it('ends what holds a GPU when it is used up, by all runs together, and nothing else', async () => {
+    await pool.query('INSERT INTO modelwright_control.tenants (tenant_id, name, quotas) VALUES (?, ?, ?)', [
+      'spender',
+      'Spender',
+      JSON.stringify({ gpuSecondsPerDay: 100 }),
+    ]);
+    const use = (run: number, gpuSeconds: number): Promise<unknown> =>
+      pool.query(
+        `INSERT INTO modelwright_control.runs (tenant_id, customization_id, number, request_key, state, trigger_kind, progress)
+         VALUES ('spender', 'news', ?, ?, 'training', 'changes', ?) ON DUPLICATE KEY UPDATE progress = VALUES(progress)`,
+        [run, `r${run}`, JSON.stringify({ job: { gpuSeconds } })],
+      );
+    await use(1, 60);
+    await use(2, 30);
+    const [holds, holdsNone, unlimited] = [
+      watchBudget(pool, 'spender', () => true, 50),
+      watchBudget(pool, 'spender', () => false, 50),
+      watchBudget(pool, 'nobody', () => true, 50),
+    ];
+    try {
+      await sleep(300);
+      expect(holds.signal.aborted).toBe(false);
+      await use(2, 45);
+      for (let i = 0; i < 100 && !holds.signal.aborted; i++) await sleep(50);
+      expect([holds, holdsNone, unlimited].map(({ signal }) => signal.aborted)).toEqual([true, false, false]);
+    } finally {
+      for (const watch of [holds, holdsNone, unlimited]) watch.close();
+    }
   });
 });
