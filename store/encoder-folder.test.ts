@@ -38,6 +38,13 @@ describe('the folder of an encoder', () => {
     expect(await listEncoders(join(modelsDir, 'nowhere'))).toEqual([]);
   });
 
+  it('is read once for all who ask at a time', async () => {
+    const folder = await writeTinyEncoder(modelsDir, 'asked', ['en']);
+    const [first, second] = await Promise.all([readEncoder(folder), readEncoder(folder)]);
+    expect(second).toBe(first);
+    await rm(folder, { recursive: true });
+  });
+
   it('is refused with the file and the remedy when a file is missing or is another one', async () => {
     for (const file of ['config.json', 'model.safetensors', 'tokenizer.json', 'encoder.onnx', 'modelwright.json']) {
       expect(await complaint((folder) => rm(join(folder, file)))).toMatchObject({ file });

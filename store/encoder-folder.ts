@@ -169,8 +169,23 @@ export async function sha256OfFile(path: string): Promise<string> {
 /** Folders that were found whole, by what their files looked like: hashing half a gigabyte costs a third of a second. */
 const checked = new Map<string, { readonly look: string; readonly encoder: InstalledEncoder }>();
 
-/** Reads an encoder's folder, every byte of it. Throws BrokenEncoder with the file and the remedy. */
+/** Folders that are read now: hundreds of trainings that begin together ask for the same one. */
+const reading = new Map<string, Promise<InstalledEncoder>>();
+
+/** Reads an encoder's folder, every byte of it, once for all who ask at a time. Throws BrokenEncoder with the file and the remedy. */
 export async function readEncoder(folder: string): Promise<InstalledEncoder> {
+  const now = reading.get(folder);
+  if (now) return await now;
+  const read = readFolder(folder);
+  reading.set(folder, read);
+  try {
+    return await read;
+  } finally {
+    reading.delete(folder);
+  }
+}
+
+async function readFolder(folder: string): Promise<InstalledEncoder> {
   const raw = await readJson(folder, 'modelwright.json', addAgain);
   const look = await lookOf(folder);
   const known = checked.get(folder);

@@ -1,7 +1,8 @@
 import type { V1Node, V1ResourceQuota } from '@kubernetes/client-node';
-import { type ClusterClient, ask, statusOf } from './cluster-client.ts';
+import { type ClusterClient, ask, listAt, statusOf } from './cluster-client.ts';
 import { gpuResource } from './job-manifest.ts';
 import { type ResourceTier, amountOf } from './resource-tiers.ts';
+import { shared } from './shared.ts';
 
 const wanted = (tier: ResourceTier): Readonly<Record<string, number>> => ({
   cpu: amountOf(tier.cpu),
@@ -47,17 +48,30 @@ export function tooLargeForQuota(tier: ResourceTier, quotas: readonly V1Resource
   return null;
 }
 
-/** A request that can never be met: why, in words. Null: it may be met, or what is needed to know may not be read. */
-export async function whyImpossible(cluster: ClusterClient, tier: ResourceTier): Promise<string | null> {
-  const allowed = async <T>(what: string, work: () => Promise<{ items: T[] }>): Promise<readonly T[] | null> => {
+/** Nodes and quotas are listed so often at most, for all jobs that wait together: a large cluster's nodes are megabytes. */
+const listEveryMs = 60_000;
+
+/** Tells of a request that can never be met why, in words. Null: it may be met, or what is needed to know may not be read. */
+export function createCapacity(cluster: ClusterClient): (tier: ResourceTier) => Promise<string | null> {
+  const allowed = async <T>(what: string, path: string): Promise<readonly T[] | null> => {
     try {
-      return (await ask(what, work)).items;
+      return await ask(what, () => listAt<T>(cluster, path));
     } catch (error) {
       if ([401, 403].includes(statusOf(error))) return null;
       throw error;
     }
   };
-  const quotas = await allowed('list quotas', () => cluster.core.listNamespacedResourceQuota({ namespace: cluster.namespace }));
-  const nodes = await allowed('list nodes', () => cluster.core.listNode());
-  return (quotas && tooLargeForQuota(tier, quotas)) ?? (nodes && tooLargeForNodes(tier, nodes));
+  const capacity = shared(listEveryMs, async () => ({
+    quotas: await allowed<V1ResourceQuota>('list quotas', `/api/v1/namespaces/${cluster.namespace}/resourcequotas`),
+    nodes: await allowed<V1Node>('list nodes', '/api/v1/nodes'),
+    reasons: new Map<string, string | null>(),
+  }));
+  return async (tier) => {
+    const { quotas, nodes, reasons } = await capacity();
+    const known = reasons.get(tier.name);
+    if (known !== undefined) return known;
+    const reason = (quotas && tooLargeForQuota(tier, quotas)) ?? (nodes && tooLargeForNodes(tier, nodes));
+    reasons.set(tier.name, reason);
+    return reason;
+  };
 }

@@ -37,12 +37,16 @@ export async function createOrAdopt(
   tier: ResourceTier,
   settings: JobSettings,
   localQueue: string | null,
+  /** False: nothing is known of a job of that name; it is looked for only where making it says that there is one. */
+  known: boolean,
   signal: AbortSignal,
 ): Promise<V1Job> {
   const name = jobName(cluster.installation, spec, spec.attempt);
+  let look = known;
   for (;;) {
     signal.throwIfAborted();
-    const found = await read(cluster, name);
+    const found = look ? await read(cluster, name) : null;
+    look = true;
     if (found) {
       refuseForeign(cluster, found, spec);
       if (found.metadata?.deletionTimestamp !== undefined) {

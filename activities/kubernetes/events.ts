@@ -1,19 +1,34 @@
-import { type ClusterClient, ask } from './cluster-client.ts';
+import type { CoreV1Event } from '@kubernetes/client-node';
+import { type ClusterClient, listAt } from './cluster-client.ts';
+import { shared } from './shared.ts';
 
 const shown = 5;
+/** The API server looks through all events of the namespace for every list: one list serves all jobs that wait. */
+const listEveryMs = 5_000;
 
-/** What the cluster said of a job or a pod last, the newest last: reason and message, each once. Never a failure of its own. */
-export async function eventsOf(cluster: ClusterClient, names: readonly string[]): Promise<readonly string[]> {
-  const found: { readonly at: number; readonly text: string }[] = [];
-  for (const name of names) {
-    const { items } = await ask('list events', () =>
-      cluster.core.listNamespacedEvent({ namespace: cluster.namespace, fieldSelector: `involvedObject.name=${name}` }),
-    ).catch(() => ({ items: [] }));
-    for (const { reason = '', message = '', lastTimestamp, eventTime, firstTimestamp } of items) {
+type Event = { readonly at: number; readonly text: string };
+
+/** Tells what the cluster said of a job or a pod last, the newest last: reason and message, each once. Never a failure of its own. */
+export function createEvents(cluster: ClusterClient): (names: readonly string[]) => Promise<readonly string[]> {
+  const byName = shared(listEveryMs, async (): Promise<ReadonlyMap<string, readonly Event[]>> => {
+    const items = await listAt<CoreV1Event>(cluster, `/api/v1/namespaces/${cluster.namespace}/events`).catch(() => []);
+    const found = new Map<string, Event[]>();
+    for (const { involvedObject, reason = '', message = '', lastTimestamp, eventTime, firstTimestamp } of items) {
+      const name = involvedObject.name ?? '';
       const at = lastTimestamp ?? eventTime ?? firstTimestamp;
-      found.push({ at: at ? new Date(at).getTime() : 0, text: `${reason}: ${message.trim()}` });
+      const event = { at: at ? new Date(at).getTime() : 0, text: `${reason}: ${message.trim()}` };
+      const known = found.get(name);
+      if (known) known.push(event);
+      else found.set(name, [event]);
     }
-  }
-  const texts = found.sort((a, b) => a.at - b.at).map(({ text }) => text);
-  return [...new Set(texts.reverse())].slice(0, shown).reverse();
+    return found;
+  });
+  return async (names) => {
+    const all = await byName();
+    const texts = names
+      .flatMap((name) => all.get(name) ?? [])
+      .sort((a, b) => a.at - b.at)
+      .map(({ text }) => text);
+    return [...new Set(texts.reverse())].slice(0, shown).reverse();
+  };
 }

@@ -4,9 +4,7 @@ import { failure } from '../failure.ts';
 import { parseProgress } from '../adapters/progress-lines.ts';
 import type { JobEnd, JobSpec } from '../training/executor.ts';
 import { type HangLimits, HangWatch } from '../training/hang-watch.ts';
-import { whyImpossible } from './capacity.ts';
 import { type ClusterClient, ask, isMissing } from './cluster-client.ts';
-import { eventsOf } from './events.ts';
 import { followLog } from './follow-log.ts';
 import { stateOfJob } from './job-state.ts';
 import { jobName } from './labels.ts';
@@ -23,14 +21,19 @@ export type FollowContext = {
   readonly queues: TenantQueues | null;
   readonly clusterGrows: boolean;
   readonly hangLimits?: HangLimits;
+  readonly whyImpossible: (tier: ResourceTier) => Promise<string | null>;
+  readonly eventsOf: (names: readonly string[]) => Promise<readonly string[]>;
   /** Deletes a job with everything that belongs to it. */
   readonly remove: (name: string) => Promise<void>;
 };
 
 /** Changes wake it at once; this often it looks at the clock. */
 const lookEveryMs = 2_000;
-/** What the watches do not show, of a job that waits: its events, its place in a queue. */
+/** What the watches do not show, of a job that waits: its events, its place in a queue. Of one that starts soon nobody asks. */
 const askEveryMs = 5_000;
+const askAfterMs = 2_000;
+/** What has changed is told at once; that a job still runs, and what it has used, so often. */
+const tellEveryMs = 10_000;
 /** Whether any node could ever run it. */
 const capacityEveryMs = 60_000;
 /** The watches show a new job after milliseconds, unless the API server is away. */
@@ -52,6 +55,7 @@ export async function followJob(
   const listener = listenTo(context.cluster, context.hangLimits, signal);
   const waiting = new WaitingJob(context, spec, tier);
   let seenMs: number | null = null;
+  let [told, toldMs] = ['', 0];
   const startedMs = nowMs();
   try {
     for (;;) {
@@ -60,19 +64,24 @@ export async function followJob(
       if (job) seenMs ??= nowMs();
       const pods = watched.pods(name);
       const state = job ? stateOfJob(job, pods, tier.name, nowMs()) : null;
-      const tell = (now: Pick<JobSituation, 'state' | 'why' | 'node'>): void =>
+      const tell = (now: Pick<JobSituation, 'state' | 'why' | 'node'>): void => {
+        const situation = { ...now, queuePosition: waiting.position, events: waiting.events };
+        const telling = JSON.stringify([listener.last(), situation]);
+        // The end is always told: by then it is known what was used in all.
+        const news = telling !== told || nowMs() - toldMs > tellEveryMs || state?.kind !== 'open';
+        if (!news) return;
+        [told, toldMs] = [telling, nowMs()];
         onProgress({
           ...listener.last(),
           job: {
-            ...now,
-            queuePosition: waiting.position,
+            ...situation,
             tier: tier.name,
             workers: tier.workers,
             gpus: tier.gpus * tier.workers,
             gpuSeconds: gpuSecondsOf(pods, tier.gpus, nowMs()),
-            events: waiting.events,
           },
         });
+      };
       if (job && (state === null || state.kind !== 'open')) tell({ state: 'running', why: null, node: null });
       if (state?.kind === 'succeeded') {
         const result = await remote.result(spec);
@@ -140,7 +149,7 @@ class WaitingJob {
   readonly #context: FollowContext;
   readonly #spec: JobSpec;
   readonly #tier: ResourceTier;
-  #askedMs = 0;
+  #askedMs = nowMs() + askAfterMs - askEveryMs;
   #weighedMs = 0;
   why: string | null = null;
   position: number | null = null;
@@ -159,24 +168,24 @@ class WaitingJob {
 
   /** Why waiting will never help; null: it may. */
   async look(state: JobSituation['state'], uid: string, pods: readonly string[]): Promise<string | null> {
-    const { cluster, queues, clusterGrows, watched } = this.#context;
+    const { cluster, queues, clusterGrows, watched, whyImpossible, eventsOf } = this.#context;
     const now = nowMs();
     if (!clusterGrows && state !== 'starting' && now - this.#weighedMs > capacityEveryMs) {
       this.#weighedMs = now;
-      const impossible = await whyImpossible(cluster, this.#tier);
+      const impossible = await whyImpossible(this.#tier);
       if (impossible !== null)
         return `${impossible}: choose another resource tier, or set MW_CLUSTER_GROWS=on if nodes are added on demand`;
     }
     if (now - this.#askedMs < askEveryMs) return null;
     this.#askedMs = now;
     const name = jobName(cluster.installation, this.#spec, this.#spec.attempt);
-    this.events = await eventsOf(cluster, [name, ...pods]);
+    this.events = await eventsOf([name, ...pods]);
     this.why = null;
     if (state === 'queued' && queues !== null) {
       const place = await queues.place(uid, this.#spec.tenantId);
       this.why = place?.why ?? null;
       this.position = place?.position ?? null;
-      if (place && /maximum capacity/.test(place.why)) return `${place.why}: choose another resource tier`;
+      if (place?.impossible) return `${place.why}: choose another resource tier`;
     } else if (pods.length === 0) {
       const quota = this.events.findLast((event) => event.includes('exceeded quota'));
       if (quota !== undefined) this.why = `waits for room in the namespace's quota (${quota.slice(quota.indexOf('exceeded quota'))})`;

@@ -3,8 +3,9 @@ import { trainerContainer } from './job-manifest.ts';
 import type { ClusterClient } from './cluster-client.ts';
 import { readLines } from './read-lines.ts';
 
-/** After a disconnect the log is followed again, and never more often than this. */
-const pauseMs = 1_000;
+/** After a disconnect the log is followed again, and never more often than this; less often while it cannot be. */
+const leastPauseMs = 1_000;
+const longestPauseMs = 15_000;
 /** What was printed before this worker looked is worth this much. */
 const firstLines = 200;
 
@@ -17,11 +18,13 @@ export async function followLog(
 ): Promise<void> {
   const path = `/api/v1/namespaces/${cluster.namespace}/pods/${pod}/log`;
   let last = '';
+  let pauseMs = leastPauseMs;
   while (!signal.aborted) {
     try {
       const from: Record<string, string> = last === '' ? { tailLines: String(firstLines) } : { sinceTime: last };
       const body = await cluster.stream(path, { container: trainerContainer, follow: 'true', timestamps: 'true', ...from }, signal);
       hear.connected(true);
+      pauseMs = leastPauseMs;
       for await (const line of readLines(body)) {
         const space = line.indexOf(' ');
         const at = line.slice(0, space);
@@ -35,5 +38,6 @@ export async function followLog(
     }
     hear.connected(false);
     await sleep(pauseMs, undefined, { signal }).catch(() => undefined);
+    pauseMs = Math.min(longestPauseMs, pauseMs * 2);
   }
 }

@@ -4,9 +4,11 @@ import { nowMs, sleep } from '../../platform/clock.ts';
 import { failure } from '../failure.ts';
 import type { TrainingExecutor } from '../training/executor.ts';
 import type { HangLimits } from '../training/hang-watch.ts';
+import { createCapacity } from './capacity.ts';
 import { type ClusterClient, ask, isMissing } from './cluster-client.ts';
 import { createOrAdopt } from './create-job.ts';
-import { followJob } from './follow-job.ts';
+import { createEvents } from './events.ts';
+import { type FollowContext, followJob } from './follow-job.ts';
 import { gpuSecondsOf } from './pod-end.ts';
 import { type JobSettings, graceSeconds, podFolders } from './job-manifest.ts';
 import { gpusAnnotation, jobAnnotation, jobName, jobText, oursOf, runLabel, runOf, runText, runValue } from './labels.ts';
@@ -64,6 +66,13 @@ export function createKubernetesExecutor(options: KubernetesExecutorOptions): Tr
     while (nowMs() < deadline && names.some((name) => watched.job(name) !== null)) await sleep(500);
   };
 
+  const context: FollowContext = {
+    ...options,
+    remove,
+    whyImpossible: createCapacity(cluster),
+    eventsOf: createEvents(cluster),
+  };
+
   return {
     workDir: () => podFolders.job,
     cacheDir: () => podFolders.cache,
@@ -88,8 +97,9 @@ export function createKubernetesExecutor(options: KubernetesExecutorOptions): Tr
       await watched.ready;
       const trainer = await readFile(catalog.get(spec.businessModel.id)?.trainerFile ?? '', 'utf8');
       const localQueue = queues === null ? null : await queues.of(spec.tenantId);
-      await createOrAdopt(cluster, spec, trainer, tier, settings, localQueue, signal);
-      return await followJob({ ...options, remove }, spec, tier, onProgress, signal);
+      const known = watched.blindSinceMs() !== null || watched.job(jobName(cluster.installation, spec, spec.attempt)) !== null;
+      await createOrAdopt(cluster, spec, trainer, tier, settings, localQueue, known, signal);
+      return await followJob(context, spec, tier, onProgress, signal);
     },
     stop: async (key, attempt) => {
       const jobs = (

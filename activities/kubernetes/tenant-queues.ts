@@ -1,13 +1,26 @@
-import { type ClusterClient, ClusterRefused, ask, isMissing, isTaken, reasonOf, statusOf } from './cluster-client.ts';
+import { type ClusterClient, ClusterRefused, ask, isMissing, listAt, isTaken, reasonOf, statusOf } from './cluster-client.ts';
 import { managedBy, managedByUs, tenantLabel, tenantValue } from './labels.ts';
+import { queueWords } from './queue-words.ts';
+import { shared } from './shared.ts';
 
 const group = 'kueue.x-k8s.io';
 const version = 'v1beta2';
 
 type Workload = {
-  readonly metadata?: { readonly name?: string; readonly creationTimestamp?: string };
+  readonly metadata?: { readonly name?: string; readonly creationTimestamp?: string; readonly labels?: Readonly<Record<string, string>> };
   readonly spec?: { readonly queueName?: string };
   readonly status?: { readonly conditions?: readonly { type: string; status: string; reason?: string; message?: string }[] };
+};
+
+/** Jobs that wait ask of their queues every few seconds each: so long one answer serves all of them. */
+const listEveryMs = 2_500;
+const jobUidLabel = 'kueue.x-k8s.io/job-uid';
+
+export type QueuePlace = {
+  readonly why: string;
+  readonly position: number | null;
+  /** It asks for more than there is in all: waiting will not help. */
+  readonly impossible: boolean;
 };
 
 /** Kueue: every tenant has a queue of its own, and all of them draw on one ClusterQueue, which shares fairly. */
@@ -15,7 +28,7 @@ export type TenantQueues = {
   /** The name of the tenant's LocalQueue, made when it is missing. Key: the name. */
   readonly of: (tenantId: string) => Promise<string>;
   /** Why a job waits, and the how manieth of its tenant it is. */
-  readonly place: (jobUid: string, tenantId: string) => Promise<{ readonly why: string; readonly position: number | null } | null>;
+  readonly place: (jobUid: string, tenantId: string) => Promise<QueuePlace | null>;
 };
 
 /** Whether Kueue's kinds are there. */
@@ -49,6 +62,7 @@ export async function clusterQueueExists(cluster: ClusterClient, name: string): 
 export function createTenantQueues(cluster: ClusterClient, clusterQueue: string): TenantQueues {
   const { namespace } = cluster;
   const known = new Set<string>();
+  const workloads = shared(listEveryMs, () => waitingWorkloads(cluster));
   const nameOf = (tenantId: string): string => `mw-${tenantValue(tenantId)}`.slice(0, 63).replace(/-+$/, '');
   return {
     of: async (tenantId) => {
@@ -71,21 +85,29 @@ export function createTenantQueues(cluster: ClusterClient, clusterQueue: string)
     place: async (jobUid, tenantId) => {
       const queue = nameOf(tenantId);
       try {
-        const { items } = (await ask('list workloads', () =>
-          cluster.custom.listNamespacedCustomObject({ group, version, namespace, plural: 'workloads' }),
-        )) as { readonly items: readonly (Workload & { readonly metadata?: { readonly labels?: Record<string, string> } })[] };
-        const waiting = items
-          .filter(({ spec, status }) => spec?.queueName === queue && !isTrue(status, 'Admitted') && !isTrue(status, 'Finished'))
-          .sort((a, b) => (a.metadata?.creationTimestamp ?? '').localeCompare(b.metadata?.creationTimestamp ?? ''));
-        const at = waiting.findIndex(({ metadata }) => metadata?.labels?.['kueue.x-k8s.io/job-uid'] === jobUid);
-        const reserved = waiting[at]?.status?.conditions?.find(({ type }) => type === 'QuotaReserved');
-        return { why: `waits in queue ${queue}${reserved?.message ? `: ${reserved.message}` : ''}`, position: at < 0 ? null : at + 1 };
+        const waiting = (await workloads()).get(queue) ?? [];
+        const at = waiting.findIndex(({ metadata }) => metadata?.labels?.[jobUidLabel] === jobUid);
+        const message = waiting[at]?.status?.conditions?.find(({ type }) => type === 'QuotaReserved')?.message ?? '';
+        const { why, impossible } = queueWords(message);
+        return { why: `waits in queue ${queue}${why === '' ? '' : `: ${why}`}`, position: at < 0 ? null : at + 1, impossible };
       } catch (error) {
         if (statusOf(error) === 403) return null;
         throw error;
       }
     },
   };
+}
+
+/** The workloads that wait, by queue, the oldest first. */
+async function waitingWorkloads(cluster: ClusterClient): Promise<ReadonlyMap<string, readonly Workload[]>> {
+  const path = `/apis/${group}/${version}/namespaces/${cluster.namespace}/workloads`;
+  const items = await ask('list workloads', () => listAt<Workload>(cluster, path));
+  const waiting = items.filter(({ status }) => !isTrue(status, 'Admitted') && !isTrue(status, 'Finished'));
+  const made = ({ metadata }: Workload): string => `${metadata?.creationTimestamp ?? ''} ${metadata?.name ?? ''}`;
+  return Map.groupBy(
+    waiting.sort((a, b) => made(a).localeCompare(made(b))),
+    ({ spec }) => spec?.queueName ?? '',
+  );
 }
 
 const isTrue = (status: Workload['status'], type: string): boolean =>

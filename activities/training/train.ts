@@ -90,15 +90,13 @@ export async function train(dependencies: TrainingDependencies, input: Parameter
   let last = null as TrainingProgress | null;
   /** Empty where no GPU was used. */
   const used = (): TrainingFailureDetail => ((last?.job?.gpus ?? 0) > 0 ? { gpuSeconds: last?.job?.gpuSeconds ?? 0 } : {});
-  let shownAtMs = 0;
-  let showing: Promise<unknown> = Promise.resolve();
-  const show = (progress: TrainingProgress): void => {
-    last = progress;
-    beat(progress);
-    if (nowMs() - shownAtMs < rowEveryMs) return;
-    shownAtMs = nowMs();
+  let written = null as TrainingProgress | null;
+  let writtenAtMs = 0;
+  let writing: Promise<unknown> = Promise.resolve();
+  const write = (progress: TrainingProgress): void => {
+    [written, writtenAtMs] = [progress, nowMs()];
     // What people see of the progress is worth no failure.
-    showing = pool
+    writing = pool
       .query('UPDATE modelwright_control.runs SET progress = ? WHERE tenant_id = ? AND customization_id = ? AND number = ?', [
         JSON.stringify(progress),
         input.tenantId,
@@ -107,8 +105,17 @@ export async function train(dependencies: TrainingDependencies, input: Parameter
       ])
       .catch(() => undefined);
   };
+  const show = (progress: TrainingProgress): void => {
+    last = progress;
+    beat(progress);
+    if (nowMs() - writtenAtMs >= rowEveryMs) write(progress);
+  };
   beat(null);
   const alive = setInterval(() => beat(last), beatEveryMs);
+  // What came within the second is written when it is over: nothing newer may follow for long.
+  const settled = setInterval(() => {
+    if (last !== null && last !== written) write(last);
+  }, rowEveryMs);
   const budget = watchBudget(pool, input.tenantId, () => (last?.job?.gpus ?? 0) > 0);
   const failed = (type: FailureType, message: string, more: TrainingFailureDetail = {}): Error =>
     failure(type, message, undefined, [{ ...used(), ...more } satisfies TrainingFailureDetail]);
@@ -128,7 +135,8 @@ export async function train(dependencies: TrainingDependencies, input: Parameter
   } finally {
     budget.close();
     clearInterval(alive);
-    await showing;
+    clearInterval(settled);
+    await writing;
   }
   const gpuSeconds = used();
   if (end.kind === 'killed') throw failed('Preempted', end.detail);

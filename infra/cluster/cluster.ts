@@ -18,7 +18,7 @@ import { breakGpus, crashNode, healNode, partitionNode, prepareNode, startNode }
 import { certificates, innerKubeconfig, makePki, writeKubeconfig } from './pki.ts';
 import { type ClusterPlace, type NodePlace, clusterPlace, controlAddress, maxNodes } from './place.ts';
 import { ClusterProblems, clusterProblems } from './requirements.ts';
-import { type ClusterShape, readClusterState, writeClusterState } from './state.ts';
+import { type ClusterShape, type SimulatedNodes, readClusterState, writeClusterState } from './state.ts';
 import { stopCluster } from './stop.ts';
 import { waitFor } from './wait-for.ts';
 
@@ -33,8 +33,8 @@ export type ClusterOptions = {
   /** Whether nodes have the trainer's image; default true. */
   readonly trainer?: boolean;
   readonly kueue?: boolean;
-  /** Nodes that are simulated in the API only, each with so many GPUs. */
-  readonly kwok?: { readonly nodes: number; readonly gpus: number };
+  /** Nodes that are simulated in the API only, each with so many GPUs; `stages` of KWOK say what becomes of pods there. */
+  readonly kwok?: SimulatedNodes;
   /** Port of the host's loopback for the API; without one a free port is chosen. */
   readonly apiPort?: number;
   readonly report?: (line: string) => void;
@@ -69,8 +69,6 @@ export type Cluster = {
 
 const readyDeadlineMs = 120_000;
 const forwarderStopMs = 2_000;
-/** Kubernetes' default is 5; thousands of simulated Jobs need more. */
-const concurrentJobs = { usual: 5, simulated: 20 };
 /** Of a path of a Unix socket, with the zero at its end. */
 const longestSocketPath = 107;
 
@@ -166,7 +164,7 @@ async function bringUp(
   // Both to their end, so that nothing of them starts after a failure has been cleared away.
   const [api, layout] = await Promise.allSettled([waitForApiserver(place, call, signal), laidOut]);
   for (const each of [api, layout]) if (each.status === 'rejected') throw each.reason;
-  startControllers(place, paths, shape.kwok ? concurrentJobs.simulated : concurrentJobs.usual);
+  startControllers(place, paths, shape.kwok ? 'simulated' : 'usual');
   await startDns(place, paths);
   report('nodes');
   for (const node of nodes) await startNode(place, paths, node, shape.gpusPerNode, signal);

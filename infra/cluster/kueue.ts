@@ -55,10 +55,14 @@ const configuration = (certificates: string): object => ({
   internalCertManagement: { enable: false },
   clientConnection: { qps: 300, burst: 500 },
   manageJobsWithoutQueueName: false,
-  waitForPodsReady: { timeout: '60s', blockAdmission: false },
   integrations: { frameworks: ['batch/job'] },
   featureGates: { VisibilityOnDemand: false },
-  fairSharing: { preemptionStrategies: ['LessThanOrEqualToFinalShare', 'LessThanInitialShare'] },
+  // As docs/06-kubernetes.md tells an operator to set it.
+  admissionFairSharing: {
+    usageHalfLifeTime: '24h',
+    usageSamplingInterval: '1m',
+    resourceWeights: { 'nvidia.com/gpu': 1, cpu: 0.1, memory: 0 },
+  },
 });
 
 /** Installs Kueue's definitions and runs its controller as a process of the cluster's network namespace. */

@@ -8,6 +8,7 @@ import { startDaemon } from './daemon.ts';
 import { inNetwork } from './network.ts';
 import { innerKubeconfig } from './pki.ts';
 import { type ClusterPlace, controlAddress } from './place.ts';
+import type { SimulatedNodes } from './state.ts';
 import { waitFor } from './wait-for.ts';
 
 const callsAtOnce = 24;
@@ -29,8 +30,19 @@ const configuration = {
     nodeLeaseParallelism: 8,
     cidr: '10.92.0.0/16',
     nodePort: serverPort,
+    // Logs of simulated pods.
+    enableDebuggingHandlers: true,
   },
 };
+
+/** What every container of a simulated pod has printed. */
+const printed = '2026-01-01T00:00:00.000000001Z stdout F {"phase":"train","step":1,"steps":10,"epoch":0,"loss":0.5,"etaMs":1000}\n';
+const logsOf = (logsFile: string): object => ({
+  apiVersion: 'kwok.x-k8s.io/v1alpha1',
+  kind: 'ClusterLogs',
+  metadata: { name: 'all' },
+  spec: { logs: [{ logsFile, follow: true }] },
+});
 
 const simulatedNode = (number: number, gpus: number): object => {
   const name = `kwok-${number}`;
@@ -44,26 +56,43 @@ const simulatedNode = (number: number, gpus: number): object => {
       labels: { ...kwokLabel, 'kubernetes.io/hostname': name },
     },
     spec: { taints: [kwokTaint] },
-    status: { capacity: resources, allocatable: resources },
+    status: {
+      capacity: resources,
+      allocatable: resources,
+      // KWOK forgets the one that it knows when it misses the other.
+      addresses: [
+        { type: 'InternalIP', address: controlAddress },
+        { type: 'Hostname', address: name },
+      ],
+    },
   };
 };
 
-/** Nodes that exist in the API only: pods on them are running at once and complete without a container. */
+/**
+ * Nodes that exist in the API only: pods on them run without a container, at once and for no time, or as the stages say (Stage of KWOK, those with a
+ * weight come before KWOK's own).
+ */
 export async function startKwok(
   place: ClusterPlace,
   paths: Paths,
   call: ApiCall,
-  { nodes, gpus }: { readonly nodes: number; readonly gpus: number },
+  { nodes, gpus, stages: further = [] }: SimulatedNodes,
   signal: AbortSignal,
 ): Promise<void> {
   const config = join(place.home, 'kwok.yaml');
+  const own = join(place.home, 'kwok-stages.yaml');
+  const log = join(place.home, 'kwok-pod.log');
+  await writeFile(log, printed);
   await writeFile(config, JSON.stringify(configuration, null, 2));
+  await writeFile(own, [logsOf(log), ...further].map((one) => JSON.stringify(one)).join('\n---\n'));
   const stages = globSync(join(programFolder(paths, 'kwok'), 'stages/*.yaml')).sort();
   const args = [
-    ...[config, ...stages].map((file) => `--config=${file}`),
+    ...[config, own, ...stages].map((file) => `--config=${file}`),
     `--kubeconfig=${innerKubeconfig(place, 'admin')}`,
     `--node-ip=${controlAddress}`,
-    `--server-address=127.0.0.1:${serverPort}`,
+    `--server-address=0.0.0.0:${serverPort}`,
+    `--tls-cert-file=${join(place.pki, 'apiserver.crt')}`,
+    `--tls-private-key-file=${join(place.pki, 'apiserver.key')}`,
   ];
   startDaemon(place, { name: 'kwok', ...inNetwork(place, [programFile(paths, 'kwok', 'kwok'), ...args]) });
   let next = 1;

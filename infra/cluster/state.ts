@@ -2,12 +2,14 @@ import { readFileSync } from 'node:fs';
 import { rename, writeFile } from 'node:fs/promises';
 import type { ClusterPlace } from './place.ts';
 
+export type SimulatedNodes = { readonly nodes: number; readonly gpus: number; readonly stages?: readonly object[] };
+
 /** What a cluster is made of; two with equal shapes are the same. */
 export type ClusterShape = {
   readonly nodes: number;
   readonly gpusPerNode: number;
   readonly kueue: boolean;
-  readonly kwok: { readonly nodes: number; readonly gpus: number } | null;
+  readonly kwok: SimulatedNodes | null;
 };
 export type ClusterState = {
   readonly phase: 'starting' | 'running';

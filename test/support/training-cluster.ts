@@ -9,7 +9,6 @@ import { connectCluster, isMissing } from '../../activities/kubernetes/cluster-c
 import { jobText } from '../../activities/kubernetes/labels.ts';
 import type { JobSettings } from '../../activities/kubernetes/job-manifest.ts';
 import { createKubernetesExecutor } from '../../activities/kubernetes/kubernetes-executor.ts';
-import { workerAccount } from '../../activities/kubernetes/manifests.ts';
 import { createRemoteJobs } from '../../activities/kubernetes/remote-folders.ts';
 import type { ResourceTiers } from '../../activities/kubernetes/resource-tiers.ts';
 import { type WatchedJobs, watchJobs } from '../../activities/kubernetes/watched-jobs.ts';
@@ -29,6 +28,7 @@ import { createS3ObjectStore } from '../../store/s3-object-store.ts';
 import { startTestStack } from './engines.ts';
 import { type ScriptedJobs, scriptedJobs } from './scripted-jobs.ts';
 import { type JobRow, writeJob } from './train-job.ts';
+import { workerKubeconfig } from './worker-kubeconfig.ts';
 
 export { canRunCluster as whyNoCluster };
 
@@ -102,7 +102,7 @@ export async function startTrainingCluster(options: {
     config.loadFromFile(cluster.kubeconfig);
     const [core, batch] = [config.makeApiClient(CoreV1Api), config.makeApiClient(BatchV1Api)];
     const kubeconfig = join(home, 'worker.kubeconfig');
-    await writeFile(kubeconfig, await kubeconfigOf(config, core), { mode: 0o600 });
+    await writeFile(kubeconfig, await workerKubeconfig(config, core, namespace), { mode: 0o600 });
 
     const installation = randomUUID();
     const store = createS3ObjectStore(createS3Client({ s3 }), s3.bucket);
@@ -215,20 +215,6 @@ export async function startTrainingCluster(options: {
 }
 
 /** A kubeconfig with a token of the worker's account. */
-async function kubeconfigOf(admin: KubeConfig, core: CoreV1Api): Promise<string> {
-  const body = { spec: { audiences: [], expirationSeconds: 7_200 } };
-  const { status } = await core.createNamespacedServiceAccountToken({ namespace, name: workerAccount, body });
-  const cluster = admin.getCurrentCluster();
-  return JSON.stringify({
-    apiVersion: 'v1',
-    kind: 'Config',
-    clusters: [{ name: 'c', cluster: { server: cluster?.server, 'certificate-authority-data': cluster?.caData } }],
-    users: [{ name: 'u', user: { token: status?.token } }],
-    contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }],
-    'current-context': 'x',
-  });
-}
-
 function plainPod(name: string, { priorityClassName, gpus = 0 }: { readonly priorityClassName?: string; readonly gpus?: number }): V1Pod {
   return {
     metadata: { name },
