@@ -129,8 +129,8 @@ time.sleep(3600)`);
 
   describe('is not disturbed', () => {
     const slow = `
-for step in range(1, 31):
-    progress.tell("train", step, 30)
+for step in range(1, 21):
+    progress.tell("train", step, 20)
     time.sleep(0.5)
     if job.stop_asked: raise JobError("preempted", "stopped on request; a checkpoint is left")
 return done(spec, job)`;
