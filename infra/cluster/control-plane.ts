@@ -12,8 +12,10 @@ import { waitFor } from './wait-for.ts';
 
 const readyDeadlineMs = 120_000;
 const stopDeadlineMs = 5_000;
-/** A node that says nothing for so long is not ready: ten times sooner than by default, so that tests of lost nodes are short. */
-/** Simulated nodes are many, and all of them are late while the machine is busy: Kubernetes' own default for them. */
+/**
+ * A node that says nothing for so long is not ready: ten times sooner than by default, so that tests of lost nodes are short. Simulated nodes are many,
+ * and all of them are late while the machine is busy: Kubernetes' own default for them.
+ */
 const nodeGrace = { usual: '8s', simulated: '50s' };
 /** Development clusters create in bursts what others create in a day. */
 const manyCalls = ['--kube-api-qps=200', '--kube-api-burst=400'];
