@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { InvalidArgumentError } from 'commander';
 import { clusterProvisioners, kueueProvisioner } from '../infra/cluster/binaries.ts';
 import { type Cluster, runningCluster, startCluster } from '../infra/cluster/cluster.ts';
@@ -8,6 +9,7 @@ import { ClusterProblems, clusterProblems } from '../infra/cluster/requirements.
 import { readClusterState } from '../infra/cluster/state.ts';
 import { stopCluster } from '../infra/cluster/stop.ts';
 import { trainerImageName, trainerImageProvisioner } from '../infra/images/trainer-image.ts';
+import { holdingLock } from '../infra/local/cache-entry.ts';
 import { trainerProvisioners } from '../infra/local/provisioners.ts';
 import { provisionAll } from '../infra/local/provision.ts';
 import { parseSettings } from '../platform/config.ts';
@@ -21,6 +23,7 @@ const count = (text: string): number => {
   if (!/^\d+$/.test(text)) throw new InvalidArgumentError('must be a whole number');
   return Number(text);
 };
+const nothingThere = 'there was no cluster';
 /** Of what the trainings of one machine may take in all: Kueue counts it, and it is not what limits them here. */
 const plenty = { cpu: '64', memory: '256Gi' } as const;
 
@@ -92,6 +95,7 @@ async function up(options: UpOptions): Promise<void> {
     for (const [name, value] of Object.entries(settings)) console.log(`export ${name}=${value}`);
     console.log(`\nA client of its version: ${cluster.kubectl} --kubeconfig ${cluster.kubeconfig}`);
   } catch (error) {
+    asked.signal.throwIfAborted();
     if (error instanceof ClusterProblems) throw new CommandError(error.problems.join('\nmw: '));
     throw error;
   } finally {
@@ -114,8 +118,11 @@ export const registerCluster: RegisterCommand = (program) => {
     .command('down')
     .description('stop it and delete all of it (the cache stays)')
     .action(async () => {
-      const place = clusterPlace(clusterHome(resolvePaths(process.env)));
-      console.log((await stopCluster(place)) ? 'the cluster is gone' : 'there was no cluster');
+      const paths = resolvePaths(process.env);
+      const place = clusterPlace(clusterHome(paths));
+      if (!existsSync(paths.home)) return console.log(nothingThere);
+      const waiting = { report: (line: string) => console.log(line), signal: new AbortController().signal };
+      console.log((await holdingLock(place.lock, waiting, () => stopCluster(place))) ? 'the cluster is gone' : nothingThere);
     });
   cluster
     .command('status')

@@ -2,8 +2,9 @@ import { spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { clusterProvisioners, kueueProvisioner } from '../infra/cluster/binaries.ts';
+import { clusterProvisioners, kueueProvisioner, kwokProvisioner } from '../infra/cluster/binaries.ts';
 import { canRunCluster } from '../infra/cluster/requirements.ts';
+import { trainerImageProvisioner } from '../infra/images/trainer-image.ts';
 import { demoDataProvisioner } from '../infra/local/demo-data.ts';
 import { engineProvisioners, trainerProvisioners } from '../infra/local/provisioners.ts';
 import { provisionAll } from '../infra/local/provision.ts';
@@ -24,9 +25,19 @@ export const registerTest: RegisterCommand = (program) => {
     .argument('[filters...]', 'only test files whose path contains one of these')
     .option('--project <name...>', 'unit, wf, it or chaos (default: all)')
     .action(async (filters: string[], options: { project?: string[] }) => {
-      const clusters = canRunCluster() === null ? [...clusterProvisioners, kueueProvisioner] : [];
+      const noCluster = canRunCluster();
+      if (noCluster !== null) console.log(`tests on a Kubernetes cluster are left out: ${noCluster}`);
+      const [kubernetes, ...others] = clusterProvisioners;
+      // What compiles longest first.
+      const ofCluster = noCluster === null && kubernetes ? [kubernetes, kueueProvisioner, kwokProvisioner, ...others] : [];
       await provisionAll(
-        [...clusters, ...engineProvisioners, ...trainerProvisioners, demoDataProvisioner],
+        [
+          ...ofCluster,
+          ...engineProvisioners,
+          ...trainerProvisioners,
+          demoDataProvisioner,
+          ...(noCluster === null ? [trainerImageProvisioner] : []),
+        ],
         resolvePaths(process.env),
         new AbortController().signal,
         process.stdout.isTTY,

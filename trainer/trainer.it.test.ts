@@ -51,7 +51,7 @@ afterAll(async () => {
 });
 
 describe('the trainer', () => {
-  it('passes its own tests', { timeout: 600_000 }, async () => {
+  it('passes its own tests', { timeout: 1_200_000 }, async () => {
     const child = spawn(paths.trainerPython, ['-m', 'pytest', '-x', join(projectDir, 'trainer')], {
       stdio: 'inherit',
       env: { ...process.env, PYTHONDONTWRITEBYTECODE: '1' },

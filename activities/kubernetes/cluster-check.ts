@@ -3,7 +3,7 @@ import { nowMs } from '../../platform/clock.ts';
 import type { Settings } from '../../platform/config.ts';
 import { ClusterRefused, type ClusterClient, isMissing, reasonOf, statusOf } from './cluster-client.ts';
 import { tooLargeForNodes } from './capacity.ts';
-import { permissions } from './manifests.ts';
+import { type Rule, permissions, queuePermissions } from './manifests.ts';
 import type { ResourceTiers } from './resource-tiers.ts';
 import { clusterQueueExists, kueueInstalled } from './tenant-queues.ts';
 
@@ -49,7 +49,7 @@ export async function checkCluster(
     });
     return none;
   }
-  const lacking = await lackingPermissions(cluster);
+  const lacking = await lackingPermissions(cluster, permissions);
   if (lacking.length > 0)
     problems.push({
       problem: `the kubeconfig's account may not ${lacking.join(', ')} in namespace ${cluster.namespace}`,
@@ -91,6 +91,14 @@ async function chosenQueue(cluster: ClusterClient, asked: string, problems: Clus
         });
       return null;
     }
+    const lacking = await lackingPermissions(cluster, queuePermissions);
+    if (lacking.length > 0) {
+      problems.push({
+        problem: `Kueue is installed, and the kubeconfig's account may not ${lacking.join(', ')} in namespace ${cluster.namespace}`,
+        remedy: 'apply what `./mw cluster manifests --kueue` prints, or set MW_JOB_QUEUE=none',
+      });
+      return null;
+    }
     const name = asked === 'auto' ? defaultQueue : asked;
     if (await clusterQueueExists(cluster, name)) return name;
     problems.push({ problem: `Kueue has no ClusterQueue ${name}`, remedy: `${applyManifests}, or name another by MW_JOB_QUEUE, or none` });
@@ -102,9 +110,9 @@ async function chosenQueue(cluster: ClusterClient, asked: string, problems: Clus
 }
 
 /** What the account may not do of what it must, by asking the API server. */
-async function lackingPermissions(cluster: ClusterClient): Promise<string[]> {
+async function lackingPermissions(cluster: ClusterClient, rules: readonly Rule[]): Promise<string[]> {
   const lacking: string[] = [];
-  for (const { apiGroups, resources, verbs } of permissions)
+  for (const { apiGroups, resources, verbs } of rules)
     for (const full of resources)
       for (const verb of verbs) {
         const [resource = '', subresource = ''] = full.split('/');

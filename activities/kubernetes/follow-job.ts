@@ -6,7 +6,7 @@ import type { JobEnd, JobSpec } from '../training/executor.ts';
 import { type HangLimits, HangWatch } from '../training/hang-watch.ts';
 import { type ClusterClient, ask, isMissing } from './cluster-client.ts';
 import { followLog } from './follow-log.ts';
-import { stateOfJob } from './job-state.ts';
+import { hasEnded, stateOfJob } from './job-state.ts';
 import { jobName } from './labels.ts';
 import { gpuSecondsOf } from './pod-end.ts';
 import type { RemoteJobs } from './remote-folders.ts';
@@ -90,7 +90,9 @@ export async function followJob(
       }
       if (state?.kind === 'ended') {
         if (state.remove) await remove(name);
-        return state.end;
+        // What comes after the result, such as the end of another worker, does not undo it.
+        const result = await remote.result(spec);
+        return result ? { kind: 'result', result } : withLog(state.end, context.cluster.namespace, name);
       }
       if (
         !job &&
@@ -130,6 +132,12 @@ export async function followJob(
   } finally {
     listener.close();
   }
+}
+
+/** An end that nobody foresaw is told with where its log is. */
+function withLog(end: JobEnd, namespace: string, name: string): JobEnd {
+  if (end.kind !== 'result' || end.result.class !== 'error') return end;
+  return { ...end, result: { ...end.result, message: `${end.result.message} (kubectl -n ${namespace} logs job/${name})` } };
 }
 
 async function exists({ cluster }: FollowContext, name: string): Promise<boolean> {
@@ -201,8 +209,7 @@ function placeAmong(watched: WatchedJobs, name: string): number | null {
     .map(({ metadata }) => metadata?.name ?? '')
     .filter((other) => {
       const job = watched.job(other);
-      const over = job?.status?.conditions?.some(({ type, status }) => status === 'True' && (type === 'Complete' || type === 'Failed'));
-      return !over && !watched.pods(other).some(({ spec }) => spec?.nodeName !== undefined);
+      return job && !hasEnded(job) && !watched.pods(other).some(({ spec }) => spec?.nodeName !== undefined);
     })
     .sort((a, b) => made(a) - made(b) || a.localeCompare(b));
   const at = open.indexOf(name);

@@ -28,6 +28,9 @@ const moreTelling = (a: JobEnd, b: JobEnd): number => Number(a.kind === 'killed'
 
 const conditionOf = (job: V1Job, type: string) => (job.status?.conditions ?? []).find((one) => one.type === type && one.status === 'True');
 
+/** Whether it will never have a pod again. */
+export const hasEnded = (job: V1Job): boolean => ['Complete', 'Failed'].some((type) => conditionOf(job, type) !== undefined);
+
 const indexOf = (pod: V1Pod): number => Number(pod.metadata?.annotations?.['batch.kubernetes.io/job-completion-index'] ?? 0);
 const createdMs = (pod: V1Pod): number => new Date(pod.metadata?.creationTimestamp ?? 0).getTime();
 

@@ -66,8 +66,12 @@ return done(spec, job)`,
     expect(end).toMatchObject({ kind: 'result', result: { class: 'ok', files: [{ name: 'result.json' }] } });
     expect(seen.some(({ phase, job }) => phase === 'train' && job?.state === 'running' && job.gpus === 1)).toBe(true);
     expect(seen.at(-1)?.job?.gpuSeconds).toBeGreaterThan(1);
+    // What has ended holds nothing: it is kept for people to look at, and goes by itself.
     await cluster.executor.stop(spec);
-    expect(await podsOf(spec)).toEqual([]);
+    expect(await cluster.exists(nameOf(spec))).toBe(true);
+    expect(await cluster.executor.jobs()).toEqual([]);
+    await cluster.deleteJob(nameOf(spec));
+    await until('it is gone', async () => (await podsOf(spec)).length === 0);
     // The job is gone, its result is not.
     expect(await follow(spec)).toMatchObject({ kind: 'result', result: { class: 'ok' } });
     expect(await podsOf(spec)).toEqual([]);
@@ -129,8 +133,8 @@ time.sleep(3600)`);
 
   describe('is not disturbed', () => {
     const slow = `
-for step in range(1, 31):
-    progress.tell("train", step, 30)
+for step in range(1, 21):
+    progress.tell("train", step, 20)
     time.sleep(0.5)
     if job.stop_asked: raise JobError("preempted", "stopped on request; a checkpoint is left")
 return done(spec, job)`;

@@ -10,6 +10,7 @@ import { createOrAdopt } from './create-job.ts';
 import { createEvents } from './events.ts';
 import { type FollowContext, followJob } from './follow-job.ts';
 import { gpuSecondsOf } from './pod-end.ts';
+import { hasEnded } from './job-state.ts';
 import { type JobSettings, graceSeconds, podFolders } from './job-manifest.ts';
 import { gpusAnnotation, jobAnnotation, jobName, jobText, oursOf, runLabel, runOf, runText, runValue } from './labels.ts';
 import type { RemoteJobs } from './remote-folders.ts';
@@ -110,7 +111,8 @@ export function createKubernetesExecutor(options: KubernetesExecutorOptions): Tr
           }),
         )
       ).items;
-      const names = jobs.map(({ metadata }) => metadata?.name ?? '');
+      // Those that have ended hold nothing, and say why for as long as MW_JOB_KEEP_MINUTES lets them.
+      const names = jobs.filter((one) => !hasEnded(one)).map(({ metadata }) => metadata?.name ?? '');
       const own = attempt === undefined ? '' : jobName(cluster.installation, key, attempt);
       // Looked at before they are gone, and counted until they are.
       const held = watched.pods(own);
@@ -126,10 +128,11 @@ export function createKubernetesExecutor(options: KubernetesExecutorOptions): Tr
       await watched.ready;
       return watched
         .jobs()
+        .filter((job) => !hasEnded(job))
         .map(({ metadata }) => runOf(metadata?.annotations?.[jobAnnotation]))
         .filter((run) => run !== null);
     },
-    // A job that is gone leaves nothing on the cluster: what belongs to it goes with it.
+    // What belongs to a job goes with it, at once or after its time.
     discard: (key) => {
       for (const job of stopped.keys()) if (job.startsWith(`${runText(key)}.`)) stopped.delete(job);
       return Promise.resolve();

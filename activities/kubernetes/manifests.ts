@@ -14,7 +14,7 @@ export const permissions: readonly Rule[] = [
 ];
 
 /** Only where Kueue admits the jobs. */
-const queuePermissions: readonly Rule[] = [
+export const queuePermissions: readonly Rule[] = [
   { apiGroups: ['kueue.x-k8s.io'], resources: ['localqueues'], verbs: ['create', 'list'] },
   { apiGroups: ['kueue.x-k8s.io'], resources: ['workloads'], verbs: ['list'] },
 ];

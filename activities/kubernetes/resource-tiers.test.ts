@@ -1,4 +1,7 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { projectDir } from '../../platform/paths.ts';
 import { amountOf, loadResourceTiers, parseTiers, threadsOf, tierOf } from './resource-tiers.ts';
 
 const plain = { cpu: '1', memory: '1Gi', disk: '1Gi' };
@@ -33,5 +36,20 @@ describe('resource tiers', () => {
   it('are counted in cores and bytes', () => {
     expect(['2', '500m', '4Gi', '1.5G', '8'].map(amountOf)).toEqual([2, 0.5, 4 * 2 ** 30, 1.5e9, 8]);
     expect([threadsOf({ cpu: '500m' }), threadsOf({ cpu: '3500m' }), threadsOf({ cpu: '4' })]).toEqual([1, 3, 4]);
+  });
+
+  it('are documented as they are, with a file that can be taken as it stands', () => {
+    const page = readFileSync(join(projectDir, 'docs/06-kubernetes.md'), 'utf8');
+    const file = /```json\n(.*?)```/s.exec(page)?.[1] ?? '';
+    expect(tierOf(parseTiers(JSON.parse(file), 'the documentation'), 'small', 1)).toMatchObject({ name: 'a100', gpus: 1 });
+    for (const { name, cpu, memory, disk, gpus, workers, next = '' } of loadResourceTiers(undefined).values()) {
+      const line = page.split('\n').find((text) => text.startsWith(`| \`${name}\` |`)) ?? '';
+      expect(line).toContain(next === '' ? '| |' : `| \`${next}\` |`);
+      if (workers > 1) expect(line).toContain(`${workers} workers as`);
+      else
+        expect(line).toMatch(
+          new RegExp(`${cpu} CPUs?, ${parseInt(memory)} GiB.*, ${parseInt(disk)} GiB.*${gpus > 0 ? `, ${gpus} GPU` : ''}`),
+        );
+    }
   });
 });

@@ -1,5 +1,5 @@
 import { mkdir } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import type { Paths } from '../../platform/paths.ts';
 import { trainerImage } from '../images/trainer-image.ts';
 import type { Image } from '../images/oci-image.ts';
@@ -84,7 +84,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   if (problems.length > 0) throw new ClusterProblems(problems);
   const context: ProvisionContext = { paths, signal, report };
   await mkdir(dirname(place.home), { recursive: true });
-  return await holdingLock(join(dirname(place.home), `.${basename(place.home)}.lock`), context, async () => {
+  return await holdingLock(place.lock, context, async () => {
     const extras = [...(shape.kueue ? [kueueProvisioner] : []), ...(shape.kwok ? [kwokProvisioner] : [])];
     for (const provisioner of [...clusterProvisioners, ...extras]) await provisioner.provision(context);
     const images = options.trainer === false ? [] : [await trainerImage(context)];

@@ -4,6 +4,7 @@ import type { Paths } from '../../platform/paths.ts';
 import type { ApiCall } from './api-call.ts';
 import { programFile } from './binaries.ts';
 import { endDaemon, mustRun, startDaemon } from './daemon.ts';
+import { apiForwarderName } from './forwarder.ts';
 import { inNetwork } from './network.ts';
 import { innerKubeconfig } from './pki.ts';
 import { type ClusterPlace, apiPort, clusterDomain, controlAddress, serviceRange } from './place.ts';
@@ -11,8 +12,10 @@ import { waitFor } from './wait-for.ts';
 
 const readyDeadlineMs = 120_000;
 const stopDeadlineMs = 5_000;
-/** A node that says nothing for so long is not ready: ten times sooner than by default, so that tests of lost nodes are short. */
-/** Simulated nodes are many, and all of them are late while the machine is busy: Kubernetes' own default for them. */
+/**
+ * A node that says nothing for so long is not ready: ten times sooner than by default, so that tests of lost nodes are short. Simulated nodes are many,
+ * and all of them are late while the machine is busy: Kubernetes' own default for them.
+ */
 const nodeGrace = { usual: '8s', simulated: '50s' };
 /** Development clusters create in bursts what others create in a day. */
 const manyCalls = ['--kube-api-qps=200', '--kube-api-burst=400'];
@@ -70,7 +73,7 @@ export async function stopApiserver(place: ClusterPlace): Promise<void> {
 
 export async function waitForApiserver(place: ClusterPlace, call: ApiCall, signal: AbortSignal): Promise<void> {
   await waitFor('the API server was not ready', readyDeadlineMs, signal, async () => {
-    for (const name of ['etcd', apiServerName]) mustRun(place, name);
+    for (const name of ['etcd', apiServerName, apiForwarderName]) mustRun(place, name);
     const { status, body } = await call('GET', '/readyz');
     return status === 200 ? true : body.slice(0, 200);
   });

@@ -16,10 +16,12 @@ export async function freePort(): Promise<number> {
   });
 }
 
+export const apiForwarderName = 'forward-api';
+
 /** Whoever runs outside of the namespace reaches the API server at this port of the host's loopback. */
 export const startApiForwarder = (place: ClusterPlace, paths: Paths, hostPort: number): Daemon =>
   startDaemon(place, {
-    name: 'forward-api',
+    name: apiForwarderName,
     command: programFile(paths, 'forwarder', 'forwarder'),
     args: ['-listen', `127.0.0.1:${hostPort}`, '-dial-in', place.network, '-dial', `127.0.0.1:${apiPort}`],
   });

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Paths } from '../../platform/paths.ts';
 import { runCommand } from '../local/run-command.ts';
@@ -108,13 +108,4 @@ export async function breakGpus(node: NodePlace, numbers: readonly number[]): Pr
   const temporary = `${node.brokenGpus}.new`;
   await writeFile(temporary, numbers.map((number) => `${number}\n`).join(''));
   await rename(temporary, node.brokenGpus);
-}
-
-/** Numbers of the nodes that have been laid out. */
-export async function nodeNumbers(place: ClusterPlace): Promise<number[]> {
-  const names = await readdir(place.home).catch(() => []);
-  return names
-    .flatMap((name) => /^node(\d+)$/.exec(name)?.[1] ?? [])
-    .map(Number)
-    .sort((a, b) => a - b);
 }

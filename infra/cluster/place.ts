@@ -1,4 +1,4 @@
-import { join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { sha256Hex } from '../../platform/hash.ts';
 import type { Paths } from '../../platform/paths.ts';
 
@@ -13,6 +13,8 @@ export type ClusterPlace = {
   /** Parent of its nodes' cgroups, without a leading slash. */
   readonly cgroup: string;
   readonly stateFile: string;
+  /** Held by whoever starts or stops it. It lies beside the folder, which comes and goes. */
+  readonly lock: string;
   /** For clients outside of the network namespace. */
   readonly kubeconfig: string;
   readonly pki: string;
@@ -62,6 +64,7 @@ export function clusterPlace(folder: string): ClusterPlace {
     cgroup,
     network: join(home, 'network'),
     stateFile: join(home, 'cluster.json'),
+    lock: join(dirname(home), `.${basename(home)}.lock`),
     kubeconfig: join(home, 'kubeconfig'),
     pki: join(home, 'pki'),
     logs: join(home, 'logs'),

@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from safetensors.torch import load
 
+from .checkpoint_file import CHECKSUM_BYTES
+
 KEPT = 2
-CHECKSUM_BYTES = 32
-CHUNK_BYTES = 1024 * 1024
 #: Copying stops the training, for this share of the time at most.
 STALL_BUDGET = 0.03
 #: Checksum and file are made beside it, and may take this share of a core; with a core less than threads it is the training's own time.
@@ -33,16 +33,6 @@ def writer_budget() -> float:
     """The share of a core that work beside the training may take."""
     spare = len(os.sched_getaffinity(0)) > torch.get_num_threads()
     return WRITER_BUDGET if spare else WRITER_BUDGET_WITHOUT_CORE
-
-
-def is_whole(path: Path) -> bool:
-    """Whether the file ends with the checksum of what is before, read piece by piece."""
-    checksum, left = hashlib.sha256(), path.stat().st_size - CHECKSUM_BYTES
-    with open(path, "rb") as file:
-        while left > 0 and (data := file.read(min(left, CHUNK_BYTES))):
-            checksum.update(data)
-            left -= len(data)
-        return left == 0 and file.read() == checksum.digest()
 
 
 class Checkpoints:

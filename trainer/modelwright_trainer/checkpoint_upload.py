@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from .checkpoint import writer_budget
 from .errors import JobError
 from .transfer import upload
 
@@ -71,6 +70,9 @@ class CheckpointUpload:
             except (JobError, OSError) as error:
                 pause = WAIT_AFTER_FAILURE_S
                 self._log("warn", f"a checkpoint was not uploaded, the training goes on: {error}")
+            # Imported here: a pod that fetches and ends needs no PyTorch, and who uploads has loaded it.
+            from .checkpoint import writer_budget
+
             next_at = time.monotonic() + max(pause, (time.thread_time() - started) / writer_budget())
 
     def _go_on(self) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from .cache_object import Names, names_in, packed, size_of, unpack
-from .checkpoint import is_whole
+from .checkpoint_file import is_whole
 from .checkpoint_upload import CheckpointUpload
 from .errors import JobError
 from .job import Job, Progress
@@ -18,6 +18,8 @@ from .transfer import Counted, Missing, chunks, counted, read, send
 
 #: Sorts before every checkpoint that this job writes itself: which step it has, its content says.
 FETCHED_CHECKPOINT = "step-000000000.ckpt"
+#: Of a base model's folder.
+ABOUT_BASE = "modelwright.json"
 #: A job that is asked to stop uploads embeddings up to this size, and begins no attempt after this time.
 CHEAP_CACHE_BYTES, LAST_CACHE_S = 256 * 1024**2, 15.0
 
@@ -31,8 +33,8 @@ class Remote:
         self._stored: Names = frozenset()
 
     def with_base(self, spec: Spec) -> Spec:
-        """With a base model that is there: the folder of the specification, or one that is filled now."""
-        if spec.base_path.is_dir():
+        """With a base model that is there: the folder of the specification, if it is that very model, or one that is filled now."""
+        if spec.base_path.is_dir() and self._describes(spec.base_path):
             return spec
         folder = self._job.work_dir / "base" / (re.sub(r"[^\w.-]", "-", spec.base_name).strip(".") or "model")
         files = self._folders.base_model
@@ -45,6 +47,11 @@ class Remote:
             done += file.size
         self._progress.log("info", f"fetched the base model, {whole} bytes, in {time.monotonic() - started:.1f} s")
         return dataclasses.replace(spec, base_path=folder)
+
+    def _describes(self, folder: Path) -> bool:
+        """An image may be older than the installation: the file that names every other file's digest says whether the folder is meant."""
+        about = next((file for file in self._folders.base_model if file.path == ABOUT_BASE), None)
+        return about is None or _has(folder / ABOUT_BASE, about)
 
     def _fetch_file(self, file: BaseFile, target: Path, before: int, whole: int) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,12 +1,15 @@
 """A job without a lasting disk: what it fetches, what it leaves in the store, and how another goes on from there."""
 
 import json
+import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
-from conftest import JobFolder
+from conftest import TRAINER, JobFolder
 from object_server import DENIED, ObjectServer
 from pods import as_pod, messages
 from test_finetune import StopsAt
@@ -187,3 +190,17 @@ def test_an_upload_that_is_superseded_lets_go_for_the_last_one(store: ObjectServ
 
 def test_a_checkpoint_file_of_the_store_sorts_before_all_own_ones() -> None:
     assert FETCHED_CHECKPOINT < "step-000000001.ckpt"
+
+
+def test_a_pod_that_fetches_needs_no_pytorch() -> None:
+    code = "import sys, modelwright_trainer.__main__, modelwright_trainer.remote; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=TRAINER, check=False).returncode == 0
+
+
+def test_a_base_model_of_the_same_name_that_is_another_is_not_used(job: JobFolder, store: ObjectServer, tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    shutil.copytree(job.base, image)
+    (image / "modelwright.json").write_text('{"of": "another version"}')
+    as_pod(job, store, baseModel={"name": "tiny", "path": str(image)})
+    assert job.run_here()[0] == 0
+    assert [one for one in store.asked if "base/" in one]

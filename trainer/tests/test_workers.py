@@ -192,7 +192,7 @@ def test_one_that_says_nothing_is_noticed(group: Group) -> None:
 
 
 def test_all_stop_at_one_step_and_a_new_group_goes_on_from_there(group: Group, tmp_path: Path, base: Path, store: ObjectServer) -> None:
-    options = {"method": "full", "epochs": 60, "batchSize": 8}
+    options = {"method": "full", "epochs": 40, "batchSize": 8}
     group.specify(options=options)
     group.start()
     assert group.wait() == [0, 0]
