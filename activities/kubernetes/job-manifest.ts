@@ -28,12 +28,13 @@ export type JobSettings = {
   readonly deadlineSeconds: number;
   /** Jobs that have ended are kept so long, for people to look at. */
   readonly keepSeconds: number;
+  /** A job has this long for its checkpoint after SIGTERM; absent: as long as is usual. */
+  readonly graceSeconds?: number;
 };
 
 export const gpuResource = 'nvidia.com/gpu';
 export const trainerContainer = 'trainer';
-/** A job has this long for its checkpoint after SIGTERM. */
-export const graceSeconds = 60;
+export const usualGraceSeconds = 60;
 /** Uid of the image's user: owns nothing. */
 const unprivileged = 65_532;
 const rendezvousPort = 29_500;
@@ -66,7 +67,7 @@ function podSpec(spec: JobSpec, tier: ResourceTier, settings: JobSettings): V1Po
   const together = tier.workers > 1;
   return {
     restartPolicy: 'Never',
-    terminationGracePeriodSeconds: graceSeconds,
+    terminationGracePeriodSeconds: settings.graceSeconds ?? usualGraceSeconds,
     // Nothing of the cluster is known inside, and nothing of it can be asked.
     automountServiceAccountToken: false,
     enableServiceLinks: false,

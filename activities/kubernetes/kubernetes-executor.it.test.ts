@@ -107,7 +107,7 @@ for step in range(1, 4):
     progress.tell("train", step, 100)
     time.sleep(0.3)
 time.sleep(3600)`);
-      const impatient = cluster.executorWith({}, { firstLineMs: 120_000, minimumMs: 30_000 });
+      const impatient = cluster.executorWith({ graceSeconds: 5 }, { firstLineMs: 120_000, minimumMs: 20_000 });
       expect(classOf(await follow(spec, [], impatient))).toBe('hang');
       await cluster.executor.stop(spec);
     });
@@ -327,7 +327,7 @@ for step in range(1, 2000):
     time.sleep(0.2)
 return done(spec, job)`;
     const spec = await cluster.spec(body, { name: 'lost' });
-    const end = follow(spec);
+    const end = follow(spec, [], cluster.executorWith({ graceSeconds: 5 }));
     await until('it runs', runs(spec));
     const node = (await podsOf(spec))[0]?.spec?.nodeName ?? '';
     cluster.partitionNode(node);

@@ -11,7 +11,7 @@ import { createEvents } from './events.ts';
 import { type FollowContext, followJob } from './follow-job.ts';
 import { gpuSecondsOf } from './pod-end.ts';
 import { hasEnded } from './job-state.ts';
-import { type JobSettings, graceSeconds, podFolders } from './job-manifest.ts';
+import { type JobSettings, podFolders, usualGraceSeconds } from './job-manifest.ts';
 import { gpusAnnotation, jobAnnotation, jobName, jobText, oursOf, runLabel, runOf, runText, runValue } from './labels.ts';
 import type { RemoteJobs } from './remote-folders.ts';
 import { type ResourceTier, type ResourceTiers, UnknownTier, threadsOf, tierOf } from './resource-tiers.ts';
@@ -34,7 +34,7 @@ export type KubernetesExecutorOptions = {
 };
 
 /** Deleting with everything that belongs to it takes a pod's grace period, and some. */
-const goneWithinMs = (graceSeconds + 30) * 1_000;
+const goneWithinMs = (usualGraceSeconds + 30) * 1_000;
 
 /** Trainings as batch/v1 Jobs. A worker that dies leaves them running, and the next one adopts them by their names. */
 export function createKubernetesExecutor(options: KubernetesExecutorOptions): TrainingExecutor {
