@@ -6,7 +6,7 @@ import type { JobEnd, JobSpec } from '../training/executor.ts';
 import { type HangLimits, HangWatch } from '../training/hang-watch.ts';
 import { type ClusterClient, ask, isMissing } from './cluster-client.ts';
 import { followLog } from './follow-log.ts';
-import { hasEnded, stateOfJob } from './job-state.ts';
+import { stateOfJob } from './job-state.ts';
 import { jobName } from './labels.ts';
 import { gpuSecondsOf } from './pod-end.ts';
 import type { RemoteJobs } from './remote-folders.ts';
@@ -21,6 +21,8 @@ export type FollowContext = {
   readonly queues: TenantQueues | null;
   readonly clusterGrows: boolean;
   readonly hangLimits?: HangLimits;
+  /** The how manieth each job is that has no node. */
+  readonly places: () => Promise<ReadonlyMap<string, number>>;
   readonly whyImpossible: (tier: ResourceTier) => Promise<string | null>;
   readonly eventsOf: (names: readonly string[]) => Promise<readonly string[]>;
   /** Deletes a job with everything that belongs to it. */
@@ -174,7 +176,7 @@ class WaitingJob {
 
   /** Why waiting will never help; null: it may. */
   async look(state: JobSituation['state'], uid: string, pods: readonly string[]): Promise<string | null> {
-    const { cluster, queues, clusterGrows, watched, whyImpossible, eventsOf } = this.#context;
+    const { cluster, queues, clusterGrows, places, whyImpossible, eventsOf } = this.#context;
     const now = nowMs();
     if (!clusterGrows && state !== 'starting' && now - this.#weighedMs > capacityEveryMs) {
       this.#weighedMs = now;
@@ -196,24 +198,9 @@ class WaitingJob {
       const quota = this.events.findLast((event) => event.includes('exceeded quota'));
       if (quota !== undefined) this.why = `waits for room in the namespace's quota (${quota.slice(quota.indexOf('exceeded quota'))})`;
     }
-    if (state === 'pending') this.position = placeAmong(watched, name);
+    if (state === 'pending') this.position = (await places()).get(name) ?? null;
     return null;
   }
-}
-
-/** Without a queue: how many of our jobs that have no node were made before. */
-function placeAmong(watched: WatchedJobs, name: string): number | null {
-  const made = (of: string): number => new Date(watched.job(of)?.metadata?.creationTimestamp ?? 0).getTime();
-  const open = watched
-    .jobs()
-    .map(({ metadata }) => metadata?.name ?? '')
-    .filter((other) => {
-      const job = watched.job(other);
-      return job && !hasEnded(job) && !watched.pods(other).some(({ spec }) => spec?.nodeName !== undefined);
-    })
-    .sort((a, b) => made(a) - made(b) || a.localeCompare(b));
-  const at = open.indexOf(name);
-  return at < 0 ? null : at + 1;
 }
 
 /** The log of the job's pod, whichever it is now, and the watch over its silence. */

@@ -15,7 +15,9 @@ import { type JobSettings, podFolders, usualGraceSeconds } from './job-manifest.
 import { gpusAnnotation, jobAnnotation, jobName, jobText, oursOf, runLabel, runOf, runText, runValue } from './labels.ts';
 import type { RemoteJobs } from './remote-folders.ts';
 import { type ResourceTier, type ResourceTiers, UnknownTier, threadsOf, tierOf } from './resource-tiers.ts';
+import { shared } from './shared.ts';
 import type { TenantQueues } from './tenant-queues.ts';
+import { waitingPlaces } from './waiting-places.ts';
 import type { WatchedJobs } from './watched-jobs.ts';
 
 export type KubernetesExecutorOptions = {
@@ -32,6 +34,9 @@ export type KubernetesExecutorOptions = {
   /** Other than the usual ones, for jobs that are known to be quick. */
   readonly hangLimits?: HangLimits;
 };
+
+/** Places among thousands of jobs are counted for all of them at once. */
+const placesEveryMs = 2_500;
 
 /** Deleting with everything that belongs to it takes a pod's grace period, and some. */
 const goneWithinMs = (usualGraceSeconds + 30) * 1_000;
@@ -70,6 +75,7 @@ export function createKubernetesExecutor(options: KubernetesExecutorOptions): Tr
   const context: FollowContext = {
     ...options,
     remove,
+    places: shared(placesEveryMs, () => Promise.resolve(waitingPlaces(watched.jobs(), watched.pods))),
     whyImpossible: createCapacity(cluster),
     eventsOf: createEvents(cluster),
   };

@@ -2,6 +2,7 @@ import { text } from 'node:stream/consumers';
 import type { V1Job, V1Pod } from '@kubernetes/client-node';
 import type { ClusterClient } from '../../activities/kubernetes/cluster-client.ts';
 import { jobAnnotation, jobLabel, managedBy, managedByUs } from '../../activities/kubernetes/labels.ts';
+import { hasEnded } from '../../activities/kubernetes/job-state.ts';
 import { readLines } from '../../activities/kubernetes/read-lines.ts';
 
 /** What there was on the cluster, seen by watches of our own: who counts must not ask those who are counted. */
@@ -11,7 +12,8 @@ export type Observed = {
   /** How pods ended, by uid: phase and reason. */
   readonly ends: ReadonlyMap<string, { readonly job: string; readonly end: string }>;
   readonly runningNow: () => number;
-  readonly jobsNow: () => number;
+  /** Jobs that have not ended. */
+  readonly openNow: () => number;
   /** False: a watch broke, and something may not have been seen. */
   readonly whole: () => boolean;
   readonly close: () => void;
@@ -26,7 +28,7 @@ export async function observe(cluster: ClusterClient): Promise<Observed> {
   const jobs = new Map<string, Set<string>>();
   const ends = new Map<string, { job: string; end: string }>();
   const running = new Set<string>();
-  const present = new Set<string>();
+  const open = new Set<string>();
   let whole = true;
   const follow = async (path: string, see: (type: string, object: unknown) => void): Promise<void> => {
     const query = { labelSelector: `${managedBy}=${managedByUs}` };
@@ -51,8 +53,8 @@ export async function observe(cluster: ClusterClient): Promise<Observed> {
     const uids = jobs.get(of) ?? new Set();
     const uid = metadata?.uid ?? '';
     jobs.set(of, uids.add(uid));
-    if (type === 'DELETED') present.delete(uid);
-    else present.add(uid);
+    if (type === 'DELETED' || hasEnded(object as V1Job)) open.delete(uid);
+    else open.add(uid);
   });
   await follow(`/api/v1/namespaces/${cluster.namespace}/pods`, (type, object) => {
     const { metadata, status } = object as V1Pod;
@@ -63,7 +65,7 @@ export async function observe(cluster: ClusterClient): Promise<Observed> {
     if (status?.phase === 'Succeeded' || status?.phase === 'Failed')
       ends.set(uid, { job: metadata?.labels?.[jobLabel] ?? '', end: status.reason ?? terminated ?? status.phase });
   });
-  return { jobs, ends, runningNow: () => running.size, jobsNow: () => present.size, whole: () => whole, close: () => stop.abort() };
+  return { jobs, ends, runningNow: () => running.size, openNow: () => open.size, whole: () => whole, close: () => stop.abort() };
 }
 
 /** Connections that the API server keeps open for the namespace, by what for, without the observer's own. */

@@ -86,7 +86,7 @@ try {
   const outcomes = await trainAll(temporal.client, pool, platform, trainings, tenants);
   const tookMs = performance.now() - startedAt;
   const freeBy = performance.now() + freedWithinMs;
-  while (observed.jobsNow() > 0 && performance.now() < freeBy) await sleep(200);
+  while (observed.openNow() > 0 && performance.now() < freeBy) await sleep(200);
   clearInterval(sampling);
   clearInterval(looking);
   const used = { cpuUs: cpuMicroseconds(pid) - idle.cpuUs };
@@ -107,7 +107,7 @@ try {
     },
   ]);
   for (const [what, holds] of [
-    [`no Job is left of runs that have ended: ${observed.jobsNow()}`, observed.jobsNow() === 0],
+    [`no Job goes on whose run has ended: ${observed.openNow()}`, observed.openNow() === 0],
     [`at least 80 % of the Jobs of a bare loop: ${Math.round(share * 100)} %`, share >= 0.8],
     [`status within a second (p99): ${Math.round(percentile(seen.running, 0.99))} ms`, percentile(seen.running, 0.99) <= 1_000],
     [`two watches, however many Jobs: ${[...watches].join(', ')}`, watches.size === 1 && watches.has(2)],
