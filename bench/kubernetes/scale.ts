@@ -76,7 +76,7 @@ try {
   }, sampleEveryMs);
   const looking = setInterval(
     () =>
-      void openConnections(admin).then(
+      void openConnections(admin, observed).then(
         (one) => connections.push(one),
         () => undefined,
       ),
