@@ -1,9 +1,9 @@
 import { lookup } from 'node:dns/promises';
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import { stringify } from 'yaml';
 import { type ManifestOptions, clusterManifests } from '../activities/kubernetes/manifests.ts';
 import { parseSettings } from '../platform/config.ts';
-import { CommandError } from './command.ts';
+import { CommandError, wholeNumber } from './command.ts';
 
 type Options = {
   readonly s3?: string;
@@ -11,11 +11,6 @@ type Options = {
   readonly cpu?: string;
   readonly memory?: string;
   readonly kueue?: boolean;
-};
-
-const count = (text: string): number => {
-  if (!/^\d+$/.test(text)) throw new InvalidArgumentError('must be a whole number');
-  return Number(text);
 };
 
 /** Address or CIDR, and port, at which jobs reach S3. */
@@ -55,7 +50,7 @@ export function registerClusterManifests(cluster: Command): void {
     .command('manifests')
     .description('print what an operator applies to a cluster before it trains: namespace, roles, network policy, quota, queue')
     .option('--s3 <place>', 'where jobs reach S3, a URL or CIDR:PORT (default: MW_S3_JOBS_ENDPOINT)')
-    .option('--gpus <n>', 'GPUs that all trainings together may take', count)
+    .option('--gpus <n>', 'GPUs that all trainings together may take', wholeNumber)
     .option('--cpu <quantity>', 'CPUs that all trainings together may take')
     .option('--memory <quantity>', 'memory that all trainings together may take')
     .option('--kueue', 'let Kueue admit the jobs and share those among the tenants, instead of a quota of the namespace')

@@ -1,6 +1,5 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { InvalidArgumentError } from 'commander';
 import { clusterProvisioners, kueueProvisioner } from '../infra/cluster/binaries.ts';
 import { type Cluster, runningCluster, startCluster } from '../infra/cluster/cluster.ts';
 import { daemons, isRunning } from '../infra/cluster/daemon.ts';
@@ -15,14 +14,10 @@ import { provisionAll } from '../infra/local/provision.ts';
 import { parseSettings } from '../platform/config.ts';
 import { type Paths, resolvePaths } from '../platform/paths.ts';
 import { manifestsText, registerClusterManifests } from './cluster-manifests.ts';
-import { CommandError, type RegisterCommand, printJson } from './command.ts';
+import { CommandError, type RegisterCommand, printJson, wholeNumber } from './command.ts';
 
 type UpOptions = { readonly nodes: number; readonly gpus: number; readonly kueue?: boolean; readonly image: boolean };
 
-const count = (text: string): number => {
-  if (!/^\d+$/.test(text)) throw new InvalidArgumentError('must be a whole number');
-  return Number(text);
-};
 const nothingThere = 'there was no cluster';
 /** Of what the trainings of one machine may take in all: Kueue counts it, and it is not what limits them here. */
 const plenty = { cpu: '64', memory: '256Gi' } as const;
@@ -49,7 +44,7 @@ export async function bringUpCluster(options: UpOptions, signal: AbortSignal): P
   const report = (line: string): void => console.log(`  ${line}`);
   const cluster = await startCluster({ home: clusterHome(paths), paths, nodes, gpusPerNode: gpus, kueue, trainer: image, report, signal });
   const s3 = `http://${await cluster.forwardFromPods(settings.MW_S3_PORT)}`;
-  await apply(cluster, await manifestsText(settings.MW_JOB_NAMESPACE, s3, kueue ? { kueue, gpus: nodes * gpus, ...plenty } : {}));
+  await applyText(cluster, await manifestsText(settings.MW_JOB_NAMESPACE, s3, kueue ? { kueue, gpus: nodes * gpus, ...plenty } : {}));
   return { cluster, settings: settingsOf(paths, cluster, s3, image) };
 }
 
@@ -60,7 +55,8 @@ const settingsOf = (paths: Paths, { kubeconfig }: Cluster, s3: string, image: bo
   MW_S3_JOBS_ENDPOINT: s3,
 });
 
-async function apply({ kubectl, kubeconfig }: Cluster, manifests: string): Promise<void> {
+/** Gives a cluster what `kubectl apply` takes. */
+export async function applyText({ kubectl, kubeconfig }: Pick<Cluster, 'kubectl' | 'kubeconfig'>, manifests: string): Promise<void> {
   const child = spawn(kubectl, ['--kubeconfig', kubeconfig, 'apply', '-f', '-'], { stdio: ['pipe', 'ignore', 'pipe'] });
   let said = '';
   child.stderr.on('data', (part: Buffer) => (said += part.toString('utf8')));
@@ -109,8 +105,8 @@ export const registerCluster: RegisterCommand = (program) => {
   cluster
     .command('up')
     .description('provision and start it; again, it only says how to use it')
-    .option('--nodes <n>', 'nodes', count, 2)
-    .option('--gpus <n>', 'simulated GPUs of each node', count, 2)
+    .option('--nodes <n>', 'nodes', wholeNumber, 2)
+    .option('--gpus <n>', 'simulated GPUs of each node', wholeNumber, 2)
     .option('--kueue', 'with Kueue, which shares the GPUs among tenants')
     .option('--no-image', 'without the trainer image')
     .action(up);

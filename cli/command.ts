@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 
 /** Adds one command (or a group) to the program. */
 export type RegisterCommand = (program: Command) => void;
@@ -11,4 +11,10 @@ export class CommandError extends Error {
 /** One JSON document on stdout, as `--json` promises. */
 export function printJson(value: unknown): void {
   console.log(JSON.stringify(value, null, 2));
+}
+
+/** The argument of an option that counts something. */
+export function wholeNumber(text: string): number {
+  if (!/^\d+$/.test(text)) throw new InvalidArgumentError('must be a whole number');
+  return Number(text);
 }

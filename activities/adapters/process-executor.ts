@@ -7,6 +7,7 @@ import { nowMs, sleep } from '../../platform/clock.ts';
 import { isAlive, startTicksOf } from '../../platform/process-identity.ts';
 import { type JobEnd, type JobResult, type JobSpec, type TrainingExecutor } from '../training/executor.ts';
 import { HangWatch } from '../training/hang-watch.ts';
+import { jobText, runOf, runText } from '../training/job-text.ts';
 import { ProgressLines } from './progress-lines.ts';
 import type { WarmTrainer } from './warm-trainer.ts';
 
@@ -36,15 +37,13 @@ export const jobEnvironment = (trainerDir: string, folder: string): Readonly<Rec
   LC_ALL: 'C.UTF-8',
 });
 
-const runName = ({ tenantId, customizationId, run }: RunKey): string => `${tenantId}.${customizationId}.${run}.`;
-
 /** Trainings as local processes, each in a group of its own: they outlive the worker that started them, and the next one adopts them. */
 export function createProcessExecutor({ jobsDir, python, trainerDir, warm, threads }: ProcessExecutorOptions): TrainingExecutor {
   const cachesDir = join(jobsDir, 'cache');
   const cacheDir = ({ tenantId, customizationId }: CustomizationKey): string => join(cachesDir, `${tenantId}.${customizationId}`);
-  const workDir = (key: RunKey, attempt: number): string => join(jobsDir, `${runName(key)}${attempt}`);
+  const workDir = (key: RunKey, attempt: number): string => join(jobsDir, jobText(key, attempt));
   const jobFolders = async (key: RunKey): Promise<string[]> =>
-    (await readdir(jobsDir).catch(() => [])).filter((name) => name.startsWith(runName(key))).map((name) => join(jobsDir, name));
+    (await readdir(jobsDir).catch(() => [])).filter((name) => name.startsWith(`${runText(key)}.`)).map((name) => join(jobsDir, name));
 
   /** Starts the trainer; of two starts for one folder, the trainer's own lock lets one work. */
   const start = async (spec: JobSpec): Promise<void> => {
@@ -94,8 +93,7 @@ export function createProcessExecutor({ jobsDir, python, trainerDir, warm, threa
     workDir,
     cacheDir,
     // A local process has what its host has: tiers are for clusters.
-    provide: ({ trainerFile, base }) =>
-      Promise.resolve({ trainerFile, basePath: base.folder, threads, workers: 1, tier: null, largerTier: false }),
+    provide: ({ trainerFile, base }) => Promise.resolve({ trainerFile, basePath: base.folder, largerTier: false, host: { threads } }),
     caches: async () =>
       (await readdir(cachesDir).catch(() => [])).map((name) => {
         // Ids have no dot.
@@ -138,9 +136,7 @@ export function createProcessExecutor({ jobsDir, python, trainerDir, warm, threa
       return {};
     },
     jobs: async () => {
-      // Folders are named by run and attempt; ids have no dot.
-      const names = (await readdir(jobsDir).catch(() => [])).map((name) => name.split('.')).filter((parts) => parts.length === 4);
-      return names.map(([tenantId = '', customizationId = '', run]) => ({ tenantId, customizationId, run: Number(run) }));
+      return (await readdir(jobsDir).catch(() => [])).map(runOf).filter((run) => run !== null);
     },
     discard: async (key) => {
       for (const folder of await jobFolders(key)) await rm(folder, { recursive: true, force: true });

@@ -6,6 +6,7 @@ import { promisify } from 'node:util';
 import { CoreV1Api, KubeConfig } from '@kubernetes/client-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadCatalog, type Catalog } from '../../catalog/catalog.ts';
+import { applyText } from '../../cli/cluster.ts';
 import { manifestsText } from '../../cli/cluster-manifests.ts';
 import { type Cluster, startCluster } from '../../infra/cluster/cluster.ts';
 import { canRunCluster } from '../../infra/cluster/requirements.ts';
@@ -46,9 +47,8 @@ describe.skipIf(why !== null)(`what is said of a cluster before anything is made
 
   it('names all that is missing, each with a remedy, step by step until nothing is', async () => {
     expect(await said({ MW_JOB_IMAGE: undefined })).toEqual(['MW_JOB_IMAGE is not set', `there is no namespace ${namespace}`]);
-    const manifests = join(folder, 'manifests.yaml');
-    await writeFile(manifests, await manifestsText(namespace, '10.0.0.0/24:443', {}));
-    await kubectl('apply', '-f', manifests);
+    const manifests = await manifestsText(namespace, '10.0.0.0/24:443', {});
+    await applyText(cluster, manifests);
     expect(await check()).toEqual({ problems: [], clusterQueue: null });
 
     const admin = new KubeConfig();
@@ -59,7 +59,7 @@ describe.skipIf(why !== null)(`what is said of a cluster before anything is made
     await kubectl('-n', namespace, 'delete', 'rolebinding', workerAccount);
     const [lacking = ''] = await said({}, kubeconfig);
     expect(lacking).toMatch(/may not create jobs, .*list pods, .*get pods\/log.* in namespace modelwright-training/);
-    await kubectl('apply', '-f', manifests);
+    await applyText(cluster, manifests);
     expect(await said({}, kubeconfig)).toEqual([]);
   });
 

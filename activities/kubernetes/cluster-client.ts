@@ -9,6 +9,7 @@ import {
   CustomObjectsApi,
   KubeConfig,
   NetworkingV1Api,
+  type V1Job,
   VersionApi,
 } from '@kubernetes/client-node';
 import { sleep } from '../../platform/clock.ts';
@@ -134,6 +135,23 @@ function keepConnections(config: KubeConfig): void {
     return pool;
   };
 }
+
+/** Makes something under a name that says what it is. False: it is there already. */
+export const createUnlessThere = (what: string, create: () => Promise<unknown>): Promise<boolean> =>
+  ask(what, create).then(
+    () => true,
+    (error: unknown) => {
+      if (isTaken(error)) return false;
+      throw error;
+    },
+  );
+
+/** Null: there is none of that name. */
+export const readJob = (cluster: ClusterClient, name: string): Promise<V1Job | null> =>
+  ask(`read job ${name}`, () => cluster.batch.readNamespacedJob({ namespace: cluster.namespace, name })).catch((error: unknown) => {
+    if (isMissing(error)) return null;
+    throw error;
+  });
 
 /** A request that is repeated while the API server is away; what it refuses is told at once. Idempotent requests only. */
 export async function ask<T>(what: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {

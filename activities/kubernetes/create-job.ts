@@ -2,19 +2,14 @@ import type { V1Job } from '@kubernetes/client-node';
 import { sleep } from '../../platform/clock.ts';
 import { failure } from '../failure.ts';
 import type { JobSpec } from '../training/executor.ts';
-import { type ClusterClient, ask, isMissing, isTaken, reasonOf, statusOf } from './cluster-client.ts';
+import { jobText } from '../training/job-text.ts';
+import { type ClusterClient, ask, createUnlessThere, isTaken, readJob, reasonOf, statusOf } from './cluster-client.ts';
 import { type JobSettings, jobManifest, specSecret, workersPolicy, workersService } from './job-manifest.ts';
-import { jobAnnotation, jobName, jobText, managedBy, managedByUs } from './labels.ts';
+import { jobAnnotation, jobName, managedBy, managedByUs } from './labels.ts';
 import type { ResourceTier } from './resource-tiers.ts';
 
 /** A job of that name that is being deleted is waited for. */
 const goneEveryMs = 1_000;
-
-const read = (cluster: ClusterClient, name: string): Promise<V1Job | null> =>
-  ask(`read job ${name}`, () => cluster.batch.readNamespacedJob({ namespace: cluster.namespace, name })).catch((error: unknown) => {
-    if (isMissing(error)) return null;
-    throw error;
-  });
 
 /** Throws for a job that has our name by chance: it is never adopted, and never deleted. */
 function refuseForeign(cluster: ClusterClient, job: V1Job, spec: JobSpec): void {
@@ -45,7 +40,7 @@ export async function createOrAdopt(
   let look = known;
   for (;;) {
     signal.throwIfAborted();
-    const found = look ? await read(cluster, name) : null;
+    const found = look ? await readJob(cluster, name) : null;
     look = true;
     if (found) {
       refuseForeign(cluster, found, spec);
@@ -88,21 +83,13 @@ async function complete(
   const { namespace } = cluster;
   const secret = specSecret(spec, trainerSource, job, settings);
   const name = secret.metadata?.name ?? '';
-  const unlessThere = async (what: string, work: () => Promise<unknown>): Promise<boolean> =>
-    await ask(what, work).then(
-      () => true,
-      (error: unknown) => {
-        if (isTaken(error)) return false;
-        throw error;
-      },
-    );
-  if (!(await unlessThere(`create secret ${name}`, () => cluster.core.createNamespacedSecret({ namespace, body: secret }))))
+  if (!(await createUnlessThere(`create secret ${name}`, () => cluster.core.createNamespacedSecret({ namespace, body: secret }))))
     await ask(`renew secret ${name}`, () => cluster.core.replaceNamespacedSecret({ namespace, name, body: secret }));
   if (tier.workers === 1) return;
-  await unlessThere(`create service ${name}`, () =>
+  await createUnlessThere(`create service ${name}`, () =>
     cluster.core.createNamespacedService({ namespace, body: workersService(spec, job, settings) }),
   );
-  await unlessThere(`create policy ${name}`, () =>
+  await createUnlessThere(`create policy ${name}`, () =>
     cluster.networking.createNamespacedNetworkPolicy({ namespace, body: workersPolicy(spec, job, settings) }),
   );
 }

@@ -4,7 +4,7 @@ import { failure } from '../failure.ts';
 import { parseProgress } from '../adapters/progress-lines.ts';
 import type { JobEnd, JobSpec } from '../training/executor.ts';
 import { type HangLimits, HangWatch } from '../training/hang-watch.ts';
-import { type ClusterClient, ask, isMissing } from './cluster-client.ts';
+import { type ClusterClient, readJob } from './cluster-client.ts';
 import { followLog } from './follow-log.ts';
 import { stateOfJob } from './job-state.ts';
 import { jobName } from './labels.ts';
@@ -100,7 +100,7 @@ export async function followJob(
         !job &&
         watched.blindSinceMs() === null &&
         (seenMs !== null || nowMs() - startedMs > unseenMs) &&
-        !(await exists(context, name))
+        (await readJob(context.cluster, name)) === null
       ) {
         const result = await remote.result(spec);
         if (result) return { kind: 'result', result };
@@ -140,16 +140,6 @@ export async function followJob(
 function withLog(end: JobEnd, namespace: string, name: string): JobEnd {
   if (end.kind !== 'result' || end.result.class !== 'error') return end;
   return { ...end, result: { ...end.result, message: `${end.result.message} (kubectl -n ${namespace} logs job/${name})` } };
-}
-
-async function exists({ cluster }: FollowContext, name: string): Promise<boolean> {
-  try {
-    await ask(`read job ${name}`, () => cluster.batch.readNamespacedJob({ namespace: cluster.namespace, name }));
-    return true;
-  } catch (error) {
-    if (isMissing(error)) return false;
-    throw error;
-  }
 }
 
 /** What is said of a job that does not run yet, beyond what its pods show. */

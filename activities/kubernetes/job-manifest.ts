@@ -1,12 +1,12 @@
 import type { V1Job, V1NetworkPolicy, V1OwnerReference, V1PodSpec, V1Secret, V1Service, V1Toleration } from '@kubernetes/client-node';
 import type { JobSpec } from '../training/executor.ts';
+import { jobText } from '../training/job-text.ts';
 import {
   gpusAnnotation,
   installationLabel,
   jobAnnotation,
   jobLabel,
   jobName,
-  jobText,
   managedBy,
   managedByUs,
   runLabel,
@@ -35,12 +35,12 @@ export type JobSettings = {
 export const gpuResource = 'nvidia.com/gpu';
 export const trainerContainer = 'trainer';
 export const usualGraceSeconds = 60;
-/** Uid of the image's user: owns nothing. */
-const unprivileged = 65_532;
+/** Uid of the image's user: no one on the host, and no root in the container. */
+export const unprivileged = 65_532;
 const rendezvousPort = 29_500;
 const queueLabel = 'kueue.x-k8s.io/queue-name';
 
-/** Where things are in a pod; infra/images puts them there. */
+/** Where things are in a pod. The trainer's image is made by it (infra/images/trainer-layout.ts). */
 export const podFolders = {
   spec: '/spec',
   work: '/work',

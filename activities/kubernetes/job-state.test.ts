@@ -2,7 +2,8 @@ import type { V1Job, V1ObjectMeta, V1Pod, V1PodStatus } from '@kubernetes/client
 import { describe, expect, it } from 'vitest';
 import { tooLargeForNodes, tooLargeForQuota } from './capacity.ts';
 import { stateOfJob } from './job-state.ts';
-import { jobName, jobText, runOf } from './labels.ts';
+import { jobText, runOf } from '../training/job-text.ts';
+import { jobName } from './labels.ts';
 import { schedulerWords } from './pending-reason.ts';
 import { endOfPod, gpuSecondsOf } from './pod-end.ts';
 import { parseTiers, tierOf } from './resource-tiers.ts';

@@ -2,6 +2,7 @@ import { CoreV1Api, KubeConfig, SchedulingV1Api } from '@kubernetes/client-node'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TrainingProgress } from '../../core/run.ts';
 import { sleep } from '../../platform/clock.ts';
+import { until as comesTo } from '../../test/support/cluster-jobs.ts';
 import { type TrainingCluster, startTrainingCluster, whyNoCluster } from '../../test/support/training-cluster.ts';
 import type { JobEnd, JobSpec, TrainingExecutor } from '../training/executor.ts';
 import { jobName } from './labels.ts';
@@ -44,11 +45,7 @@ describe.skipIf(why !== null)(`trainings as Jobs on a real cluster${why === null
   const classOf = (end: JobEnd): string => (end.kind === 'result' ? end.result.class : end.kind);
   const messageOf = (end: JobEnd): string => (end.kind === 'result' ? (end.result.class === 'ok' ? '' : end.result.message) : end.detail);
   const until = async (what: string, check: () => Promise<boolean> | boolean): Promise<void> => {
-    for (let i = 0; i < 240; i++) {
-      if (await check()) return;
-      await sleep(500);
-    }
-    throw new Error(`it never came to this: ${what}`);
+    await comesTo(what, async () => ((await check()) ? true : null));
   };
   const runs = (spec: JobSpec) => async (): Promise<boolean> => (await podsOf(spec)).some(({ status }) => status?.phase === 'Running');
 
@@ -181,7 +178,7 @@ return done(spec, job)`;
     });
 
     it('by the death of its worker: the next one adopts it, and two at once make one job', async () => {
-      const spec = await cluster.spec(slow);
+      const spec = await cluster.spec(slow, { tier: 'gpu' });
       const dying = new AbortController();
       const first = cluster.executor.follow(spec, () => undefined, dying.signal);
       await until('it runs', runs(spec));
@@ -190,6 +187,10 @@ return done(spec, job)`;
       const others = [cluster.executorWith({}), cluster.executorWith({})].map((by) => follow(spec, [], by));
       expect((await Promise.all(others)).map(classOf)).toEqual(['ok', 'ok']);
       expect((await podsOf(spec)).length).toBe(1);
+      // Also whoever comes when all is over learns what it has used.
+      const seen: TrainingProgress[] = [];
+      expect(classOf(await follow(spec, seen, cluster.executorWith({})))).toBe('ok');
+      expect(seen.at(-1)?.job?.gpuSeconds).toBeGreaterThan(1);
       await cluster.executor.stop(spec);
     });
 

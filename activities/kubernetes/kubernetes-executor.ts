@@ -4,6 +4,7 @@ import { nowMs, sleep } from '../../platform/clock.ts';
 import { failure } from '../failure.ts';
 import type { TrainingExecutor } from '../training/executor.ts';
 import type { HangLimits } from '../training/hang-watch.ts';
+import { jobText, runOf, runText } from '../training/job-text.ts';
 import { createCapacity } from './capacity.ts';
 import { type ClusterClient, ask, isMissing } from './cluster-client.ts';
 import { createOrAdopt } from './create-job.ts';
@@ -12,7 +13,7 @@ import { type FollowContext, followJob } from './follow-job.ts';
 import { gpuSecondsOf } from './pod-end.ts';
 import { hasEnded } from './job-state.ts';
 import { type JobSettings, podFolders, usualGraceSeconds } from './job-manifest.ts';
-import { gpusAnnotation, jobAnnotation, jobName, jobText, oursOf, runLabel, runOf, runText, runValue } from './labels.ts';
+import { gpusAnnotation, jobAnnotation, jobName, oursOf, runLabel, runValue } from './labels.ts';
 import type { RemoteJobs } from './remote-folders.ts';
 import { type ResourceTier, type ResourceTiers, UnknownTier, threadsOf, tierOf } from './resource-tiers.ts';
 import { shared } from './shared.ts';
@@ -88,23 +89,27 @@ export function createKubernetesExecutor(options: KubernetesExecutorOptions): Tr
       return {
         trainerFile: `${podFolders.spec}/trainer.py`,
         basePath: `${podFolders.models}/${base.name}`,
-        threads: threadsOf(tier),
-        workers: tier.workers,
-        tier: tier.name,
         largerTier: tier.next !== undefined,
-        remote: await remote.folders(key, attempt, base),
+        host: {
+          threads: threadsOf(tier),
+          ...(tier.workers > 1 ? { workers: tier.workers } : {}),
+          tier: tier.name,
+          remote: await remote.folders(key, attempt, base),
+        },
       };
     },
     caches: () => remote.caches(),
     removeCache: (key) => remote.removeCache(key),
     follow: async (spec, onProgress, signal) => {
-      const finished = await remote.result(spec);
-      if (finished) return { kind: 'result', result: finished };
+      const name = jobName(cluster.installation, spec, spec.attempt);
       const tier = tierNamed(spec.tier ?? '', 0);
       await watched.ready;
+      const finished = await remote.result(spec);
+      // Of a job that is still there, what it has used is told too.
+      if (finished && (watched.blindSinceMs() !== null || watched.job(name) === null)) return { kind: 'result', result: finished };
       const trainer = await readFile(catalog.get(spec.businessModel.id)?.trainerFile ?? '', 'utf8');
       const localQueue = queues === null ? null : await queues.of(spec.tenantId);
-      const known = watched.blindSinceMs() !== null || watched.job(jobName(cluster.installation, spec, spec.attempt)) !== null;
+      const known = watched.blindSinceMs() !== null || watched.job(name) !== null;
       await createOrAdopt(cluster, spec, trainer, tier, settings, localQueue, known, signal);
       return await followJob(context, spec, tier, onProgress, signal);
     },

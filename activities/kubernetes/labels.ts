@@ -1,5 +1,6 @@
 import type { RunKey } from '../../core/ids.ts';
 import { sha256Hex } from '../../platform/hash.ts';
+import { jobText, runText } from '../training/job-text.ts';
 
 /** Labels and annotations of everything that we make on a cluster. Label values are short and safe; the exact ids are in annotations. */
 export const managedBy = 'app.kubernetes.io/managed-by';
@@ -24,16 +25,7 @@ export const tenantValue = (tenantId: string): string =>
   tenantId.length <= 63 ? tenantId : `${tenantId.slice(0, 46)}-${shortHash(tenantId)}`;
 
 export const shortHash = (text: string): string => sha256Hex(text).slice(0, 16);
-export const runText = ({ tenantId, customizationId, run }: RunKey): string => `${tenantId}.${customizationId}.${run}`;
 export const runValue = (key: RunKey): string => shortHash(runText(key));
-export const jobText = (key: RunKey, attempt: number): string => `${runText(key)}.${attempt}`;
-
-/** The reverse of `jobText`: ids have no dot. Null for a text that is none. */
-export function runOf(text: string | undefined): (RunKey & { readonly attempt: number }) | null {
-  const [tenantId = '', customizationId = '', run = '', attempt = ''] = (text ?? '').split('.');
-  if (tenantId === '' || customizationId === '' || !/^\d+$/.test(run) || !/^\d+$/.test(attempt)) return null;
-  return { tenantId, customizationId, run: Number(run), attempt: Number(attempt) };
-}
 
 /** So long that a worker's pod, `<job>-<index>-<5 characters>`, has a valid name and host name. */
 const longestName = 50;

@@ -5,10 +5,8 @@ import type { CustomizationKey, RunKey } from '../../core/ids.ts';
 import { sha256Hex } from '../../platform/hash.ts';
 import { baseFileKey, keptEmbeddingsKey, keptPrefix, stagingKey } from '../../store/keys.ts';
 import { ObjectMissing, type ObjectStore } from '../../store/object-store.ts';
-import type { JobRequest, JobResult, RemoteFolders } from '../training/executor.ts';
+import { type JobRequest, type JobResult, type RemoteFolders, addressSeconds } from '../training/executor.ts';
 
-/** Presigned addresses hold as long as S3 lets them: a job may wait and run for days. */
-export const addressSeconds = 7 * 86_400;
 /** Checkpoints of so many attempts before are looked for. */
 const attemptsBack = 5;
 const checkpointFile = 'checkpoint';

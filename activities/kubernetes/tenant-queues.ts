@@ -1,4 +1,4 @@
-import { type ClusterClient, ClusterRefused, ask, isMissing, listAt, isTaken, reasonOf, statusOf } from './cluster-client.ts';
+import { type ClusterClient, ClusterRefused, ask, createUnlessThere, isMissing, listAt, reasonOf, statusOf } from './cluster-client.ts';
 import { managedBy, managedByUs, tenantLabel, tenantValue } from './labels.ts';
 import { queueWords } from './queue-words.ts';
 import { shared } from './shared.ts';
@@ -71,11 +71,9 @@ export function createTenantQueues(cluster: ClusterClient, clusterQueue: string)
         metadata: { name, namespace, labels: { [managedBy]: managedByUs, [tenantLabel]: tenantValue(tenantId) } },
         spec: { clusterQueue },
       };
-      await ask(`create queue ${name}`, () =>
+      await createUnlessThere(`create queue ${name}`, () =>
         cluster.custom.createNamespacedCustomObject({ group, version, namespace, plural: 'localqueues', body }),
-      ).catch((error: unknown) => {
-        if (!isTaken(error)) throw error;
-      });
+      );
       known.add(name);
       return name;
     },

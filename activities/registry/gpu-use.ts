@@ -1,11 +1,13 @@
 import { type GpuUse, type TenantQuotas, gpuWindowMs, quotaNames } from '../../core/quotas.ts';
-import { endedRunStates } from '../../core/run.ts';
+import type { RunKey } from '../../core/ids.ts';
+import { type JobSituation, endedRunStates } from '../../core/run.ts';
 import { nowMs } from '../../platform/clock.ts';
 import type { Pool, RowDataPacket } from '../../platform/mysql.ts';
 import { withDatabase } from './database.ts';
 
 type QuotasRow = RowDataPacket & { quotas: Readonly<Record<string, number>> };
 type UseRow = RowDataPacket & { customization_id: string; number: number; ended_at: Date | null; gpu_seconds: number };
+type ShownRow = RowDataPacket & { job: Pick<JobSituation, 'gpus' | 'gpuSeconds'> | null };
 type LeftRow = RowDataPacket & { quotas: Readonly<Record<string, number>>; used: number | null };
 
 /** What earlier versions took beside the names that mean something is left out. */
@@ -33,6 +35,18 @@ export const loadGpuUse = (pool: Pool, tenantId: string): Promise<readonly GpuUs
       atMs: ended_at?.getTime() ?? nowMs(),
       gpuSeconds: gpu_seconds,
     }));
+  });
+
+/** What the progress of an attempt told last; empty where it held no GPU, and once it is counted. Read-only. */
+export const gpuSecondsShown = (pool: Pool, key: RunKey & { readonly attempt: number }): Promise<{ readonly gpuSeconds?: number }> =>
+  withDatabase(async () => {
+    const [rows] = await pool.query<ShownRow[]>(
+      `SELECT progress->'$.job' AS job FROM modelwright_control.runs
+       WHERE tenant_id = ? AND customization_id = ? AND number = ? AND attempt = ?`,
+      [key.tenantId, key.customizationId, key.run, key.attempt],
+    );
+    const job = rows[0]?.job;
+    return job && job.gpus > 0 ? { gpuSeconds: job.gpuSeconds } : {};
   });
 
 /**

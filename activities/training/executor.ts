@@ -2,6 +2,9 @@ import type { CustomizationKey, RunKey } from '../../core/ids.ts';
 import type { TrainingProgress } from '../../core/run.ts';
 import type { Json } from '../../core/json.ts';
 
+/** Presigned addresses hold as long as S3 lets them: a job may wait and run for days. */
+export const addressSeconds = 7 * 86_400;
+
 /** What a training job is told: the contract with the trainer package. */
 export type JobSpec = {
   readonly jobName: string;
@@ -65,13 +68,10 @@ export type JobRequest = {
 export type JobProvision = {
   readonly trainerFile: string;
   readonly basePath: string;
-  readonly threads: number;
-  /** Processes that train the model together. */
-  readonly workers: number;
-  /** Null where jobs have no tiers. */
-  readonly tier: string | null;
+  /** Whether there is a tier above the one that it gets. */
   readonly largerTier: boolean;
-  readonly remote?: RemoteFolders;
+  /** What of the specification is the host's to say. */
+  readonly host: Pick<JobSpec, 'threads' | 'workers' | 'tier' | 'remote'>;
 };
 
 export const jobClasses = ['ok', 'invalid_data', 'bad_options', 'out_of_memory', 'diverged', 'storage', 'preempted', 'error'] as const;

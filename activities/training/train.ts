@@ -11,11 +11,10 @@ import { loadTrainingSettings } from '../registry/training-settings.ts';
 import { baseModelOf } from './base-model.ts';
 import { watchBudget } from './budget-watch.ts';
 import { completeClaim } from './claims.ts';
-import type { JobClass, JobEnd, JobSpec } from './executor.ts';
+import { type JobClass, type JobEnd, type JobSpec, addressSeconds } from './executor.ts';
+import { jobText } from './job-text.ts';
 import { type TrainingDependencies, trainerDigest } from './training-activities.ts';
 
-/** Presigned addresses hold as long as S3 lets them: a job may wait and run for days. */
-const addressSeconds = 7 * 86_400;
 /** The run's row shows progress at most this often. */
 const rowEveryMs = 1_000;
 /** A sign of life while the trainer says nothing, such as while it loads its libraries. */
@@ -42,7 +41,7 @@ export async function train(dependencies: TrainingDependencies, input: Parameter
   const settings = await loadTrainingSettings(pool, catalog, input);
   const manifest = await readManifest(store, dataset.manifest);
   const base = await baseModelOf(modelsDir, settings.options, manifest, settings.model.base);
-  const provision = await executor.provide({
+  const { trainerFile, basePath, largerTier, host } = await executor.provide({
     key: input,
     attempt,
     tier: typeof settings.options['resourceTier'] === 'string' ? settings.options['resourceTier'] : settings.model.resources.tier,
@@ -51,12 +50,12 @@ export async function train(dependencies: TrainingDependencies, input: Parameter
     base,
   });
   const spec: JobSpec = {
-    jobName: `${input.tenantId}.${input.customizationId}.${input.run}.${attempt}`,
+    jobName: jobText(input, attempt),
     tenantId: input.tenantId,
     customizationId: input.customizationId,
     run: input.run,
     attempt,
-    businessModel: { id: settings.model.id, version: settings.model.version, trainerFile: provision.trainerFile },
+    businessModel: { id: settings.model.id, version: settings.model.version, trainerFile },
     dataset: {
       digest: dataset.digest,
       rows: dataset.rows,
@@ -70,14 +69,11 @@ export async function train(dependencies: TrainingDependencies, input: Parameter
         })),
       ),
     },
-    baseModel: { name: base.name, path: provision.basePath, digest: base.digest },
+    baseModel: { name: base.name, path: basePath, digest: base.digest },
     options: settings.options,
     overrides: { batchDivisor: overrides.batchDivisor, learningRateDivisor: overrides.learningRateDivisor },
     seed: Number(settings.options['seed'] ?? 7),
-    threads: provision.threads,
-    ...(provision.workers > 1 ? { workers: provision.workers } : {}),
-    ...(provision.tier === null ? {} : { tier: provision.tier }),
-    ...(provision.remote ? { remote: provision.remote } : {}),
+    ...host,
     outputs: Object.fromEntries(
       await Promise.all(
         stagedFiles.map(async (file) => [file, await addresses.presignPut(stagingKey(input, attempt, file), addressSeconds)] as const),
@@ -123,9 +119,9 @@ export async function train(dependencies: TrainingDependencies, input: Parameter
   try {
     end = await executor.follow(spec, show, AbortSignal.any([signal, budget.signal]));
   } catch (error) {
-    if (cancelled()) await executor.stop(input);
+    if (cancelled()) await executor.stop(input, attempt);
     else if (budget.signal.aborted && !signal.aborted) {
-      await executor.stop(input);
+      await executor.stop(input, attempt);
       throw failed(
         'BudgetSpent',
         "the tenant's GPU seconds of 24 hours are used up (its quota gpuSecondsPerDay): the training was stopped with a checkpoint, and its changes wait",
@@ -144,7 +140,7 @@ export async function train(dependencies: TrainingDependencies, input: Parameter
   const { result } = end;
   if (result.class !== 'ok') {
     const rows = result.rows?.length ? ` (examples ${result.rows.slice(0, maxNamedRows).join(', ')})` : '';
-    throw failed(failureOf[result.class], `${result.message}${rows}`, { largerTier: provision.largerTier });
+    throw failed(failureOf[result.class], `${result.message}${rows}`, { largerTier });
   }
   const files: Record<string, ObjectRef> = {};
   for (const { name, sha256, bytes } of result.files) {

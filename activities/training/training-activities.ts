@@ -7,6 +7,7 @@ import type { ObjectStore } from '../../store/object-store.ts';
 import { withInfrastructure } from '../infrastructure.ts';
 import type { TrainingActivities } from '../ports.ts';
 import { readManifest } from '../dataset/dataset-registry.ts';
+import { gpuSecondsShown } from '../registry/gpu-use.ts';
 import { loadTrainingSettings } from '../registry/training-settings.ts';
 import { type BaseModel, baseModelOf } from './base-model.ts';
 import { claim, releaseClaim } from './claims.ts';
@@ -66,7 +67,9 @@ export const createTrainingControl = ({
     }),
   stopTraining: (input) =>
     withInfrastructure(async () => {
-      return await executor.stop(input, input.attempt);
+      const stopped = await executor.stop(input, input.attempt);
+      // Another worker may have stopped it first: what its progress told last is the best that is left.
+      return stopped.gpuSeconds === undefined ? await gpuSecondsShown(pool, input) : stopped;
     }),
   sweepJobs: () => withInfrastructure(() => sweepJobs(pool, executor, () => activity().beat(null))),
   discardTraining: (input) =>

@@ -5,6 +5,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { sleep } from '../../platform/clock.ts';
 import { type Pool, createPool } from '../../platform/mysql.ts';
 import { type TestStack, startTestStack } from '../../test/support/engines.ts';
+import { gpuSecondsShown } from '../registry/gpu-use.ts';
+import { raiseAttempt } from '../registry/runs.ts';
 import { createProcessExecutor } from '../adapters/process-executor.ts';
 import { watchBudget } from './budget-watch.ts';
 import { removeOrphanedCaches } from './orphaned-caches.ts';
@@ -74,6 +76,21 @@ describe('jobs', () => {
     expect(await sweepJobs(pool, executor, () => undefined)).toEqual({ removed: 3, kept: 1 });
     expect((await executor.jobs()).map(({ run }) => run)).toEqual([2, 2]);
     expect(await sweepJobs(pool, executor, () => undefined)).toEqual({ removed: 0, kept: 1 });
+  });
+});
+
+describe('GPU seconds of an attempt', () => {
+  it('are what its progress told last, until they are counted', async () => {
+    const run = { tenantId: 'teller', customizationId: 'news', run: 1 };
+    await pool.query(
+      `INSERT INTO modelwright_control.runs (tenant_id, customization_id, number, request_key, state, trigger_kind, progress)
+       VALUES ('teller', 'news', 1, 'r1', 'training', 'changes', ?)`,
+      [JSON.stringify({ job: { gpus: 2, gpuSeconds: 12.5 } })],
+    );
+    expect(await gpuSecondsShown(pool, { ...run, attempt: 1 })).toEqual({ gpuSeconds: 12.5 });
+    expect(await gpuSecondsShown(pool, { ...run, attempt: 2 })).toEqual({});
+    await raiseAttempt(pool, { ...run, attempt: 2, gpuSeconds: 12.5 });
+    expect(await gpuSecondsShown(pool, { ...run, attempt: 2 })).toEqual({});
   });
 });
 

@@ -4,6 +4,7 @@ import { jobName } from '../../activities/kubernetes/labels.ts';
 import { createRemoteJobs } from '../../activities/kubernetes/remote-folders.ts';
 import { type ResourceTiers, parseTiers } from '../../activities/kubernetes/resource-tiers.ts';
 import type { WatchedJobs } from '../../activities/kubernetes/watched-jobs.ts';
+import { kwokLabel, kwokTaint } from '../../infra/cluster/kwok.ts';
 import { createS3Client } from '../../platform/s3.ts';
 import type { ObjectStore } from '../../store/object-store.ts';
 import { createS3ObjectStore } from '../../store/s3-object-store.ts';
@@ -24,10 +25,10 @@ export const tiers: ResourceTiers = parseTiers(
       disk: '6Gi',
       gpus: 1,
       next: 'larger',
-      nodeSelector: { type: 'kwok' },
-      tolerations: [{ key: 'kwok.x-k8s.io/node', operator: 'Exists' }],
+      nodeSelector: kwokLabel,
+      tolerations: [{ key: kwokTaint.key, operator: 'Exists' }],
     },
-    larger: { cpu: '2', memory: '4Gi', disk: '6Gi', gpus: 1, nodeSelector: { type: 'kwok' } },
+    larger: { cpu: '2', memory: '4Gi', disk: '6Gi', gpus: 1, nodeSelector: kwokLabel },
   },
   'the benchmark',
 );

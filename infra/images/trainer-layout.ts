@@ -1,3 +1,4 @@
+import { podFolders, unprivileged } from '../../activities/kubernetes/job-manifest.ts';
 import { noTelemetry } from '../../platform/no-telemetry.ts';
 import type { ImageConfig } from './oci-image.ts';
 
@@ -14,13 +15,13 @@ export const trainerLayout = {
   /** Holds `<business model>/trainer.py`. */
   catalog: `${root}/catalog`,
   /** Holds one folder for each base model. */
-  models: `${root}/models`,
+  models: podFolders.models,
   /** Where a volume must be mounted: all else is read-only. */
-  work: '/work',
+  work: podFolders.work,
 } as const;
 
-/** No one on the host, and no root in the container. */
-export const trainerUser = 65_532;
+/** Uid that trainings run as. */
+export const trainerUser = unprivileged;
 
 export const trainerEnvironment: Readonly<Record<string, string>> = {
   PATH: `${root}/python/bin:/usr/local/bin:/usr/bin:/bin`,

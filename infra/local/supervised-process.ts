@@ -29,7 +29,9 @@ export class SupervisedProcess {
   #onChange: (message: string) => void;
   #state: ProcessState = 'stopped';
   #sinceMs = nowMs();
+  /** Also the number of its group, which may outlive it. */
   #pid: number | null = null;
+  #alive = false;
   #exited: Promise<void> = Promise.resolve();
   #restarts = 0;
   #abort = new AbortController();
@@ -44,7 +46,7 @@ export class SupervisedProcess {
   get status(): ProcessStatus {
     return {
       name: this.spec.name,
-      pid: this.#pid,
+      pid: this.#alive ? this.#pid : null,
       state: this.#state,
       since: new Date(this.#sinceMs).toISOString(),
       restarts: this.#restarts,
@@ -75,9 +77,9 @@ export class SupervisedProcess {
     this.#enter('stopped', 'stopped');
   }
 
-  /** Sends a signal to the process itself, as a fault test does; nothing happens while it waits for its next start. */
+  /** Sends a signal to the process itself, as a fault test does; nothing happens while there is none, as before its next start. */
   kill(signal: NodeJS.Signals): void {
-    if (this.#pid !== null && (this.#state === 'running' || this.#state === 'starting')) process.kill(this.#pid, signal);
+    if (this.#pid !== null && this.#alive) process.kill(this.#pid, signal);
   }
 
   get #pidFile(): string {
@@ -110,10 +112,12 @@ export class SupervisedProcess {
       detached: true,
     });
     closeSync(out);
-    let ended = false;
+    this.#alive = true;
+    const gone = new AbortController();
     this.#exited = new Promise((resolve) => {
       const end = (): void => {
-        ended = true;
+        this.#alive = false;
+        gone.abort(new Error(`${this.spec.name} ended while starting: see \`./mw logs ${this.spec.name}\``));
         resolve();
       };
       child.once('exit', end);
@@ -124,7 +128,7 @@ export class SupervisedProcess {
     const deadline = nowMs() + this.spec.readyDeadlineMs;
     for (;;) {
       this.#abort.signal.throwIfAborted();
-      if (ended) throw new Error(`${this.spec.name} ended while starting: see \`./mw logs ${this.spec.name}\``);
+      gone.signal.throwIfAborted();
       try {
         await this.spec.probe();
         break;
@@ -138,7 +142,9 @@ export class SupervisedProcess {
       }
       await sleep(probeEveryMs);
     }
-    await this.spec.onReady?.(this.#abort.signal);
+    // What it asks of a process that has died meanwhile would never be answered.
+    const ended = this.#exited.then(() => gone.signal.throwIfAborted());
+    await Promise.race([this.spec.onReady?.(AbortSignal.any([this.#abort.signal, gone.signal])), ended]);
     this.#enter('running', `ready after ${((nowMs() - this.#sinceMs) / 1000).toFixed(1)} s`);
   }
 

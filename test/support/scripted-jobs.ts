@@ -2,6 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BusinessModel, Catalog } from '../../catalog/catalog.ts';
 import type { JobSpec, TrainingExecutor } from '../../activities/training/executor.ts';
+import { jobText } from '../../activities/training/job-text.ts';
 import type { ObjectStore } from '../../store/object-store.ts';
 import { stagingKey } from '../../store/keys.ts';
 
@@ -66,7 +67,7 @@ export async function scriptedJobs(
         base: { name: 'none', folder: base, sha256: {} },
       });
       return {
-        jobName: `${tenantId}.${id}.1.${attempt}`,
+        jobName: jobText(key, attempt),
         ...key,
         attempt,
         businessModel: { id, version: '1', trainerFile: provision.trainerFile },
@@ -75,10 +76,7 @@ export async function scriptedJobs(
         options: {},
         overrides: { batchDivisor: 1, learningRateDivisor: 1 },
         seed: 7,
-        threads: provision.threads,
-        ...(provision.workers > 1 ? { workers: provision.workers } : {}),
-        ...(provision.tier === null ? {} : { tier: provision.tier }),
-        ...(provision.remote ? { remote: provision.remote } : {}),
+        ...provision.host,
         outputs: { 'result.json': await addresses.presignPut(stagingKey(key, attempt, 'result.json'), 3_600) },
         workDir: executor().workDir(key, attempt),
         cacheDir: executor().cacheDir(key),

@@ -1,20 +1,19 @@
-import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer, text } from 'node:stream/consumers';
-import { promisify } from 'node:util';
 import { BatchV1Api, CoreV1Api, KubeConfig, type V1Pod } from '@kubernetes/client-node';
-import { connectCluster, isMissing } from '../../activities/kubernetes/cluster-client.ts';
-import { jobText } from '../../activities/kubernetes/labels.ts';
-import type { JobSettings } from '../../activities/kubernetes/job-manifest.ts';
+import { connectCluster, readJob } from '../../activities/kubernetes/cluster-client.ts';
+import { type JobSettings, unprivileged } from '../../activities/kubernetes/job-manifest.ts';
 import { createKubernetesExecutor } from '../../activities/kubernetes/kubernetes-executor.ts';
 import { createRemoteJobs } from '../../activities/kubernetes/remote-folders.ts';
 import type { ResourceTiers } from '../../activities/kubernetes/resource-tiers.ts';
 import { type WatchedJobs, watchJobs } from '../../activities/kubernetes/watched-jobs.ts';
 import type { JobSpec, TrainingExecutor } from '../../activities/training/executor.ts';
+import { jobText } from '../../activities/training/job-text.ts';
 import type { HangLimits } from '../../activities/training/hang-watch.ts';
 import type { BusinessModel } from '../../catalog/catalog.ts';
+import { applyText } from '../../cli/cluster.ts';
 import { manifestsText } from '../../cli/cluster-manifests.ts';
 import { type Cluster, type ClusterOptions, startCluster } from '../../infra/cluster/cluster.ts';
 import { canRunCluster } from '../../infra/cluster/requirements.ts';
@@ -33,7 +32,6 @@ import { workerKubeconfig } from './worker-kubeconfig.ts';
 export { canRunCluster as whyNoCluster };
 
 const namespace = 'modelwright-training';
-const run = promisify(execFile);
 
 export type TrainingCluster = Pick<ScriptedJobs, 'spec'> & {
   readonly cluster: Cluster;
@@ -95,9 +93,7 @@ export async function startTrainingCluster(options: {
   try {
     const { s3 } = stack.config;
     const seenAt = await cluster.forwardFromPods(stack.config.settings.MW_S3_PORT);
-    const manifests = join(home, 'manifests.yaml');
-    await writeFile(manifests, await manifestsText(namespace, seenAt, {}));
-    await run(cluster.kubectl, ['--kubeconfig', cluster.kubeconfig, 'apply', '-f', manifests]);
+    await applyText(cluster, await manifestsText(namespace, seenAt, {}));
     const config = new KubeConfig();
     config.loadFromFile(cluster.kubeconfig);
     const [core, batch] = [config.makeApiClient(CoreV1Api), config.makeApiClient(BatchV1Api)];
@@ -153,14 +149,7 @@ export async function startTrainingCluster(options: {
         const template = { spec: { securityContext, containers, restartPolicy: 'Never' } };
         await batch.createNamespacedJob({ namespace, body: { metadata: { name }, spec: { suspend: true, template } } });
       },
-      exists: (name) =>
-        batch.readNamespacedJob({ namespace, name }).then(
-          () => true,
-          (error: unknown) => {
-            if (isMissing(error)) return false;
-            throw error;
-          },
-        ),
+      exists: async (name) => (await readJob(client, name)) !== null,
       countOf: async (spec) => {
         const labelSelector = `modelwright.io/tenant=${spec.tenantId}`;
         const named = (items: readonly { metadata?: { name?: string } }[]): number =>
@@ -190,10 +179,7 @@ export async function startTrainingCluster(options: {
           businessModel: { ...local.businessModel, trainerFile: provision.trainerFile },
           dataset: { ...local.dataset, buckets: only ? [{ ...only, url: await seen.presignGet(at, 3_600) }] : [] },
           baseModel: { name: base.name, path: provision.basePath, digest: base.digest },
-          threads: 1,
-          ...(provision.workers > 1 ? { workers: provision.workers } : {}),
-          ...(provision.tier === null ? {} : { tier: provision.tier }),
-          ...(provision.remote ? { remote: provision.remote } : {}),
+          ...provision.host,
           outputs: Object.fromEntries(await Promise.all(Object.keys(local.outputs).map(put))),
           workDir: executor.workDir(key, attempt),
           cacheDir: executor.cacheDir(key),
@@ -214,14 +200,14 @@ export async function startTrainingCluster(options: {
   }
 }
 
-/** A kubeconfig with a token of the worker's account. */
+/** A pod that only holds what it asks for. */
 function plainPod(name: string, { priorityClassName, gpus = 0 }: { readonly priorityClassName?: string; readonly gpus?: number }): V1Pod {
   return {
     metadata: { name },
     spec: {
       ...(priorityClassName === undefined ? {} : { priorityClassName }),
       terminationGracePeriodSeconds: 1,
-      securityContext: { runAsNonRoot: true, runAsUser: 65_532, seccompProfile: { type: 'RuntimeDefault' } },
+      securityContext: { runAsNonRoot: true, runAsUser: unprivileged, seccompProfile: { type: 'RuntimeDefault' } },
       containers: [
         {
           name: 'main',

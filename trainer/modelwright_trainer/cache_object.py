@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from .embedding_cache import LIMIT_BYTES
-from .transfer import CHUNK_BYTES, Check, Counted
+from .transfer import Check, Counted, chunks
 
 #: FOLDER/SEGMENT.seg, as `EmbeddingCache` names them; nothing else is written, whatever an object says.
 NAME = re.compile(r"[A-Za-z0-9-]{1,80}/[0-9a-f]{1,64}\.seg")
@@ -35,9 +35,7 @@ def packed(root: Path, names: Names, check: Check = lambda: None) -> Iterable[by
             stat = (root / name).stat()
             about.size, about.mtime = stat.st_size, int(stat.st_mtime)
             yield about.tobuf(tarfile.USTAR_FORMAT)
-            while data := file.read(CHUNK_BYTES):
-                check()
-                yield data
+            yield from chunks(file, check)
             yield b"\0" * (-about.size % BLOCK)
     yield b"\0" * (2 * BLOCK)
 
@@ -59,8 +57,7 @@ def unpack(body: Counted, root: Path, check: Check = lambda: None) -> None:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 temporary = target.with_name(f".new.{target.name}")
                 with open(temporary, "wb") as file:
-                    while data := source.read(CHUNK_BYTES):
-                        check()
+                    for data in chunks(source, check):
                         file.write(data)
                 os.utime(temporary, (about.mtime, about.mtime))
                 os.rename(temporary, target)

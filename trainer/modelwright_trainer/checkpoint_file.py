@@ -3,8 +3,9 @@
 import hashlib
 from pathlib import Path
 
+from .transfer import CHUNK_BYTES
+
 CHECKSUM_BYTES = 32
-CHUNK_BYTES = 1024 * 1024
 
 
 def is_whole(path: Path) -> bool:

@@ -63,9 +63,6 @@ def chunks(body: "IO[bytes] | Counted", check: Check = lambda: None) -> Iterable
 
 def upload(url: str, path: Path, *, patience_s: float = math.inf, check: Check = lambda: None) -> None:
     """No attempt begins after `patience_s`. The file may be removed meanwhile."""
-    if url.startswith("file:"):
-        Path(urllib.request.url2pathname(url.removeprefix("file://"))).write_bytes(path.read_bytes())
-        return
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
 

@@ -110,8 +110,7 @@ class Workers:
         """What follows is not divided. Raises Spared in all but the first, which needs the others no more."""
         if not self.first:
             raise Spared
-        if self._heartbeat is not None:
-            self._heartbeat.watching = False
+        self.ignore_the_others()
 
     def wait_for_first(self, check: Check) -> None:
         """Returns when the first one has done the rest."""
@@ -135,7 +134,7 @@ class Workers:
             time.sleep(POLL_S / 5)
 
     def ignore_the_others(self) -> None:
-        """This one ends."""
+        """They may end now: this one ends too, or needs them no more."""
         if self._heartbeat is not None:
             self._heartbeat.watching = False
 
