@@ -81,7 +81,7 @@ async function runStages(
 ): Promise<RunOutcome> {
   const { tenantId, customizationId, run, dirtyBuckets, force } = input;
   const key: RunKey = { tenantId, customizationId, run };
-  const control = proxyActivities<ControlActivities>(controlOptions(tenantId));
+  const control = proxyActivities<ControlActivities>({ ...controlOptions(tenantId), summary: 'let the version serve' });
   const datasets = proxyActivities<DatasetActivities>({ ...buildOptions(tenantId), summary: 'build the dataset' });
   const gates = proxyActivities<DatasetActivities>({ ...gateOptions(tenantId), summary: 'compare with production' });
   const claims = proxyActivities<TrainingActivities>({ ...claimOptions(tenantId), summary: 'claim the training' });
