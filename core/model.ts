@@ -9,6 +9,8 @@ export type ModelShard = {
   readonly bytes: number;
   readonly key: string;
   readonly scope: StoreScope;
+  /** Names of tensors that it holds and this version has elsewhere, in a later shard. Absent where there are none. */
+  readonly unused?: readonly string[];
 };
 
 export type ModelFile = {
@@ -21,9 +23,31 @@ export type ModelFile = {
   readonly scope: StoreScope;
 };
 
+export type ModelTensor = {
+  /** SHA-256 of the shard that holds it. */
+  readonly shard: string;
+  /** Of safetensors: `F32`, `BF16`, and so on. */
+  readonly dtype: string;
+  readonly shape: readonly number[];
+  readonly bytes: number;
+  /** Where its bytes begin, from the start of the shard's file. Absent in manifests of format 1: the shard's header tells. */
+  readonly offset?: number;
+  /** Of the tensor's bytes alone. Absent in manifests of format 1. */
+  readonly sha256?: string;
+};
+
+/** Ed25519 over the canonical JSON of the manifest without this field. */
+export type ModelSignature = {
+  /** The first 16 hex digits of the SHA-256 of the public key's 32 bytes. */
+  readonly keyId: string;
+  /** 64 bytes in base64. */
+  readonly value: string;
+};
+
 /** The manifest of a published model version: written last, create-only. */
 export type ModelManifest = {
-  readonly format: 'modelwright-model/1';
+  /** Format 1 has no digests and offsets of tensors, and no signature. */
+  readonly format: 'modelwright-model/1' | 'modelwright-model/2';
   readonly tenantId: string;
   readonly customizationId: string;
   readonly version: number;
@@ -36,15 +60,15 @@ export type ModelManifest = {
   readonly parent: number | null;
   readonly labels: readonly string[];
   readonly encoder: { readonly name: string; readonly dim: number; readonly maxTokens: number; readonly prefix: string };
-  /** Tensor name -> shard and shape. */
-  readonly tensors: Readonly<
-    Record<string, { readonly shard: string; readonly dtype: string; readonly shape: readonly number[]; readonly bytes: number }>
-  >;
+  /** By name. Only what is named here counts: a shard may hold more. */
+  readonly tensors: Readonly<Record<string, ModelTensor>>;
+  /** Older ones first: where several hold a tensor of one name, the last of them holds the one that counts. */
   readonly shards: readonly ModelShard[];
   readonly files: readonly ModelFile[];
   readonly metrics: StoredMetrics;
   readonly verdict: GateVerdict;
   readonly createdAt: string;
+  readonly signature?: ModelSignature;
 };
 
 export type LabelMetrics = { readonly precision: number; readonly recall: number; readonly f1: number; readonly support: number };
