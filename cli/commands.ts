@@ -4,7 +4,6 @@ import type { RegisterCommand } from './command.ts';
 import { registerConfig } from './config.ts';
 import {
   registerCreate,
-  registerModels,
   registerPredict,
   registerPromote,
   registerReceipt,
@@ -19,6 +18,7 @@ import { registerDown } from './down.ts';
 import { registerFeedback } from './feedback.ts';
 import { registerLineage } from './lineage.ts';
 import { registerLogs } from './logs.ts';
+import { registerModels } from './models.ts';
 import { registerPull } from './pull.ts';
 import { registerReset } from './reset.ts';
 import { registerRuns } from './runs.ts';

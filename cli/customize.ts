@@ -1,13 +1,12 @@
-import { primaryText } from '../core/metrics.ts';
 import { createApiClient } from './api-client.ts';
-import type { ModelVersion, Page, Predictions, Receipt } from './api-types.ts';
+import type { Predictions, Receipt } from './api-types.ts';
 import { CommandError, type RegisterCommand, printJson } from './command.ts';
 import { apiUrl, operatorClient, storeKey, tenantClient } from './credentials.ts';
 import { followReceipt, stationLine } from './follow-receipt.ts';
 import { Screen } from './screen.ts';
 import { filterOf, tableName } from './source.ts';
 import { printReport, submitFile } from './submit-file.ts';
-import { answerText, bytes, count, scoreText, table } from './wording.ts';
+import { answerText, scoreText, table } from './wording.ts';
 
 type Json = { json?: boolean };
 const jsonFlag = ['--json', 'print one JSON document'] as const;
@@ -141,29 +140,6 @@ export const registerReceipt: RegisterCommand = (program) => {
       for (const station of receipt.stations)
         if (station.at !== null || station.detail !== null) console.log(stationLine(station, receipt.committedAt));
       if (receipt.reason) console.log(`  ${receipt.reason}`);
-    });
-};
-
-export const registerModels: RegisterCommand = (program) => {
-  program
-    .command('models')
-    .description('published versions of a customization, the latest first')
-    .argument('<customization>')
-    .option(...jsonFlag)
-    .action(async (customization: string, options: Json) => {
-      const page = await tenantClient().call<Page<ModelVersion>>('GET', `/v1/customizations/${customization}/models?limit=50`);
-      if (options.json) return printJson(page);
-      const rows = page.items.map((model) => [
-        `v${model.version}`,
-        model.aliases.join(', '),
-        primaryText(model.metrics),
-        count(model.dataset.rows),
-        bytes(model.bytes),
-        bytes(model.storedBytes),
-        model.baseModel ? `${model.baseModel.name} (${model.baseModel.languages.join(', ') || 'any'})` : '-',
-        model.verdict.explanation,
-      ]);
-      console.log(table(['version', 'serves as', 'quality', 'rows', 'size', 'new bytes', 'encoder', 'gate'], rows));
     });
 };
 

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { engineNames, serviceNames } from '../core/process-names.ts';
 import { createApiClient } from '../cli/api-client.ts';
-import { pullModel } from '../cli/pull.ts';
+import { pullModel } from '../cli/pull/pull-model.ts';
 import { Screen } from '../cli/screen.ts';
 import { sha256Hex } from '../platform/hash.ts';
 import { parseSafetensors } from '../store/safetensors.ts';
@@ -42,7 +42,7 @@ describe('the main job', () => {
       key: string;
     }>('POST', '/v1/tenants/plain/keys', {});
     const api = createApiClient(`http://127.0.0.1:${stack.config.settings.MW_API_PORT}`, key.key);
-    const manifest = await pullModel(api, 'stories', 1, folder, new Screen(false));
+    const { manifest } = await pullModel(api, { customization: 'stories', version: 1 }, folder, new Screen(false));
     // The base has 90 MB: of the default size it would be a few.
     expect(manifest.shards.length).toBeGreaterThan(20);
     const index = JSON.parse(await readFile(join(folder, 'model.safetensors.index.json'), 'utf8')) as {

@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import type { ChosenEncoder } from '../../core/dataset.ts';
 import type { ModelManifest } from '../../core/model.ts';
 import { type AliasesAfter, messageNames } from '../../core/tenant-messages.ts';
-import { randomUUID } from '../../platform/clock.ts';
+import { nowMs, randomUUID } from '../../platform/clock.ts';
 import type { RowDataPacket } from '../../platform/mysql.ts';
 import { tenantOf } from '../auth.ts';
 import type { ApiContext } from '../context.ts';
@@ -20,6 +20,7 @@ type ModelRow = RowDataPacket & {
   parent: number | null;
   manifest_key: string;
   manifest_sha256: string;
+  manifest_bytes: string;
   bytes: string;
   stored_bytes: string;
   metrics: unknown;
@@ -111,15 +112,33 @@ export function modelRoutes(app: FastifyInstance, context: ApiContext): void {
 
   app.get(
     '/v1/customizations/:c/models/:v/files',
-    { schema: { tags, summary: 'Addresses of every shard and file, valid for an hour', params: modelParams } },
+    {
+      schema: {
+        tags,
+        summary: 'Addresses of the manifest and of every shard and file, valid until `expiresAt` (an hour)',
+        params: modelParams,
+      },
+    },
     async (request) => {
       const { c, version } = paramsOf(request.params);
-      const { shards, files } = await manifestOf(await findModel(tenantOf(request.caller), c, version));
+      const row = await findModel(tenantOf(request.caller), c, version);
+      if (row.withdrawn_at)
+        throw new Problem(
+          'refused',
+          `v${version} of ${c} was withdrawn at ${row.withdrawn_at.toISOString()}: it is not given out any more`,
+        );
+      const { shards, files } = await manifestOf(row);
+      const expiresAt = new Date(nowMs() + addressSeconds * 1_000).toISOString();
       const parts = [...shards.map((shard) => ({ ...shard, path: `shards/${shard.sha256}.safetensors` })), ...files];
       const items = await Promise.all(
         parts.map(async ({ path, sha256, bytes, key }) => ({ path, sha256, bytes, url: await store.presignGet(key, addressSeconds) })),
       );
-      return { items, nextCursor: null };
+      const manifest = {
+        sha256: row.manifest_sha256,
+        bytes: Number(row.manifest_bytes),
+        url: await store.presignGet(row.manifest_key, addressSeconds),
+      };
+      return { items, nextCursor: null, manifest, expiresAt };
     },
   );
 

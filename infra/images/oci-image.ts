@@ -59,8 +59,9 @@ export async function buildLayer(context: ProvisionContext, source: LayerSource)
   return { file: join(folder, layerFile), digest, bytes };
 }
 
-const digestOf = (bytes: Buffer): string => `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
-const blobPath = (digest: string): string => `blobs/${digest.replace(':', '/')}`;
+export const digestOf = (bytes: Buffer): string => `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
+/** Where a layout keeps what has the digest. */
+export const blobPath = (digest: string): string => `blobs/${digest.replace(':', '/')}`;
 const architectures: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64' };
 
 /** The documents of an image, by the rules of the Open Container Initiative. */

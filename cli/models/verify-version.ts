@@ -1,0 +1,98 @@
+import { readFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import type { ModelManifest } from '../../core/model.ts';
+import { sha256Hex } from '../../platform/hash.ts';
+import type { ApiClient } from '../api-client.ts';
+import { CommandError } from '../command.ts';
+import { Addresses } from '../pull/addresses.ts';
+import { folderParts, indexFile, manifestFile, tensorIndex } from '../pull/hugging-face-folder.ts';
+import { Progress } from '../pull/progress.ts';
+import { readManifest } from '../pull/read-manifest.ts';
+import type { VersionReference } from '../pull/version-reference.ts';
+import type { Screen } from '../screen.ts';
+import { bytes, count } from '../wording.ts';
+import { folderSource, storeSource } from './part-source.ts';
+import { type Fault, verifyParts } from './verify-parts.ts';
+
+export type VerifiedVersion = VersionReference & {
+  readonly ok: boolean;
+  /** Null: the store. */
+  readonly folder: string | null;
+  readonly shards: number;
+  readonly files: number;
+  readonly tensors: number;
+  readonly bytes: number;
+  readonly faults: readonly Fault[];
+};
+
+/** Reads all of a version, in the store or in a folder that it was pulled into, and compares it with the digests that the registry vouches for. */
+export async function verifyVersion(
+  api: ApiClient,
+  reference: VersionReference,
+  folder: string | null,
+  screen: Screen,
+): Promise<VerifiedVersion> {
+  const addresses = await Addresses.of(api, reference);
+  const faults: Fault[] = [];
+  const whole = { ...reference, folder: folder === null ? null : resolve(folder) };
+  const manifest = await manifestOf(addresses, folder, faults);
+  if (!manifest) return { ...whole, ok: false, shards: 0, files: 0, tensors: 0, bytes: 0, faults };
+  const named = folderParts(manifest);
+  // In the store, shards have no numbers.
+  const parts = folder === null ? named.map((part, i) => ({ ...part, path: manifest.shards[i]?.key ?? part.path })) : named;
+  const total = parts.reduce((sum, part) => sum + part.bytes, 0);
+  const progress = new Progress(screen, 'verifying', total);
+  const read = folder === null ? storeSource(addresses) : folderSource(folder);
+  faults.push(...(await verifyParts(manifest, parts, read, (part) => progress.reached(part.path, part.bytes))));
+  if (folder !== null) {
+    const index = await readFile(join(folder, indexFile), 'utf8').catch(() => null);
+    if (index !== tensorIndex(manifest)) faults.push(ofText(indexFile, index, 'does not say where the tensors of this version are'));
+  }
+  const { shards, files, tensors } = manifest;
+  const counts = { shards: shards.length, files: files.length, tensors: Object.keys(tensors).length, bytes: total };
+  return { ...whole, ok: faults.length === 0, ...counts, faults };
+}
+
+const ofText = (path: string, found: string | null, detail: string): Fault => ({
+  path,
+  tensors: [],
+  ...(found === null ? { what: 'missing', detail: 'is not there' } : { what: 'damaged', detail }),
+});
+
+/** The folder's own, where it is the one that was published; else the store's. */
+async function manifestOf(addresses: Addresses, folder: string | null, faults: Fault[]): Promise<ModelManifest | null> {
+  if (folder !== null) {
+    const text = await readFile(join(folder, manifestFile), 'utf8').catch(() => null);
+    if (text !== null && sha256Hex(text) === addresses.manifest.sha256) return JSON.parse(text) as ModelManifest;
+    faults.push(ofText(manifestFile, text, 'is not the manifest of this version'));
+  }
+  try {
+    return (await readManifest(addresses)).manifest;
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error;
+    faults.push({ path: manifestFile, what: 'damaged', detail: error.message, tensors: [] });
+    return null;
+  }
+}
+
+const namedTensors = 5;
+
+/** The outcome as lines for people. */
+export function verifiedLines(result: VerifiedVersion): string[] {
+  const { customization, version, folder, faults, ok } = result;
+  const what = `${count(result.shards)} shards with ${count(result.tensors)} tensors, ${count(result.files)} files, ${bytes(result.bytes)}`;
+  const where = `v${version} of ${customization} ${folder === null ? 'in the store' : `in ${folder}`}`;
+  if (ok) return [`ok: ${where}: ${what}, manifest: every SHA-256 is right`];
+  const remedy =
+    folder === null
+      ? 'tell the operator, who can repair the store; other versions may be whole'
+      : `\`./mw pull ${customization}@v${version} ${folder}\` fetches what is wrong`;
+  return [
+    `NOT OK: ${where}: ${what}`,
+    ...faults.map(({ path, what: kind, detail, tensors }) => {
+      const named = `${tensors.slice(0, namedTensors).join(', ')}${tensors.length > namedTensors ? `, and ${tensors.length - namedTensors} more` : ''}`;
+      return `  ${kind.padEnd(10)} ${path} ${detail}${tensors.length > 0 ? `; tensors: ${named}` : ''}`;
+    }),
+    `  ${remedy}`,
+  ];
+}

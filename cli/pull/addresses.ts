@@ -1,0 +1,43 @@
+import type { ApiClient } from '../api-client.ts';
+import { CommandError } from '../command.ts';
+import type { VersionReference } from './version-reference.ts';
+
+type Addressed = { readonly sha256: string; readonly bytes: number; readonly url: string };
+type FilesAnswer = { readonly items: readonly Addressed[]; readonly manifest: Addressed };
+
+/** Where the bytes of a version are read, by their SHA-256. Addresses hold for an hour; a pull may take longer, so they are asked for again. */
+export class Addresses {
+  readonly #ask: () => Promise<FilesAnswer>;
+  #urls: ReadonlyMap<string, string>;
+  #asking: Promise<void> | null = null;
+  readonly manifest: Pick<Addressed, 'sha256' | 'bytes'>;
+
+  private constructor(ask: () => Promise<FilesAnswer>, answer: FilesAnswer) {
+    this.#ask = ask;
+    this.#urls = urlsOf(answer);
+    this.manifest = { sha256: answer.manifest.sha256, bytes: answer.manifest.bytes };
+  }
+
+  static async of(api: ApiClient, { customization, version }: VersionReference): Promise<Addresses> {
+    const ask = (): Promise<FilesAnswer> => api.call<FilesAnswer>('GET', `/v1/customizations/${customization}/models/${version}/files`);
+    return new Addresses(ask, await ask());
+  }
+
+  urlOf(sha256: string): string {
+    const url = this.#urls.get(sha256);
+    if (url === undefined) throw new CommandError(`the API names no address for the part with SHA-256 ${sha256}`);
+    return url;
+  }
+
+  /** New addresses, asked for once for all who found theirs expired at a time. */
+  async renew(sha256: string, expired: string): Promise<void> {
+    if (this.urlOf(sha256) !== expired) return;
+    this.#asking ??= this.#ask()
+      .then((answer) => void (this.#urls = urlsOf(answer)))
+      .finally(() => (this.#asking = null));
+    await this.#asking;
+  }
+}
+
+const urlsOf = ({ items, manifest }: FilesAnswer): ReadonlyMap<string, string> =>
+  new Map([...items, manifest].map(({ sha256, url }) => [sha256, url]));

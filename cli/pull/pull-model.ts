@@ -1,0 +1,45 @@
+import { readFile } from 'node:fs/promises';
+import type { ModelManifest } from '../../core/model.ts';
+import type { ApiClient } from '../api-client.ts';
+import type { Screen } from '../screen.ts';
+import { Addresses } from './addresses.ts';
+import type { Part, Patience } from './fetch-part.ts';
+import { folderParts, indexFile, manifestFile, tensorIndex } from './hugging-face-folder.ts';
+import { type Pulled, pullParts } from './pull-parts.ts';
+import { readManifest } from './read-manifest.ts';
+import type { VersionReference } from './version-reference.ts';
+
+/** Writes a version as a folder that plain transformers and safetensors load; `manifest.json` is there when all of it is. */
+export async function pullModel(
+  api: ApiClient,
+  reference: VersionReference,
+  folder: string,
+  screen: Screen,
+  patience?: Patience,
+): Promise<Pulled & { readonly manifest: ModelManifest }> {
+  const addresses = await Addresses.of(api, reference);
+  const { manifest, text } = await readManifest(addresses);
+  const pulled = await pullParts(
+    folder,
+    {
+      addresses,
+      parts: folderParts(manifest),
+      texts: [{ path: indexFile, text: tensorIndex(manifest) }],
+      seal: { path: manifestFile, text },
+      formerParts,
+    },
+    screen,
+    patience,
+  );
+  return { ...pulled, manifest };
+}
+
+/** A manifest.json that is not ours says nothing of what is in the folder. */
+async function formerParts(path: string): Promise<readonly Part[]> {
+  try {
+    const former = JSON.parse(await readFile(path, 'utf8')) as ModelManifest;
+    return former.format.startsWith('modelwright-model/') ? folderParts(former) : [];
+  } catch {
+    return [];
+  }
+}
