@@ -144,6 +144,13 @@ export const registerReceipt: RegisterCommand = (program) => {
     });
 };
 
+/** What of a version's files is not as it should be, or cannot change. */
+const standing = ({ removed, damaged, held }: ModelVersion): string[] => [
+  ...(removed === undefined ? [] : ['removed']),
+  ...(damaged === undefined ? [] : ['DAMAGED']),
+  ...(held ? ['held'] : []),
+];
+
 export const registerModels: RegisterCommand = (program) => {
   program
     .command('models')
@@ -155,7 +162,7 @@ export const registerModels: RegisterCommand = (program) => {
       if (options.json) return printJson(page);
       const rows = page.items.map((model) => [
         `v${model.version}`,
-        model.aliases.join(', '),
+        [...model.aliases, ...standing(model)].join(', '),
         primaryText(model.metrics),
         count(model.dataset.rows),
         bytes(model.bytes),

@@ -133,6 +133,27 @@ export const settingsSchema = z.object({
     .max(10_080)
     .default(60)
     .describe('minutes between two comparisons of every table with its last dataset (0: only on demand)'),
+  MW_KEEP_VERSIONS: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(10_000)
+    .default(10)
+    .describe("versions of each customization that are kept beside those with an alias or an operator's hold"),
+  MW_GC_GRACE_HOURS: z.coerce
+    .number()
+    .min(0)
+    .max(8_760)
+    .default(24)
+    .describe('hours that objects which nothing refers to, and versions beyond those that are kept, stay in the store'),
+  MW_SCRUB_EVERY_HOURS: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(8_760)
+    .default(24)
+    .describe('hours between two rounds that read stored objects and compare their digests (0: only on demand)'),
+  MW_SCRUB_ROUNDS: z.coerce.number().int().min(1).max(365).default(7).describe('rounds in which every stored object is read once'),
   MW_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('log level'),
 });
 
