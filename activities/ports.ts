@@ -8,6 +8,7 @@ import type { ObjectRef } from '../core/object-ref.ts';
 import type { GpuUse, TenantQuotas } from '../core/quotas.ts';
 import type { RunOutcome, RunPause, RunState, RunTrigger, StageName } from '../core/run.ts';
 import type { SchemaAction, SchemaDecided } from '../core/schema-change.ts';
+import type { GcReport, ScrubPart, ScrubReport, ScrubShare, SweepReport } from '../core/store-care.ts';
 import type { AliasesAfter } from '../core/tenant-messages.ts';
 import type { VerificationResult } from '../core/verification.ts';
 
@@ -211,4 +212,26 @@ export type ShardedModel = {
   readonly bytes: number;
   readonly storedBytes: number;
   readonly parent: number | null;
+};
+
+/** Task queue `sharding`: the care for what is stored, by schedule and on demand. */
+export type StoreCareActivities = {
+  /** Puts the round on record. A scrub that does not read everything is told its share. Key: roundId. */
+  beginStoreRound(input: {
+    readonly roundId: string;
+    readonly kind: 'gc' | 'gc-dry-run' | 'scrub';
+    readonly everything: boolean;
+  }): Promise<{ readonly share: ScrubShare | null }>;
+  /** Key: roundId. */
+  endStoreRound(input: { readonly roundId: string; readonly report: GcReport | ScrubReport }): Promise<void>;
+  /** Tenants after the given one that have or had anything. Read-only. */
+  listStoreTenants(input: { readonly after: string; readonly limit: number }): Promise<readonly string[]>;
+  /** Removes what nothing of the tenant refers to, or only counts it. Key: roundId + tenant; a repeated call finds what is left. */
+  sweepTenant(input: { readonly tenantId: string; readonly roundId: string; readonly dryRun: boolean }): Promise<SweepReport>;
+  /** The same for what all tenants share; after all tenants. Key: roundId. */
+  sweepBase(input: { readonly roundId: string; readonly dryRun: boolean }): Promise<SweepReport>;
+  /** Reads a share of what all tenants share, and mends what it can. Before the tenants. Key: none; a repeated call reads again. */
+  scrubBase(input: { readonly share: ScrubShare | null }): Promise<ScrubPart>;
+  /** Reads a share of what the tenant has, mends what it can, and marks its versions and datasets. Key: none; a repeated call reads again. */
+  scrubTenant(input: { readonly tenantId: string; readonly share: ScrubShare | null }): Promise<ScrubPart>;
 };

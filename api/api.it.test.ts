@@ -225,9 +225,15 @@ describe('quotas of a tenant', () => {
     ] as const) {
       const problem = await problemOf(operator.call(method, path, { ...body, quotas: { gpus: 3, concurrentTrainings: 1 } }));
       expect(problem).toMatchObject({ status: 400, code: 'invalid_request' });
-      expect(problem.message).toContain('/quotas/gpus: is no quota: there are concurrentTrainings and gpuSecondsPerDay');
+      expect(problem.message).toContain('/quotas/gpus: is no quota: there are concurrentTrainings, gpuSecondsPerDay and storageBytes');
     }
-    for (const quotas of [{ concurrentTrainings: 1.5 }, { concurrentTrainings: -1 }, { gpuSecondsPerDay: -1 }, { gpuSecondsPerDay: '9' }])
+    for (const quotas of [
+      { concurrentTrainings: 1.5 },
+      { concurrentTrainings: -1 },
+      { gpuSecondsPerDay: -1 },
+      { gpuSecondsPerDay: '9' },
+      { storageBytes: -1 },
+    ])
       expect(await problemOf(operator.call('PATCH', '/v1/tenants/acme', { quotas }))).toMatchObject({ status: 400 });
     expect(await quotasOf('acme')).toEqual({});
     const made = await operator.call('POST', '/v1/tenants', { id: 'limited', name: 'Limited', quotas: { gpuSecondsPerDay: 3_600 } });

@@ -27,6 +27,7 @@ import { sensingRoutes } from './routes/sensing.ts';
 import { servingRoutes } from './routes/serving.ts';
 import { signingKeyRoutes } from './routes/signing-keys.ts';
 import { sourceRoutes } from './routes/sources.ts';
+import { storeRoutes } from './routes/store.ts';
 import { tenantRoutes } from './routes/tenants.ts';
 import { verificationRoutes } from './routes/verifications.ts';
 import { problemBody } from './schemas.ts';
@@ -161,7 +162,7 @@ export async function buildApp(context: ApiContext): Promise<FastifyInstance> {
       sensingRoutes,
     ])
       routes(instance, context);
-    for (const routes of [lagRoutes, lineageRoutes, verificationRoutes]) routes(instance, context);
+    for (const routes of [lagRoutes, lineageRoutes, storeRoutes, verificationRoutes]) routes(instance, context);
     // Each with hooks or parsers of its own.
     await instance.register(async (own) => tenantRoutes(own, context));
     await instance.register(async (own) => importRoutes(own, context));

@@ -35,6 +35,7 @@ export const problems = {
   exists: [409, 'It exists already', 'Choose another id, or change the one that exists.'],
   version_conflict: [412, 'It was changed meanwhile', 'Read it again and repeat the change with the new ETag.'],
   no_model_yet: [409, 'No version serves yet', 'Give examples and wait for the first version: `GET .../status` says how far it is.'],
+  version_removed: [410, 'The version was removed from the store', 'Take a newer version; an operator can hold those that must stay.'],
   refused: [409, 'The platform refuses this now', 'The detail says why.'],
   idempotency_key_reused: [422, 'The Idempotency-Key was used for another request', 'Use a new key for a new request.'],
   in_progress: [409, 'The first request with this Idempotency-Key is still being answered', 'Ask again in a moment.'],

@@ -16,6 +16,9 @@ export const modelParams = customizationParams.extend({
 });
 export const gtidParams = z.object({ gtid: z.string() });
 
+export const holdParams = tenantParams.extend(modelParams.shape);
+export const gcBody = z.strictObject({ dryRun: z.boolean().default(false) }).default({ dryRun: false });
+
 const maxPage = 1_000;
 export const pageQuery = z.object({ limit: z.coerce.number().int().min(1).max(maxPage).default(50), cursor: z.string().optional() });
 export const importQuery = z.object({ dryRun: z.enum(['0', '1', 'false', 'true']).optional() });
@@ -29,9 +32,11 @@ const quotas = z.strictObject(
   {
     concurrentTrainings: z.number().int().min(0).optional().describe('runs of the tenant at the same time; a paused one is none of them'),
     gpuSecondsPerDay: z.number().min(0).optional().describe('GPU seconds that its trainings may use in 24 hours'),
+    storageBytes: z.number().int().min(0).optional().describe('bytes that its datasets and models may have in the store'),
   },
   {
-    error: ({ code }) => (code === 'unrecognized_keys' ? `is no quota: there are ${quotaNames.join(' and ')}` : undefined),
+    error: ({ code }) =>
+      code === 'unrecognized_keys' ? `is no quota: there are ${quotaNames.slice(0, -1).join(', ')} and ${quotaNames.at(-1)}` : undefined,
   },
 );
 export const createTenant = z.strictObject({ id, name: z.string().min(1).max(200), quotas: quotas.default({}) });

@@ -68,6 +68,10 @@ export type ModelVersion = {
   readonly metrics: StoredMetrics;
   readonly verdict: GateVerdict;
   readonly aliases: readonly string[];
+  /** When its files were removed from the store. */
+  readonly removed?: string;
+  readonly damaged?: { readonly since: string; readonly detail: string };
+  readonly held?: boolean;
   readonly bytes: number;
   readonly storedBytes: number;
 };

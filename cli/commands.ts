@@ -25,6 +25,7 @@ import { registerRuns } from './runs.ts';
 import { registerSchema } from './schema.ts';
 import { registerSource } from './source.ts';
 import { registerStatus } from './status.ts';
+import { registerStore } from './store.ts';
 import { registerTest } from './test.ts';
 import { registerUp } from './up.ts';
 import { registerVerify } from './verify.ts';
@@ -41,6 +42,7 @@ export const commands: readonly RegisterCommand[] = [
   registerCluster,
   registerDeadLetters,
   registerReset,
+  registerStore,
   registerConfig,
   registerTenant,
   registerSource,

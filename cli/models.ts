@@ -15,6 +15,13 @@ import { bytes, count, table } from './wording.ts';
 type Options = { readonly json?: boolean };
 const jsonFlag = ['--json', 'print one JSON document'] as const;
 
+/** What of a version's files is not as it should be, or cannot change. */
+const standing = ({ removed, damaged, held }: ModelVersion): string[] => [
+  ...(removed === undefined ? [] : ['removed']),
+  ...(damaged === undefined ? [] : ['DAMAGED']),
+  ...(held ? ['held'] : []),
+];
+
 export const registerModels: RegisterCommand = (program) => {
   const models = program.command('models').description('published versions of a customization: list, verify, compare, export');
   models
@@ -27,7 +34,7 @@ export const registerModels: RegisterCommand = (program) => {
       if (options.json) return printJson(page);
       const rows = page.items.map((model) => [
         `v${model.version}`,
-        model.aliases.join(', '),
+        [...model.aliases, ...standing(model)].join(', '),
         primaryText(model.metrics),
         count(model.dataset.rows),
         bytes(model.bytes),

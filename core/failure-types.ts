@@ -7,6 +7,7 @@ export const failureClasses = [
   'hang',
   'diverged',
   'storage',
+  'storage_quota',
   'schema_held',
   'budget',
   'error',
@@ -28,6 +29,8 @@ export const failureTypes = {
   SchemaHeld: { retryable: false },
   /** The tenant has used up its GPU seconds: the run is stopped. */
   BudgetSpent: { retryable: false },
+  /** The model would take more bytes in the store than the tenant may have: nothing is published. */
+  StorageQuota: { retryable: false },
   OutOfMemory: { retryable: true },
   Diverged: { retryable: false },
   /** The trainer stopped with an unknown error. */

@@ -4,9 +4,11 @@ export type TenantQuotas = {
   readonly concurrentTrainings?: number;
   /** GPU seconds in 24 hours; those of a run count from its start until 24 hours after its end. */
   readonly gpuSecondsPerDay?: number;
+  /** Bytes of its datasets and models in the store; what all tenants share, and what goes with a run, does not count. */
+  readonly storageBytes?: number;
 };
 
-export const quotaNames = ['concurrentTrainings', 'gpuSecondsPerDay'] as const satisfies readonly (keyof TenantQuotas)[];
+export const quotaNames = ['concurrentTrainings', 'gpuSecondsPerDay', 'storageBytes'] as const satisfies readonly (keyof TenantQuotas)[];
 
 /** GPU seconds that a run of the tenant has used, and when it ended. */
 export type GpuUse = { readonly customizationId: string; readonly run: number; readonly atMs: number; readonly gpuSeconds: number };

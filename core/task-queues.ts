@@ -11,3 +11,5 @@ export const trainingRunType = 'trainingRun';
 export const verificationType = 'verification';
 export const verifyAllType = 'verifyAll';
 export const janitorType = 'janitor';
+export const storeGcType = 'storeGc';
+export const storeScrubType = 'storeScrub';

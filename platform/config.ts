@@ -152,6 +152,27 @@ export const settingsSchema = z.object({
     .default('')
     .describe('public keys of former or other signers whose models are served too: base64, separated by commas'),
   MW_UNSIGNED_MODELS: z.enum(['accept', 'refuse']).default('accept').describe('whether versions from before models were signed are served'),
+  MW_KEEP_VERSIONS: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(10_000)
+    .default(10)
+    .describe("versions of each customization that are kept beside those with an alias or an operator's hold"),
+  MW_GC_GRACE_HOURS: z.coerce
+    .number()
+    .min(0)
+    .max(8_760)
+    .default(24)
+    .describe('hours that objects which nothing refers to, and versions beyond those that are kept, stay in the store'),
+  MW_SCRUB_EVERY_HOURS: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(8_760)
+    .default(24)
+    .describe('hours between two rounds that read stored objects and compare their digests (0: only on demand)'),
+  MW_SCRUB_ROUNDS: z.coerce.number().int().min(1).max(365).default(7).describe('rounds in which every stored object is read once'),
   MW_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('log level'),
 });
 

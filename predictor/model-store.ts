@@ -11,7 +11,7 @@ import { sha256OfFile } from '../store/encoder-folder.ts';
 import { type Trust, checkSignature } from '../store/model-signature.ts';
 import { CorruptObject, ObjectMissing, type ObjectStore, StoreUnavailable } from '../store/object-store.ts';
 
-type VersionRow = RowDataPacket & { manifest_key: string; manifest_sha256: string; withdrawn_at: Date | null };
+type VersionRow = RowDataPacket & { manifest_key: string; manifest_sha256: string; withdrawn_at: Date | null; removed_at: Date | null };
 
 /** The version does not exist, or must not serve. */
 export class NoSuchVersion extends Error {
@@ -62,13 +62,17 @@ export function createModelStore(pool: Pool, store: ObjectStore, cacheDir: strin
     },
     manifest: async ({ tenantId, customizationId }, version) => {
       const [rows] = await pool.query<VersionRow[]>(
-        `SELECT manifest_key, manifest_sha256, withdrawn_at FROM modelwright_control.model_versions
+        `SELECT manifest_key, manifest_sha256, withdrawn_at, removed_at FROM modelwright_control.model_versions
          WHERE tenant_id = ? AND customization_id = ? AND version = ?`,
         [tenantId, customizationId, version],
       );
       const row = rows[0];
       if (!row) throw new NoSuchVersion(`customization ${customizationId} has no version v${version}`);
       if (row.withdrawn_at) throw new NoSuchVersion(`v${version} of ${customizationId} was withdrawn`);
+      if (row.removed_at)
+        throw new NoSuchVersion(
+          `v${version} of ${customizationId} was removed from the store: only the newest versions are kept, and those that serve or are held`,
+        );
       const text = await bytes({ key: row.manifest_key, sha256: row.manifest_sha256 });
       const manifest = JSON.parse(text.toString('utf8')) as ModelManifest;
       checkSignature(manifest, trust);

@@ -22,3 +22,11 @@ export const modelManifestKey = (key: RunKey, version: number): string =>
 export const keptPrefix = 'kept/';
 export const keptEmbeddingsKey = ({ tenantId, customizationId }: CustomizationKey): string =>
   `${keptPrefix}${tenantId}/${customizationId}/embeddings`;
+
+/** Everything of one tenant. */
+export const tenantPrefix = (tenantId: string): string => `tenants/${tenantId}/`;
+export const keptTenantPrefix = (tenantId: string): string => `${keptPrefix}${tenantId}/`;
+export const basePrefix = 'base/';
+/** Objects that are stored to see what time the store has. */
+export const carePrefix = 'care/';
+export const clockKey = (id: string): string => `${carePrefix}clock-${id}`;

@@ -20,6 +20,7 @@ export type PutResult = { readonly ref: ObjectRef; /** False when the object was
 
 /** Bytes that are too many for memory. `open` may be called several times and gives the same bytes each time. */
 export type ByteSource = { readonly bytes: number; readonly sha256: string; readonly open: () => Promise<Readable> };
+export type ListedObject = { readonly key: string; readonly bytes: number; readonly modifiedMs: number };
 
 /** What the platform asks of an object store. Every read is verified by the reader, never by an ETag. */
 export type ObjectStore = {
@@ -38,8 +39,11 @@ export type ObjectStore = {
   streamPart(key: string, from: number, bytes: number): Promise<Readable>;
   /** Size in bytes, null when there is no such object. */
   size(key: string): Promise<number | null>;
-  delete(keys: readonly string[]): Promise<void>;
-  list(prefix: string): AsyncIterable<{ readonly key: string; readonly bytes: number }>;
+  /** Stores whether or not the key is taken: for repairs, which bring back the very bytes that belong there. */
+  replace(key: string, bytes: Uint8Array): Promise<void>;
+  delete(keys: readonly string[], signal?: AbortSignal): Promise<void>;
+  /** `modifiedMs`: Unix epoch milliseconds by the store's own clock, in whole seconds with some gateways. */
+  list(prefix: string): AsyncIterable<ListedObject>;
   presignGet(key: string, expiresSeconds: number): Promise<string>;
   presignPut(key: string, expiresSeconds: number): Promise<string>;
 };

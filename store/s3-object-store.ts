@@ -116,13 +116,20 @@ export function createS3ObjectStore(client: S3Client, bucket: string): ObjectSto
       if (sha256Hex(bytes) !== sha256) throw new CorruptObject(`${key} does not have the SHA-256 ${sha256} that its reference names`);
       return bytes;
     },
-    delete: async (keys) => {
+    replace: async (key, bytes) => void (await put(key, bytes, false)),
+    delete: async (keys, signal) => {
       for (let at = 0; at < keys.length; at += deleteBatch) {
         const Objects = keys.slice(at, at + deleteBatch).map((Key) => ({ Key }));
         try {
-          await client.send(new DeleteObjectsCommand({ Bucket: bucket, Delete: { Objects, Quiet: true } }));
+          const { Errors = [] } = await client.send(
+            new DeleteObjectsCommand({ Bucket: bucket, Delete: { Objects, Quiet: true } }),
+            signal ? { abortSignal: signal } : {},
+          );
+          // The request as a whole succeeds although some of its keys do not.
+          const [refused] = Errors.filter(({ Code }) => Code !== 'NoSuchKey');
+          if (refused) throw new StoreUnavailable(`deleting ${refused.Key ?? ''} failed (${refused.Code ?? 'error'})`);
         } catch (error) {
-          throw failed('deleting', keys[at] ?? '', error);
+          throw error instanceof StoreUnavailable ? error : failed('deleting', keys[at] ?? '', error);
         }
       }
     },
@@ -130,7 +137,9 @@ export function createS3ObjectStore(client: S3Client, bucket: string): ObjectSto
       let token: string | undefined;
       do {
         const page = await client.send(new ListObjectsV2Command({ Bucket: bucket, Prefix: prefix, ContinuationToken: token }));
-        for (const { Key, Size } of page.Contents ?? []) if (Key !== undefined) yield { key: Key, bytes: Size ?? 0 };
+        for (const { Key, Size, LastModified } of page.Contents ?? [])
+          // Without a time nobody can say that it is old.
+          if (Key !== undefined) yield { key: Key, bytes: Size ?? 0, modifiedMs: LastModified?.getTime() ?? Number.POSITIVE_INFINITY };
         token = page.NextContinuationToken;
       } while (token !== undefined);
     },

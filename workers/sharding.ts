@@ -1,4 +1,5 @@
 import { createShardingActivities } from '../activities/sharding/sharding-activities.ts';
+import { createStoreCareActivities } from '../activities/store-care/store-care-activities.ts';
 import { loadCatalog } from '../catalog/catalog.ts';
 import { taskQueues } from '../core/task-queues.ts';
 import { signerOf } from '../platform/config.ts';
@@ -16,21 +17,36 @@ await runWorker(
   ({ settings }) => settings.MW_SHARDING_PORT,
   async (config) => {
     const pool = createPool(config);
+    const store = createS3ObjectStore(createS3Client(config), config.s3.bucket);
+    const { modelsDir } = config.paths;
     return {
       workers: [
         {
           taskQueue: taskQueues.sharding,
           maxConcurrentActivityTaskExecutions: concurrentActivities,
-          activities: createShardingActivities({
-            pool,
-            store: createS3ObjectStore(createS3Client(config), config.s3.bucket),
-            catalog: await loadCatalog(config.settings.MW_CATALOG_DIR),
-            modelsDir: config.paths.modelsDir,
-            predictor: createPredictorClient(config),
-            signer: signerOf(config),
-            shardBytes: config.settings.MW_SHARD_BYTES,
-            beat: beatOfActivity,
-          }),
+          activities: {
+            ...createShardingActivities({
+              pool,
+              store,
+              catalog: await loadCatalog(config.settings.MW_CATALOG_DIR),
+              modelsDir,
+              predictor: createPredictorClient(config),
+              signer: signerOf(config),
+              shardBytes: config.settings.MW_SHARD_BYTES,
+              beat: beatOfActivity,
+            }),
+            ...createStoreCareActivities({
+              pool,
+              store,
+              modelsDir,
+              retention: {
+                keepVersions: config.settings.MW_KEEP_VERSIONS,
+                graceMs: config.settings.MW_GC_GRACE_HOURS * 3_600_000,
+              },
+              scrubRounds: config.settings.MW_SCRUB_ROUNDS,
+              beat: beatOfActivity,
+            }),
+          },
           shutdownGraceTime: '5 seconds',
         },
       ],

@@ -132,3 +132,21 @@ export const warmOptions = (tenantId: string): ActivityOptions => ({
   retry: { maximumAttempts: 1 },
   priority: fairly(tenantId),
 });
+
+/** Reading everything of one tenant, or of what all share, may take long; the next round comes by the schedule. */
+export const storeCareOptions = (tenantId: string): ActivityOptions => ({
+  taskQueue: taskQueues.sharding,
+  startToCloseTimeout: '6 hours',
+  scheduleToCloseTimeout: '12 hours',
+  heartbeatTimeout: heartbeat,
+  retry: bounded,
+  priority: fairly(tenantId),
+});
+
+/** One statement or two, or a page of tenants. */
+export const storeRoundOptions = (): ActivityOptions => ({
+  taskQueue: taskQueues.sharding,
+  startToCloseTimeout: '60 seconds',
+  scheduleToCloseTimeout: '1 hour',
+  retry: bounded,
+});

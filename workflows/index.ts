@@ -1,5 +1,6 @@
 /** What the orchestrator's bundle exports: the workflow types by name. */
 export { janitor } from './janitor.ts';
+export { storeGc, storeScrub } from './store-care.ts';
 export { tenantWorkflow } from './tenant.ts';
 export { trainingRun } from './training-run.ts';
 export { verification, verifyAll } from './verification.ts';

@@ -33,6 +33,7 @@ const classes: Readonly<Record<FailureType, FailureClass>> = {
   BadOptions: 'bad_options',
   SchemaHeld: 'schema_held',
   BudgetSpent: 'budget',
+  StorageQuota: 'storage_quota',
   OutOfMemory: 'out_of_memory',
   Diverged: 'diverged',
   TrainingFailed: 'error',

@@ -14,7 +14,15 @@ import { sumLanguages, unknownLanguage } from './choose-encoder.ts';
 import { readBucket, writeBucket } from './bucket-file.ts';
 import { atSnapshot } from './consistent-snapshot.ts';
 import type { DatasetDependencies } from './dataset-activities.ts';
-import { datasetOfRun, isOfSchema, isOfSource, latestDataset, readManifest, registerDataset } from './dataset-registry.ts';
+import {
+  datasetOfRun,
+  isOfSchema,
+  isOfSource,
+  latestDataset,
+  nextDatasetNumber,
+  readManifest,
+  registerDataset,
+} from './dataset-registry.ts';
 import { rowShaper } from './dataset-row.ts';
 import { Exclusions } from './exclusions.ts';
 import { sidesOf, sumLabels, sumSides } from './label-counts.ts';
@@ -114,7 +122,7 @@ export async function buildDataset(
         ? {}
         : { source: { name: source.name, digest: settings.sourceDigest, fingerprints: fingerprints ?? [] } }),
       schema,
-      number: (parentRef?.number ?? 0) + 1,
+      number: await nextDatasetNumber(pool, input),
       parent: parentRef?.number ?? null,
       cut,
       bucketCount,

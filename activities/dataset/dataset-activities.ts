@@ -5,6 +5,7 @@ import { withInfrastructure } from '../infrastructure.ts';
 import { evaluateGate } from '../gate/evaluate-gate.ts';
 import type { PredictVersion, TimeEncoder } from '../gate/predict-version.ts';
 import type { DatasetActivities } from '../ports.ts';
+import { datasetsScope, gatesScope, releaseLease, takeLease } from '../store-care/leases.ts';
 import { buildDataset } from './build-dataset.ts';
 import type { ChangedBuckets } from './changed-buckets.ts';
 import { planDataset } from './plan-dataset.ts';
@@ -28,6 +29,18 @@ export type DatasetDependencies = {
 /** Activities of the task queue `dataset`. */
 export const createDatasetActivities = (dependencies: DatasetDependencies): DatasetActivities => ({
   planDataset: (input) => withInfrastructure(() => planDataset(dependencies, input)),
-  buildDataset: (input) => withInfrastructure(() => buildDataset(dependencies, input)),
-  evaluateGate: (input) => withInfrastructure(() => evaluateGate(dependencies, input)),
+  buildDataset: (input) =>
+    withInfrastructure(async () => {
+      const scopes = [datasetsScope(input.tenantId, input.customizationId)];
+      await takeLease(dependencies.pool, input, scopes);
+      const built = await buildDataset(dependencies, input);
+      await releaseLease(dependencies.pool, input, scopes);
+      return built;
+    }),
+  evaluateGate: (input) =>
+    withInfrastructure(async () => {
+      // Until the run has ended: its record refers to the details, and its version.
+      await takeLease(dependencies.pool, input, [gatesScope(input.tenantId, input.customizationId)]);
+      return await evaluateGate(dependencies, input);
+    }),
 });

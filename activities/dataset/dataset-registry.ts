@@ -30,13 +30,22 @@ const fromRow = (store: ObjectStore, row: DatasetTableRow): RegisteredDataset =>
   manifest: { bucket: store.bucket, key: row.manifest_key, sha256: row.manifest_sha256, bytes: Number(row.manifest_bytes) },
 });
 
-/** The latest dataset of a customization; null before the first. */
+/** The latest dataset of a customization; null before the first, and where it went with a customization of the same id. */
 export async function latestDataset(pool: Pool, store: ObjectStore, key: CustomizationKey): Promise<RegisteredDataset | null> {
   const [rows] = await pool.query<DatasetTableRow[]>(
-    `SELECT ${columns} FROM modelwright_control.datasets WHERE ${scope} ORDER BY number DESC LIMIT 1`,
+    `SELECT ${columns} FROM modelwright_control.datasets WHERE ${scope} AND removed_at IS NULL ORDER BY number DESC LIMIT 1`,
     [key.tenantId, key.customizationId],
   );
   return rows[0] ? fromRow(store, rows[0]) : null;
+}
+
+/** The number of the next dataset of a customization: one that was given once is not given again. */
+export async function nextDatasetNumber(pool: Pool, { tenantId, customizationId }: CustomizationKey): Promise<number> {
+  const [rows] = await pool.query<(RowDataPacket & { number: string })[]>(
+    `SELECT COALESCE(MAX(number), 0) + 1 AS number FROM modelwright_control.datasets WHERE ${scope}`,
+    [tenantId, customizationId],
+  );
+  return Number(rows[0]?.number ?? 1);
 }
 
 /** The dataset that a run has built; null while it has not. */

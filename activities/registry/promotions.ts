@@ -10,7 +10,7 @@ import { inTransaction } from './database.ts';
 
 type PromotionRow = RowDataPacket & { version: number; previous: number | null };
 type AliasRow = RowDataPacket & { alias: string; version: number };
-type VersionRow = RowDataPacket & { verdict: GateVerdict; withdrawn_at: Date | null };
+type VersionRow = RowDataPacket & { verdict: GateVerdict; withdrawn_at: Date | null; removed_at: Date | null; damage: string | null };
 type AttemptRow = RowDataPacket & { attempt: number };
 
 const scope = 'tenant_id = ? AND customization_id = ?';
@@ -58,12 +58,15 @@ async function point(
 /** The version, if it can serve; otherwise a failure that says why not. */
 async function servable(connection: PoolConnection, key: readonly [string, string], version: number): Promise<VersionRow> {
   const [rows] = await connection.query<VersionRow[]>(
-    `SELECT verdict, withdrawn_at FROM modelwright_control.model_versions WHERE ${scope} AND version = ?`,
+    `SELECT verdict, withdrawn_at, removed_at, damage FROM modelwright_control.model_versions WHERE ${scope} AND version = ?`,
     [...key, version],
   );
   const row = rows[0];
   if (!row) throw failure('BadOptions', `customization ${key[1]} has no version ${versionName(version)}`);
   if (row.withdrawn_at) throw failure('BadOptions', `${versionName(version)} was withdrawn: it must not serve again`);
+  if (row.removed_at)
+    throw failure('BadOptions', `${versionName(version)} was removed from the store, as the retention says: promote another version`);
+  if (row.damage) throw failure('BadOptions', `${versionName(version)} is damaged (${row.damage}): it must not serve until it is mended`);
   return row;
 }
 

@@ -2,7 +2,9 @@ import type { Pool, RowDataPacket } from '../../platform/mysql.ts';
 import { failure } from '../failure.ts';
 import type { ShardingActivities } from '../ports.ts';
 import { inTransaction } from '../registry/database.ts';
+import { endedRunStates } from '../../core/run.ts';
 import { refuseCutOver } from '../registry/held-changes.ts';
+import { baseScope, modelsScope, releaseLease } from '../store-care/leases.ts';
 
 type RunRow = RowDataPacket & { attempt: number; state: string };
 type VersionRow = RowDataPacket & { version: number; run_number: number };
@@ -28,6 +30,9 @@ export const publishModel = (pool: Pool, input: Parameters<ShardingActivities['p
     );
     const own = versions.find(({ run_number }) => run_number === run);
     if (own) return { version: own.version };
+    // What it stored is garbage by now.
+    if (endedRunStates.some((state) => state === runs[0]?.state))
+      throw failure('Fenced', `run ${run} has ended (${runs[0]?.state}): it must not publish`);
     if (versions.length > 0)
       throw failure('Fenced', `run ${versions[0]?.run_number} has published v${sharded.version}: run ${run} must not`);
     await refuseCutOver(connection, input, dataset.cut);
@@ -52,5 +57,7 @@ export const publishModel = (pool: Pool, input: Parameters<ShardingActivities['p
        ON DUPLICATE KEY UPDATE version = new.version, updated_at = UTC_TIMESTAMP(6)`,
       [...key, sharded.version],
     );
+    // From here on the registry says that its objects are needed.
+    await releaseLease(connection, input, [modelsScope(tenantId), baseScope]);
     return { version: sharded.version };
   });

@@ -5,6 +5,8 @@ import type { Signer } from '../../platform/signing-keys.ts';
 import type { ObjectStore } from '../../store/object-store.ts';
 import { withInfrastructure } from '../infrastructure.ts';
 import type { ShardingActivities } from '../ports.ts';
+import { baseScope, modelsScope, takeLease } from '../store-care/leases.ts';
+import { withinQuota } from '../store-care/quota-guard.ts';
 import { publishModel } from './publish-model.ts';
 import type { Beat } from './store-tensors.ts';
 import { shardModel } from './shard-model.ts';
@@ -24,7 +26,12 @@ export type ShardingDependencies = {
 
 /** Activities of the task queue `sharding`. */
 export const createShardingActivities = (dependencies: ShardingDependencies): ShardingActivities => ({
-  shardModel: (input) => withInfrastructure(() => shardModel(dependencies, input)),
+  shardModel: (input) =>
+    withInfrastructure(async () => {
+      const { pool, store } = dependencies;
+      await takeLease(pool, input, [modelsScope(input.tenantId), baseScope]);
+      return await withinQuota(pool, store, input.tenantId, (guarded) => shardModel({ ...dependencies, store: guarded }, input));
+    }),
   publishModel: (input) => publishModel(dependencies.pool, input),
   warmModel: async ({ tenantId, customizationId, version }) => {
     try {

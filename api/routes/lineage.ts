@@ -13,12 +13,14 @@ type VersionRow = RowDataPacket & {
   model_manifest_sha256: string;
   published_at: Date;
   withdrawn_at: Date | null;
+  dataset_removed_at: Date | null;
   manifest_key: string;
   manifest_sha256: string;
 };
 
 const tags = ['lineage'];
-const select = `SELECT v.version, v.manifest_sha256 AS model_manifest_sha256, v.published_at, v.withdrawn_at, d.manifest_key, d.manifest_sha256
+const select = `SELECT v.version, v.manifest_sha256 AS model_manifest_sha256, v.published_at, v.withdrawn_at,
+    d.removed_at AS dataset_removed_at, d.manifest_key, d.manifest_sha256
   FROM modelwright_control.model_versions v
   JOIN modelwright_control.datasets d ON d.tenant_id = v.tenant_id AND d.customization_id = v.customization_id AND d.number = v.dataset_number
   WHERE v.tenant_id = ? AND v.customization_id = ?`;
@@ -42,6 +44,8 @@ export function lineageRoutes(app: FastifyInstance, { pool, store }: ApiContext)
       const version = Number(v.replace(/^v/, ''));
       const [found] = await pool.query<VersionRow[]>(`${select} AND v.version = ?`, [tenantId, c, version]);
       if (!found[0]) throw new Problem('not_found', `there is no version v${version} of ${c}`);
+      if (found[0].dataset_removed_at)
+        throw new Problem('version_removed', `v${version} was removed, and its dataset on ${found[0].dataset_removed_at.toISOString()}`);
       const reader = new DatasetReader(store);
       const manifest = await reader.manifest({ key: found[0].manifest_key, sha256: found[0].manifest_sha256 });
       const [bucket, row] = (partsOf(cursor, 2) ?? [0, 0]).map(Number);
@@ -84,6 +88,8 @@ export function lineageRoutes(app: FastifyInstance, { pool, store }: ApiContext)
       const reader = new DatasetReader(store);
       const items = [];
       for (const row of versions.slice(0, limit)) {
+        // What it learned is not stored any more: nothing can be proven of it.
+        if (row.dataset_removed_at) continue;
         const manifest = await reader.manifest({ key: row.manifest_key, sha256: row.manifest_sha256 });
         const proof = await reader.proofOf(manifest, exampleId);
         if (proof)

@@ -27,6 +27,10 @@ type ModelRow = RowDataPacket & {
   verdict: unknown;
   published_at: Date;
   withdrawn_at: Date | null;
+  removed_at: Date | null;
+  damaged_at: Date | null;
+  damage: string | null;
+  held: string;
   dataset_number: number;
   digest: string;
   row_count: string;
@@ -40,7 +44,9 @@ const tags = ['models'];
 const addressSeconds = 3_600;
 const select = `SELECT v.*, d.digest, d.row_count, d.cut, d.base_model,
     (SELECT GROUP_CONCAT(a.alias ORDER BY a.alias) FROM modelwright_control.aliases a
-     WHERE a.tenant_id = v.tenant_id AND a.customization_id = v.customization_id AND a.version = v.version) AS aliases
+     WHERE a.tenant_id = v.tenant_id AND a.customization_id = v.customization_id AND a.version = v.version) AS aliases,
+    (SELECT COUNT(*) FROM modelwright_control.model_holds h
+     WHERE h.tenant_id = v.tenant_id AND h.customization_id = v.customization_id AND h.version = v.version) AS held
   FROM modelwright_control.model_versions v
   JOIN modelwright_control.datasets d ON d.tenant_id = v.tenant_id AND d.customization_id = v.customization_id AND d.number = v.dataset_number
   WHERE v.tenant_id = ? AND v.customization_id = ?`;
@@ -59,6 +65,9 @@ const shown = (row: ModelRow) => ({
   parent: row.parent,
   publishedAt: row.published_at.toISOString(),
   ...(row.withdrawn_at ? { withdrawn: row.withdrawn_at.toISOString() } : {}),
+  ...(row.removed_at ? { removed: row.removed_at.toISOString() } : {}),
+  ...(row.damaged_at ? { damaged: { since: row.damaged_at.toISOString(), detail: row.damage } } : {}),
+  ...(Number(row.held) > 0 ? { held: true } : {}),
 });
 
 export function modelRoutes(app: FastifyInstance, context: ApiContext): void {
@@ -73,6 +82,11 @@ export function modelRoutes(app: FastifyInstance, context: ApiContext): void {
     return { c, version: Number(v.replace(/^v/, '')) };
   };
   const manifestOf = async (row: ModelRow): Promise<ModelManifest> => {
+    if (row.removed_at)
+      throw new Problem(
+        'version_removed',
+        `v${row.version} was removed on ${row.removed_at.toISOString()}: its files are not stored any more`,
+      );
     const bytes = await store.read({ key: row.manifest_key, sha256: row.manifest_sha256 });
     return JSON.parse(Buffer.from(bytes).toString('utf8')) as ModelManifest;
   };

@@ -4,6 +4,7 @@ import { type RunPause, type RunState, type StageTimes, endedRunStates } from '.
 import { type RunPauseState, messageNames } from '../../core/tenant-messages.ts';
 import { randomUUID } from '../../platform/clock.ts';
 import type { RowDataPacket } from '../../platform/mysql.ts';
+import { ObjectMissing } from '../../store/object-store.ts';
 import { type Caller, tenantOf } from '../auth.ts';
 import type { ApiContext } from '../context.ts';
 import { findCustomization } from '../example-content.ts';
@@ -121,7 +122,15 @@ export function runRoutes(app: FastifyInstance, context: ApiContext): void {
       const { verdict } = await findRun(tenantOf(request.caller), c, n);
       if (!verdict?.details)
         throw new Problem('not_found', `run ${n} of ${c} has no details of a gate: it has not come so far, or is older than they are`);
-      return JSON.parse(Buffer.from(await store.read(verdict.details)).toString('utf8')) as GateDetails;
+      try {
+        return JSON.parse(Buffer.from(await store.read(verdict.details)).toString('utf8')) as GateDetails;
+      } catch (error) {
+        if (!(error instanceof ObjectMissing)) throw error;
+        throw new Problem(
+          'version_removed',
+          `the details of run ${n} of ${c} were removed: they are kept for the newest runs and versions`,
+        );
+      }
     },
   );
 

@@ -6,12 +6,15 @@ import {
   type ScheduleOptions,
   ScheduleOverlapPolicy,
 } from '@temporalio/client';
-import { janitorType, taskQueues, verifyAllType } from '../../core/task-queues.ts';
+import { janitorType, storeGcType, storeScrubType, taskQueues, verifyAllType } from '../../core/task-queues.ts';
 import type { Config } from '../../platform/config.ts';
 
 export const verifyAllSchedule = 'verify-all';
 export const janitorSchedule = 'janitor';
 const janitorEvery = '10 minutes';
+export const storeGcSchedule = 'store-gc';
+const storeGcEvery = '6 hours';
+export const storeScrubSchedule = 'store-scrub';
 /** A server that was down does not owe the rounds that it missed. */
 const catchupWindow = '1 minute';
 
@@ -29,6 +32,13 @@ export async function prepareSchedules(connection: Connection, config: Pick<Conf
       await schedule.getHandle(wanted.scheduleId).update((known) => ({ ...wanted, state: known.state }));
     }
   };
+  const remove = async (scheduleId: string): Promise<void> => {
+    try {
+      await schedule.getHandle(scheduleId).delete();
+    } catch (error) {
+      if (!(error instanceof ScheduleNotFoundError)) throw error;
+    }
+  };
   await prepare({
     scheduleId: janitorSchedule,
     spec: { intervals: [{ every: janitorEvery }] },
@@ -42,13 +52,38 @@ export async function prepareSchedules(connection: Connection, config: Pick<Conf
     },
     policies: { overlap: ScheduleOverlapPolicy.SKIP, catchupWindow },
   });
+  await prepare({
+    scheduleId: storeGcSchedule,
+    spec: { intervals: [{ every: storeGcEvery }] },
+    action: {
+      type: 'startWorkflow',
+      workflowType: storeGcType,
+      workflowId: storeGcSchedule,
+      taskQueue: taskQueues.orchestrator,
+      args: [{ dryRun: false }],
+      staticSummary: 'remove from the store what nothing refers to',
+    },
+    policies: { overlap: ScheduleOverlapPolicy.SKIP, catchupWindow },
+  });
+  const hours = config.settings.MW_SCRUB_EVERY_HOURS;
+  if (hours === 0) await remove(storeScrubSchedule);
+  else
+    await prepare({
+      scheduleId: storeScrubSchedule,
+      spec: { intervals: [{ every: `${hours} hours` }] },
+      action: {
+        type: 'startWorkflow',
+        workflowType: storeScrubType,
+        workflowId: storeScrubSchedule,
+        taskQueue: taskQueues.orchestrator,
+        args: [{ everything: false }],
+        staticSummary: 'read a share of what is stored and compare its digests',
+      },
+      policies: { overlap: ScheduleOverlapPolicy.SKIP, catchupWindow },
+    });
   const minutes = config.settings.MW_VERIFY_EVERY_MINUTES;
   if (minutes === 0) {
-    try {
-      await schedule.getHandle(verifyAllSchedule).delete();
-    } catch (error) {
-      if (!(error instanceof ScheduleNotFoundError)) throw error;
-    }
+    await remove(verifyAllSchedule);
     return;
   }
   await prepare({

@@ -191,6 +191,10 @@ const scenarios: readonly Scenario[] = [
     for (const id of ['a', 'b', 'c']) platform.create(id);
     return { verification: await tenant.compare('c'), 'verify-all': await tenant.compare() };
   },
+  async (platform, tenant) => {
+    platform.create('c');
+    return { 'store-gc': await tenant.careForStore('gc'), 'store-scrub': await tenant.careForStore('scrub') };
+  },
 ];
 
 /** Without what names the machine that recorded it. */

@@ -57,6 +57,7 @@ export function simulatedStore(
     },
     // Files of base models are there.
     size: (key) => Promise.resolve(stagedKey.test(key) ? (stagedOf(key)?.byteLength ?? null) : 1),
+    replace: () => Promise.resolve(),
     delete: () => Promise.resolve(),
     // eslint-disable-next-line no-empty-function
     list: async function* () {},

@@ -3,11 +3,20 @@ import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import { NativeConnection, Runtime, Worker, type WorkflowBundle } from '@temporalio/worker';
 import type { ChangeDigest } from '../../core/change-digest.ts';
 import { tenantWorkflowId } from '../../core/ids.ts';
-import { janitorType, taskQueues, tenantWorkflowType, verificationType, verifyAllType } from '../../core/task-queues.ts';
+import {
+  janitorType,
+  storeGcType,
+  storeScrubType,
+  taskQueues,
+  tenantWorkflowType,
+  verificationType,
+  verifyAllType,
+} from '../../core/task-queues.ts';
 import { type CustomizationStatus, type TenantStatus, messageNames } from '../../core/tenant-messages.ts';
 import { tenantStart } from '../../core/tenant-start.ts';
 import { bundleWorkflows } from '../../workers/workflow-bundle.ts';
 import type { FakePlatform } from './fake-platform.ts';
+import { fakeStoreCare } from './fake-store-care.ts';
 import { fakeVerification } from './fake-verification.ts';
 import { startTemporal } from './temporal-env.ts';
 
@@ -53,7 +62,7 @@ export class WorkflowFixture {
       dataset: { ...platform.dataset, ...fakeVerification(platform) },
       training: platform.training,
       trainingControl: platform.training,
-      sharding: platform.sharding,
+      sharding: { ...platform.sharding, ...fakeStoreCare(platform) },
     };
     for (const name of options.only ?? (Object.keys(taskQueues) as (keyof typeof taskQueues)[])) {
       const connection = await NativeConnection.connect({ address: this.env.address });
@@ -130,6 +139,17 @@ export class TenantClient {
       workflowId: `janitor/${this.tenantId}`,
       taskQueue: taskQueues.orchestrator,
       args: [],
+    });
+    await handle.result();
+    return handle;
+  }
+
+  /** A round of the care for the store: garbage, or reading a share. */
+  async careForStore(what: 'gc' | 'scrub'): Promise<WorkflowHandle> {
+    const handle = await this.#fixture.env.client.workflow.start(what === 'gc' ? storeGcType : storeScrubType, {
+      workflowId: `store-${what}/${this.tenantId}`,
+      taskQueue: taskQueues.orchestrator,
+      args: [what === 'gc' ? { dryRun: false } : { everything: false }],
     });
     await handle.result();
     return handle;

@@ -1,0 +1,149 @@
+import { type ScrubPart, type ScrubShare, addAmounts, maxNamed, nothing } from '../../core/store-care.ts';
+import { basePrefix } from '../../store/keys.ts';
+import { checkObject } from './check-object.ts';
+import { showDamage } from './damage-conditions.ts';
+import { type Damage, closeDamage, forgetDamages, isStillLive, markOwners, openDamages, recordDamage, sharedTenant } from './damages.ts';
+import { installedBaseParts } from './installed-base.ts';
+import { type LiveObject, liveObjects } from './live-objects.ts';
+import { repairFromCopy, writeAnew } from './repair-object.ts';
+import type { StoreCareDependencies } from './store-care-activities.ts';
+import { everyTenant } from './tenants.ts';
+
+type Found = { readonly object: LiveObject; readonly damage: Damage };
+
+/** Digests are evenly spread: so many of their first hexadecimal digits say which share an object falls on. */
+const shareDigits = 8;
+
+export const inShare = (sha256: string, share: ScrubShare | null): boolean =>
+  share === null || Number.parseInt(sha256.slice(0, shareDigits), 16) % share.of === share.index;
+
+/** Reads the share's objects, and those that were not whole the last time; repairs what it can from a copy. */
+async function readAndRepair(
+  dependencies: StoreCareDependencies,
+  tenantId: string,
+  objects: readonly LiveObject[],
+  share: ScrubShare | null,
+): Promise<{ readonly part: ScrubPart; readonly left: readonly Found[] }> {
+  const { pool, store, beat } = dependencies;
+  const before = await openDamages(pool, [tenantId]);
+  const part = { ...nothing, damaged: 0, missing: 0, repaired: 0, open: [] };
+  let read = nothing;
+  let count = { damaged: 0, missing: 0, repaired: 0 };
+  const left: Found[] = [];
+  for (const object of objects) {
+    if (!inShare(object.sha256, share) && !before.has(object.key)) continue;
+    beat();
+    const { state, bytes } = await checkObject(store, object, beat);
+    read = addAmounts(read, { objects: 1, bytes });
+    if (state === 'whole') {
+      if (before.has(object.key)) await closeDamage(pool, object.key);
+      continue;
+    }
+    if (!(await isStillLive(pool, object))) continue;
+    count = { ...count, [state]: count[state] + 1 };
+    const damage: Damage = { key: object.key, sha256: object.sha256, what: state };
+    // On record before it is mended: a round that dies here has not seen it for nothing.
+    await recordDamage(pool, tenantId, damage, null);
+    const copy = await repairFromCopy(dependencies, object);
+    if (copy === null) left.push({ object, damage });
+    else {
+      await recordDamage(pool, tenantId, damage, copy);
+      count = { ...count, repaired: count.repaired + 1 };
+    }
+  }
+  return { part: { ...part, ...read, ...count }, left };
+}
+
+/** What is not whole and still needed. What nothing refers to any more is forgotten, if it is known what everything refers to. */
+async function stillOpen(
+  { pool }: StoreCareDependencies,
+  tenantId: string,
+  referred: ReadonlyMap<string, LiveObject>,
+  allKnown: boolean,
+): Promise<string[]> {
+  const open = [...(await openDamages(pool, [tenantId]))].sort();
+  if (!allKnown) return open;
+  await forgetDamages(
+    pool,
+    open.filter((key) => !referred.has(key)),
+  );
+  return open.filter((key) => referred.has(key));
+}
+
+/** What all tenants share: a damaged part is also made anew from the base models that are installed here. Before the tenants. Key: none; read again. */
+export async function scrubBase(dependencies: StoreCareDependencies, { share }: { readonly share: ScrubShare | null }): Promise<ScrubPart> {
+  const { pool, store, modelsDir, beat } = dependencies;
+  const objects = new Map<string, LiveObject>();
+  let allKnown = true;
+  for await (const tenantId of everyTenant(pool)) {
+    const live = await liveObjects(dependencies, tenantId);
+    allKnown &&= live.unreadable.length === 0;
+    for (const object of live.objects.values()) {
+      if (!object.key.startsWith(basePrefix)) continue;
+      // One that refers to it stands for all: whether it is live is asked of each.
+      const known = objects.get(object.key);
+      objects.set(object.key, known ? { ...known, owners: [...known.owners, ...object.owners] } : object);
+    }
+  }
+  const { part, left } = await readAndRepair(dependencies, sharedTenant, [...objects.values()], share);
+  const wanted = new Map(left.map((found) => [found.object.key, found] as const));
+  let repaired = 0;
+  if (wanted.size > 0)
+    await installedBaseParts(
+      modelsDir,
+      async (key, bytes, sha256) => {
+        const found = wanted.get(key);
+        if (found?.object.sha256 !== sha256 || !(await writeAnew(store, found.object, bytes, beat))) return;
+        await recordDamage(pool, sharedTenant, found.damage, 'the base model that is installed here');
+        wanted.delete(key);
+        repaired += 1;
+      },
+      beat,
+    );
+  const open = await stillOpen(dependencies, sharedTenant, objects, allKnown);
+  await showDamage(pool, 'base models', open.length === 0 ? null : `${sentenceOf(open)}; every version on that base model is affected`);
+  return { ...part, repaired: part.repaired + repaired, open: openSentences('base models', open) };
+}
+
+/** A tenant's own objects; and marks its versions and datasets, also for what it shares. Key: none; read again. */
+export async function scrubTenant(
+  dependencies: StoreCareDependencies,
+  { tenantId, share }: { readonly tenantId: string; readonly share: ScrubShare | null },
+): Promise<ScrubPart> {
+  const { pool } = dependencies;
+  const live = await liveObjects(dependencies, tenantId);
+  const own = [...live.objects.values()].filter(({ key }) => !key.startsWith(basePrefix));
+  // A manifest that cannot be read hides what it refers to: it is looked at in every round.
+  const unread = new Set(live.unreadable.map(({ what, customizationId, number }) => `${what}/${customizationId}/${number}`));
+  const first = own.filter(({ owners }) =>
+    owners.some(({ what, customizationId, number }) => unread.has(`${what}/${customizationId}/${number}`)),
+  );
+  const urgent = await readAndRepair(dependencies, tenantId, first, null);
+  const { part } = await readAndRepair(
+    dependencies,
+    tenantId,
+    own.filter((object) => !first.includes(object)),
+    share,
+  );
+  const keys = await stillOpen(dependencies, tenantId, live.objects, live.unreadable.length === 0);
+  const shared = await openDamages(pool, [sharedTenant]);
+  const affected = await markOwners(pool, tenantId, live, new Set([...keys, ...shared]));
+  const named = affected.map(({ what, customizationId, number }) => `${what} ${number} of ${customizationId}`).slice(0, maxNamed);
+  await showDamage(
+    pool,
+    tenantId,
+    keys.length === 0 ? null : `${sentenceOf(keys)}; affected: ${named.join(', ') || 'details of judgements'}`,
+  );
+  return {
+    ...addAmounts(part, urgent.part),
+    damaged: part.damaged + urgent.part.damaged,
+    missing: part.missing + urgent.part.missing,
+    repaired: part.repaired + urgent.part.repaired,
+    open: openSentences(tenantId, keys),
+  };
+}
+
+const sentenceOf = (keys: readonly string[]): string =>
+  keys.length === 1 ? `${keys[0]} is damaged or missing` : `${keys.length} objects are damaged or missing, ${keys[0]} among them`;
+const openSentences = (subject: string, keys: readonly string[]): string[] =>
+  keys.slice(0, maxNamed).map((key) => `${subject}: ${key} is damaged or missing, and there is no copy`);

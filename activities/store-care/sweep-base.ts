@@ -1,0 +1,45 @@
+import type { SweepReport } from '../../core/store-care.ts';
+import { basePrefix, carePrefix } from '../../store/keys.ts';
+import { installedBaseParts } from './installed-base.ts';
+import { baseScope } from './leases.ts';
+import { liveObjects } from './live-objects.ts';
+import { retirable } from './retire-customization.ts';
+import type { StoreCareDependencies } from './store-care-activities.ts';
+import { listForSweep, sweep } from './sweep.ts';
+import { customizationsOf, everyTenant } from './tenants.ts';
+
+/** Removes base objects that no version of any tenant refers to, and no installed base model consists of. After all tenants. Key: round. */
+export async function sweepBase(
+  dependencies: StoreCareDependencies,
+  { roundId, dryRun }: { readonly roundId: string; readonly dryRun: boolean },
+): Promise<SweepReport> {
+  const { pool, store, modelsDir, retention, beat } = dependencies;
+  const listed = await listForSweep(store, [basePrefix, carePrefix], retention.graceMs, beat);
+  const swept = await sweep(dependencies, { roundId, dryRun }, listed, [baseScope], async (scopes) => {
+    const live = new Set<string>();
+    const deferred: string[] = [];
+    if (scopes.has(baseScope)) {
+      for await (const tenantId of everyTenant(pool)) {
+        const retired = new Map(
+          dryRun
+            ? await Promise.all(
+                (await customizationsOf(pool, tenantId)).map(
+                  async (customizationId) => [customizationId, await retirable(pool, { tenantId, customizationId }, retention)] as const,
+                ),
+              )
+            : [],
+        );
+        const { objects, unreadable } = await liveObjects(dependencies, tenantId, retired);
+        for (const key of objects.keys()) if (key.startsWith(basePrefix)) live.add(key);
+        for (const { customizationId, what, number } of unreadable)
+          if (what === 'version')
+            deferred.push(`base: what version ${number} of ${tenantId}/${customizationId} refers to is not known: nothing is removed`);
+      }
+      const broken = await installedBaseParts(modelsDir, async (key) => await Promise.resolve(void live.add(key)), beat);
+      deferred.push(...broken.map((what) => `base: ${what}: nothing is removed`));
+    }
+    const known = scopes.has(baseScope) && deferred.length === 0;
+    return { deferred, keeps: ({ key, place }) => (place.part === 'clock' ? false : !known || live.has(key)) };
+  });
+  return { ...swept, tenantId: null, versions: [], datasets: 0 };
+}

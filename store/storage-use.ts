@@ -1,0 +1,22 @@
+import { type Amount, type StorageUse, addAmounts, nothing } from '../core/store-care.ts';
+import { keptTenantPrefix, tenantPrefix } from './keys.ts';
+import { placeOf } from './object-place.ts';
+import type { ObjectStore } from './object-store.ts';
+
+/** What a tenant has in the store, by kind, counted object by object. Keys that are none of ours count as staging. */
+export async function storageUse(store: Pick<ObjectStore, 'list'>, tenantId: string): Promise<StorageUse> {
+  const use: Record<keyof StorageUse, Amount> = { datasets: nothing, models: nothing, staging: nothing };
+  for (const prefix of [tenantPrefix(tenantId), keptTenantPrefix(tenantId)])
+    for await (const { key, bytes } of store.list(prefix)) {
+      const kind = placeOf(key)?.kind ?? 'staging';
+      if (kind !== 'base') use[kind] = addAmounts(use[kind], { objects: 1, bytes });
+    }
+  return use;
+}
+
+/** What all tenants share, counted apart. */
+export async function baseUse(store: Pick<ObjectStore, 'list'>): Promise<Amount> {
+  let use = nothing;
+  for await (const { bytes } of store.list('base/')) use = addAmounts(use, { objects: 1, bytes });
+  return use;
+}
