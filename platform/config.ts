@@ -140,7 +140,7 @@ export const settingsSchema = z.object({
     .min(1_048_576)
     .max(268_435_456)
     .default(33_554_432)
-    .describe('about how large the shards of models are; a publish holds four times as much in memory (docs/store/format.md)'),
+    .describe('about how large the shards of models are; a publish holds two and a half times as much in memory (docs/store/format.md)'),
   MW_SIGNING_KEY: z
     .string()
     .optional()

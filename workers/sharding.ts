@@ -9,7 +9,7 @@ import { createS3Client } from '../platform/s3.ts';
 import { createS3ObjectStore } from '../store/s3-object-store.ts';
 import { beatOfActivity, runWorker } from './activity-worker.ts';
 
-/** Each holds four shards in memory at most. */
+/** Each holds two and a half times MW_SHARD_BYTES at most. */
 const concurrentActivities = 4;
 
 await runWorker(

@@ -2,8 +2,10 @@ import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { type BytesAt, type HashAnswer, type HashRequest, createHasher } from './hash-worker.ts';
 
-/** Two threads hash 3 GB a second: more than any store takes. */
+/** Two threads hash 3 GB a second: more than any store takes. One processor is left for what reads and sends. */
 const mostThreads = 2;
+/** They make no objects to speak of. */
+const resourceLimits = { maxYoungGenerationSizeMb: 1, maxOldGenerationSizeMb: 32 };
 /** Below, starting a thread takes longer than hashing. */
 const worthThreadsBytes = 4 * 1024 * 1024;
 
@@ -21,7 +23,7 @@ type Lane = { waiting: number; ask(request: HashRequest): Promise<HashAnswer>; c
 
 /** Hashes in threads of its own where there is much to hash: `totalBytes` is about how much. Close it. */
 export function createHashPool(totalBytes: number): HashPool {
-  const threads = totalBytes < worthThreadsBytes ? 0 : Math.min(mostThreads, availableParallelism());
+  const threads = totalBytes < worthThreadsBytes ? 0 : Math.max(1, Math.min(mostThreads, availableParallelism() - 1));
   const lanes = threads === 0 ? [ownLane()] : Array.from({ length: threads }, threadLane);
   let ids = 0;
   const idlest = (): Lane => lanes.reduce((best, lane) => (lane.waiting < best.waiting ? lane : best));
@@ -46,7 +48,7 @@ function ownLane(): Lane {
 }
 
 function threadLane(): Lane {
-  const worker = new Worker(new URL('./hash-worker.ts', import.meta.url));
+  const worker = new Worker(new URL('./hash-worker.ts', import.meta.url), { resourceLimits });
   const asked = new Map<number, { readonly done: (answer: HashAnswer) => void; readonly failed: (error: unknown) => void }>();
   const lane: Lane = {
     waiting: 0,

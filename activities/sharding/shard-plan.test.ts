@@ -31,7 +31,7 @@ describe('the shard plan', () => {
     expect(plan.map((shard) => shard.map(({ name }) => name).join(''))).toEqual(['ace', 'b', 'd']);
   });
 
-  it('keeps every tensor once, whole and in order, in shards of half to twice the target', () => {
+  it('keeps every tensor once, whole and in order, in shards of half to 1.25 times the target', () => {
     for (let seed = 0; seed < 100; seed += 1) {
       const model = modelOf(numbers(seed));
       const plan = planShards(model, target);
@@ -44,7 +44,7 @@ describe('the shard plan', () => {
       const grouped = plan.filter((shard) => sizeOf(shard) < 16 * mebi || shard.length > 1);
       for (const shard of grouped.slice(0, -1)) {
         expect(sizeOf(shard)).toBeGreaterThanOrEqual(16 * mebi);
-        expect(sizeOf(shard)).toBeLessThanOrEqual(64 * mebi);
+        expect(sizeOf(shard)).toBeLessThanOrEqual(40 * mebi);
       }
       for (const shard of plan)
         expect(shard.map((one) => model.indexOf(one))).toEqual(shard.map((one) => model.indexOf(one)).sort((a, b) => a - b));
@@ -67,8 +67,8 @@ describe('the shard plan', () => {
       const after = planShards(edits[seed % 3] as PlannedTensor[], target);
       changed.push(after.filter((shard) => !known.has(idOf(shard))).length);
     }
-    // Two ends that are found again a few shards later at the worst, of about 40 shards.
+    // On average two or three of about 60 shards; the next end that both plans have is rarely further off.
     expect(changed.reduce((sum, n) => sum + n, 0) / changed.length).toBeLessThan(3);
-    expect(changed.toSorted((a, b) => a - b)[Math.floor(changed.length * 0.99)]).toBeLessThanOrEqual(8);
+    expect(changed.toSorted((a, b) => a - b)[Math.floor(changed.length * 0.99)]).toBeLessThanOrEqual(12);
   });
 });

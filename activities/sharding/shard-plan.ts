@@ -2,16 +2,19 @@ import { sha256Hex } from '../../platform/hash.ts';
 
 export type PlannedTensor = { readonly name: string; readonly dtype: string; readonly shape: readonly number[]; readonly bytes: number };
 
+/** Shards of several tensors are no larger than this, their headers aside. */
+export const largestShard = (targetBytes: number): number => targetBytes * 1.25;
+
 /**
  * Groups tensors, in their order, into shards of whole tensors of about `targetBytes`. A tensor of half of that or more has a shard of its own; smaller
- * ones are put together, over larger ones between them, to between half and twice the target (only the last may be smaller).
+ * ones are put together, over larger ones between them, to between half and 1.25 times the target (only the last may be smaller).
  *
  * Where a shard ends is decided by the name and the size of its last tensor, once it has half the target: a tensor that is added, removed or resized
  * changes the shards about it, and those after the next such end are what they were.
  */
 export function planShards<T extends PlannedTensor>(tensors: readonly T[], targetBytes: number): T[][] {
   const least = targetBytes / 2;
-  const most = targetBytes * 2;
+  const most = largestShard(targetBytes);
   const shards: T[][] = [];
   let open: T[] | null = null;
   let size = 0;
@@ -26,7 +29,7 @@ export function planShards<T extends PlannedTensor>(tensors: readonly T[], targe
     }
     open.push(tensor);
     size += tensor.bytes;
-    if (size >= least && endsShard(tensor, targetBytes - least)) open = null;
+    if (size >= least && endsShard(tensor, targetBytes / 4)) open = null;
   }
   return shards;
 }

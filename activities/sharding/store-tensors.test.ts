@@ -12,7 +12,7 @@ import { KnownTensors } from './known-tensors.ts';
 import { type SharderOptions, storeTensors } from './store-tensors.ts';
 import { type TensorSource, stagedSource } from './tensor-source.ts';
 
-/** Small, so that small models have many shards; a tensor of more than 2 MiB is not held in memory. */
+/** Small, so that small models have many shards; a tensor of more than 1.25 MiB is not held in memory. */
 const shardBytes = 1024 * 1024;
 const beat = (): void => undefined;
 const keyOf = (sha256: string): string => `shards/${sha256}`;

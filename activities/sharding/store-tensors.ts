@@ -2,12 +2,13 @@ import { Readable } from 'node:stream';
 import type { ModelManifest, ModelShard, ModelTensor, StoreScope } from '../../core/model.ts';
 import { CorruptObject, type ObjectStore } from '../../store/object-store.ts';
 import { buildHeader } from '../../store/safetensors.ts';
-import { ByteBudget } from './byte-budget.ts';
 import { createHashPool } from './hash-pool.ts';
 import type { TensorDescription } from './known-tensors.ts';
-import { ShardBuffer } from './shard-buffer.ts';
-import { type PlannedTensor, planShards } from './shard-plan.ts';
+import { ShardBuffer, sizeOfShard } from './shard-buffer.ts';
+import { ShardMemory } from './shard-memory.ts';
+import { type PlannedTensor, largestShard, planShards } from './shard-plan.ts';
 import { TensorReader } from './tensor-reader.ts';
+import { Turns } from './turns.ts';
 import { type TensorSource, fileSource, headerOf, streamOf } from './tensor-source.ts';
 
 export type StoredTensors = {
@@ -33,8 +34,6 @@ export type SharderOptions = {
 export const defaultShardBytes = 32 * 1024 * 1024;
 /** Uploads at once: more are no faster (ENGINES.md). */
 const parallelUploads = 4;
-/** A single tensor that is larger than this many targets is read twice, piece by piece, instead of once into memory. */
-const largestInMemory = 2;
 const pieceBytes = 4 * 1024 * 1024;
 
 type Planned = PlannedTensor & { readonly begin: number };
@@ -48,7 +47,7 @@ type Group = {
 
 /**
  * Cuts a safetensors file into shards, each a safetensors file named by its SHA-256, and stores those that are new. Reads the file once, in order, and
- * holds four targets of bytes at most, whatever its size; hashes in threads; uploads while it reads. What a former try has stored is not sent again.
+ * holds two and a half targets of bytes at most, whatever its size; hashes in threads; uploads while it reads. What a former try has stored is not sent again.
  */
 export async function storeTensors(
   store: ObjectStore,
@@ -65,7 +64,7 @@ export async function storeTensors(
     .map(([name, { dtype, shape, begin, end }]) => ({ name, dtype, shape, bytes: end - begin, begin }));
   const groups: Group[] = planShards(ordered, shardBytes).map((tensors, at) => ({
     tensors,
-    bytes: tensors.reduce((sum, { bytes }) => sum + bytes, 0),
+    bytes: sizeOfShard(tensors),
     at,
     missing: tensors.length,
     buffer: null,
@@ -73,9 +72,12 @@ export async function storeTensors(
   const groupOf = new Map(groups.flatMap((group) => group.tensors.map((tensor) => [tensor, group] as const)));
 
   const hashes = createHashPool(source.bytes);
-  // One shard that waits for its last tensors, and one that another waits for: with less they would wait for each other.
-  const budget = new ByteBudget(2 * largestInMemory * shardBytes);
-  const uploads = new ByteBudget(parallelUploads);
+  /** Read twice, piece by piece, instead of once into memory. */
+  const isLarge = ({ bytes }: PlannedTensor): boolean => bytes > largestShard(shardBytes);
+  const largest = Math.max(0, ...groups.filter(({ tensors: [first] }) => first && !isLarge(first)).map(({ bytes }) => bytes));
+  // One shard that waits for its last tensors, and one that is read meanwhile: with less they would wait for each other.
+  const memory = new ShardMemory(Math.max(2 * largestShard(shardBytes), 2 * largest));
+  const uploads = new Turns(parallelUploads);
   const tensors = new Map<string, ModelTensor>();
   const shards = new Map<number, ModelShard>();
   let created = 0;
@@ -96,7 +98,7 @@ export async function storeTensors(
     content: readonly { readonly tensor: Planned; readonly offset: number; readonly sha256: string }[],
     send: (key: string) => Promise<{ readonly created: boolean }>,
   ): Promise<void> => {
-    await uploads.take(1);
+    await uploads.take();
     try {
       const key = keyOf(shard);
       if ((await send(key)).created) created += bytes;
@@ -106,7 +108,7 @@ export async function storeTensors(
         tensors.set(name, { shard, dtype, shape, bytes: tensor.bytes, offset, sha256: digest });
       }
     } finally {
-      uploads.give(1);
+      uploads.give();
     }
   };
 
@@ -149,25 +151,23 @@ export async function storeTensors(
   };
 
   const running: Promise<void>[] = [];
-  const start = (work: Promise<void>): void => void running.push(work.catch((error: unknown) => budget.stop(error)));
+  const start = (work: Promise<void>): void => void running.push(work.catch((error: unknown) => memory.stop(error)));
   const reader = new TensorReader(source, parsed.dataStart, hashes, sha256 === undefined ? null : block, advance);
   try {
     for (const tensor of ordered) {
       const group = groupOf.get(tensor) as Group;
-      if (tensor.bytes > largestInMemory * shardBytes) {
-        start(storeLarge(group, tensor, await reader.hashed(tensor, budget, Math.min(pieceBytes, shardBytes))));
+      if (isLarge(tensor)) {
+        start(storeLarge(group, tensor, await reader.hashed(tensor, memory, Math.min(pieceBytes, shardBytes))));
         continue;
       }
-      if (!group.buffer) {
-        await budget.take(group.bytes);
-        group.buffer = new ShardBuffer(group.tensors);
-      }
+      // One of several tensors stays open while others are read.
+      group.buffer ??= new ShardBuffer(group.tensors, await memory.take(group.bytes, group.tensors.length > 1 ? 'end' : 'anywhere'));
       await reader.into(group.buffer.partOf(tensor));
       group.missing -= 1;
       if (group.missing > 0) continue;
       const { buffer } = group;
       group.buffer = null;
-      start(storeGroup(group, buffer, reader.seen()).finally(() => budget.give(group.bytes)));
+      start(storeGroup(group, buffer, reader.seen()).finally(() => memory.give(buffer.memory)));
     }
     if (sha256 !== undefined && (await reader.digest()) !== sha256)
       throw new CorruptObject(`${source.name} does not have the SHA-256 that the trainer named`);
@@ -175,9 +175,9 @@ export async function storeTensors(
     await Promise.all(running);
     await reader.close();
     await hashes.close();
+    memory.close();
   }
-  // Throws what a piece of work has thrown.
-  await budget.take(0);
+  memory.throwIfStopped();
   const inPlan = [...shards].sort(([a], [b]) => a - b).map(([, shard]) => shard);
   return { tensors: Object.fromEntries(ordered.map(({ name }) => [name, tensors.get(name) as ModelTensor])), shards: inPlan, created };
 }

@@ -1,7 +1,7 @@
 import { buildHeader } from '../../store/safetensors.ts';
-import type { ByteBudget } from './byte-budget.ts';
 import type { HashPool, StreamHash } from './hash-pool.ts';
 import type { BytesAt } from './hash-worker.ts';
+import type { ShardMemory } from './shard-memory.ts';
 import type { PlannedTensor } from './shard-plan.ts';
 import { type TensorSource, chunksOf } from './tensor-source.ts';
 
@@ -42,20 +42,19 @@ export class TensorReader {
   }
 
   /** Reads a tensor piece by piece and keeps nothing of it: its own SHA-256, and that of a shard that holds it alone. */
-  async hashed(tensor: PlannedTensor, budget: ByteBudget, pieceBytes: number): Promise<readonly [string, string]> {
+  async hashed(tensor: PlannedTensor, memory: ShardMemory, pieceBytes: number): Promise<readonly [string, string]> {
     const [own, shard] = [this.#hashes.stream(), this.#hashes.stream()];
     await shard.update(shared(buildHeader([tensor])));
     const running: Promise<void>[] = [];
     for (let left = tensor.bytes; left > 0;) {
       const bytes = Math.min(pieceBytes, left);
-      await budget.take(bytes);
-      const part = { memory: new SharedArrayBuffer(bytes), from: 0, bytes };
+      const part = await memory.take(bytes, 'anywhere');
       await this.into(part);
       const done = Promise.all([own.update(part), shard.update(part), this.#seen]);
       running.push(
         done.then(
-          () => budget.give(bytes),
-          (error: unknown) => budget.stop(error),
+          () => memory.give(part),
+          (error: unknown) => memory.stop(error),
         ),
       );
       left -= bytes;

@@ -15,6 +15,9 @@ const portVariables = {
   predictor: 'MW_PREDICTOR_PORT',
 } as const satisfies Record<ServiceName, keyof Settings>;
 
+/** The sharder reads gigabytes in small buffers, which stay until the young generation is full: a small one keeps 40 MiB of them less. */
+const flags: Partial<Record<ServiceName, readonly string[]>> = { sharding: ['--max-semi-space-size=1'] };
+
 /** One of our own processes: the same Node, an entry file, settings by environment. */
 export function serviceProcess(name: ServiceName, config: Config, env: Readonly<Record<string, string>>): ProcessSpec {
   const variable = portVariables[name];
@@ -25,7 +28,12 @@ export function serviceProcess(name: ServiceName, config: Config, env: Readonly<
     after: [...engineNames],
     ports: [{ port, variable }],
     command: process.execPath,
-    args: ['--disable-warning=ExperimentalWarning', '--disable-warning=TimeoutNegativeWarning', join(projectDir, entry)],
+    args: [
+      ...(flags[name] ?? []),
+      '--disable-warning=ExperimentalWarning',
+      '--disable-warning=TimeoutNegativeWarning',
+      join(projectDir, entry),
+    ],
     env,
     probe: () => probeHttp(`http://127.0.0.1:${port}/livez`),
     readyDeadlineMs: 120_000,
