@@ -38,7 +38,7 @@ class Store(ThreadingHTTPServer):
         return told, Part(sha256, len(shard), f"http://127.0.0.1:{self.server_address[1]}/{sha256}?signed=1")
 
 
-NAMES = {dtype: name for name, dtype in modelwright_load.DTYPES.items()}
+NAMES = {getattr(torch, dtype): name for name, dtype in modelwright_load.DTYPES.items()}
 
 
 class Handler(BaseHTTPRequestHandler):
