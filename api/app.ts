@@ -25,6 +25,7 @@ import { runRoutes } from './routes/runs.ts';
 import { schemaRoutes } from './routes/schema.ts';
 import { sensingRoutes } from './routes/sensing.ts';
 import { servingRoutes } from './routes/serving.ts';
+import { signingKeyRoutes } from './routes/signing-keys.ts';
 import { sourceRoutes } from './routes/sources.ts';
 import { tenantRoutes } from './routes/tenants.ts';
 import { verificationRoutes } from './routes/verifications.ts';
@@ -155,6 +156,7 @@ export async function buildApp(context: ApiContext): Promise<FastifyInstance> {
       servingRoutes,
       feedbackRoutes,
       schemaRoutes,
+      signingKeyRoutes,
       sourceRoutes,
       sensingRoutes,
     ])

@@ -8,7 +8,7 @@ import type { ObjectStore } from '../store/object-store.ts';
 
 /** What the routes work with. */
 export type ApiContext = {
-  readonly config: Pick<Config, 'settings' | 'operatorKey' | 'internalToken' | 'mysql' | 'connectorUser' | 'connectUrl'>;
+  readonly config: Pick<Config, 'settings' | 'operatorKey' | 'internalToken' | 'mysql' | 'connectorUser' | 'connectUrl' | 'signing'>;
   readonly pool: Pool;
   readonly store: ObjectStore;
   readonly temporal: Client;

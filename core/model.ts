@@ -9,6 +9,8 @@ export type ModelShard = {
   readonly bytes: number;
   readonly key: string;
   readonly scope: StoreScope;
+  /** Names of tensors that it holds and this version has elsewhere, in a later shard. Absent where there are none. */
+  readonly unused?: readonly string[];
 };
 
 export type ModelFile = {
@@ -58,7 +60,7 @@ export type ModelManifest = {
   readonly parent: number | null;
   readonly labels: readonly string[];
   readonly encoder: { readonly name: string; readonly dim: number; readonly maxTokens: number; readonly prefix: string };
-  /** By name. A shard may hold tensors that this version does not use: only what is named here counts. */
+  /** By name. Only what is named here counts: a shard may hold more. */
   readonly tensors: Readonly<Record<string, ModelTensor>>;
   /** Older ones first: where several hold a tensor of one name, the last of them holds the one that counts. */
   readonly shards: readonly ModelShard[];

@@ -2,7 +2,8 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { ConfigError, loadConfig, parseSettings } from './config.ts';
+import { ConfigError, loadConfig, parseSettings, signerOf, trustOf } from './config.ts';
+import { parseSigner } from './signing-keys.ts';
 import { bucketOf } from './hash.ts';
 
 const secrets = {
@@ -44,6 +45,18 @@ describe('settings', () => {
       config.predictorUrl,
       config.mysql.port,
     ]).toEqual(['127.0.0.1:1', '127.0.0.1:2', 'http://127.0.0.1:3', 'http://127.0.0.1:4', 'http://127.0.0.1:5', 6]);
+  });
+  it('take the key that signs from the secrets file, and the environment before it; former ones stay trusted', () => {
+    const seed = Buffer.alloc(32, 1).toString('base64');
+    const former = parseSigner(Buffer.alloc(32, 2).toString('base64'));
+    expect(() => signerOf(loadConfig({ MW_HOME: home }))).toThrow(/MW_SIGNING_KEY is not set[^]*\.\/mw up/);
+    const config = loadConfig({ MW_HOME: home, MW_SIGNING_KEY: seed, MW_TRUSTED_KEYS: former.publicKey });
+    expect(signerOf(config).keyId).toBe(parseSigner(seed).keyId);
+    expect([...trustOf(config).trusted.keys()].sort()).toEqual([former.keyId, signerOf(config).keyId].sort());
+    expect(trustOf(config).unsigned).toBe('accept');
+    expect(trustOf(loadConfig({ MW_HOME: home, MW_UNSIGNED_MODELS: 'refuse' })).unsigned).toBe('refuse');
+    expect(() => loadConfig({ MW_HOME: home, MW_SIGNING_KEY: 'no key' })).toThrow(/MW_SIGNING_KEY is neither a private key in PEM/);
+    expect(() => loadConfig({ MW_HOME: home, MW_TRUSTED_KEYS: 'no key' })).toThrow(/MW_TRUSTED_KEYS has a key \(number 1\)/);
   });
   it('name the missing secret and the remedy', () => {
     expect(() => loadConfig({ MW_HOME: join(home, 'nowhere') })).toThrow(/MW_MYSQL_PASSWORD is not set[^]*\.\/mw up/);

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { type Paths, resolvePaths } from './paths.ts';
+import { KeyError, type Signer, type SigningKeys, parseSigner, parseTrustedKeys, signingKeys } from './signing-keys.ts';
 
 /** A setting that is wrong: names the variable, what is wrong with it and what to do. */
 export class ConfigError extends Error {
@@ -133,6 +134,24 @@ export const settingsSchema = z.object({
     .max(10_080)
     .default(60)
     .describe('minutes between two comparisons of every table with its last dataset (0: only on demand)'),
+  MW_SHARD_BYTES: z.coerce
+    .number()
+    .int()
+    .min(1_048_576)
+    .max(268_435_456)
+    .default(33_554_432)
+    .describe('about how large the shards of models are; a publish holds four times as much in memory (docs/store/format.md)'),
+  MW_SIGNING_KEY: z
+    .string()
+    .optional()
+    .describe(
+      'Ed25519 key that signs models: PEM, or the base64 of its seed (default: from secrets.json; only the sharding worker needs it)',
+    ),
+  MW_TRUSTED_KEYS: z
+    .string()
+    .default('')
+    .describe('public keys of former or other signers whose models are served too: base64, separated by commas'),
+  MW_UNSIGNED_MODELS: z.enum(['accept', 'refuse']).default('accept').describe('whether versions from before models were signed are served'),
   MW_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('log level'),
 });
 
@@ -146,6 +165,8 @@ export const secretsSchema = z.object({
   s3SecretKey: z.string(),
   operatorKey: z.string(),
   internalToken: z.string(),
+  /** Seed of the Ed25519 key that signs models, in base64. Absent in homes from before they were signed, until the next `mw up`. */
+  signingKey: z.string().optional(),
 });
 export type Secrets = z.infer<typeof secretsSchema>;
 
@@ -169,6 +190,7 @@ export type Config = {
   readonly predictorUrl: string;
   readonly operatorKey: string;
   readonly internalToken: string;
+  readonly signing: SigningKeys;
 };
 
 export function parseSettings(env: Readonly<Record<string, string | undefined>>): Settings {
@@ -227,5 +249,37 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
     predictorUrl: settings.MW_PREDICTOR_URL ?? `http://127.0.0.1:${settings.MW_PREDICTOR_PORT}`,
     operatorKey: need(settings.MW_OPERATOR_KEY ?? secrets.operatorKey, 'MW_OPERATOR_KEY'),
     internalToken: need(settings.MW_INTERNAL_TOKEN ?? secrets.internalToken, 'MW_INTERNAL_TOKEN'),
+    signing: signingOf(settings, secrets.signingKey),
   };
 }
+
+function signingOf(settings: Settings, stored: string | undefined): SigningKeys {
+  const parse = <T>(variable: string, work: () => T): T => {
+    try {
+      return work();
+    } catch (error) {
+      if (error instanceof KeyError) throw new ConfigError(`${variable} ${error.message}`, { cause: error });
+      throw error;
+    }
+  };
+  const text = settings.MW_SIGNING_KEY ?? stored;
+  return signingKeys(
+    text === undefined ? null : parse('MW_SIGNING_KEY', () => parseSigner(text)),
+    parse('MW_TRUSTED_KEYS', () => parseTrustedKeys(settings.MW_TRUSTED_KEYS)),
+  );
+}
+
+/** The key that signs models. Throws ConfigError where this process has none. */
+export function signerOf({ signing, paths }: Pick<Config, 'signing' | 'paths'>): Signer {
+  if (signing.signer) return signing.signer;
+  throw new ConfigError(`MW_SIGNING_KEY is not set and ${paths.secretsFile} has no signingKey: run \`./mw up\`, or set it`);
+}
+
+/** Whose models this process serves. */
+export const trustOf = ({
+  signing,
+  settings,
+}: Pick<Config, 'signing' | 'settings'>): SigningKeys & { readonly unsigned: Settings['MW_UNSIGNED_MODELS'] } => ({
+  ...signing,
+  unsigned: settings.MW_UNSIGNED_MODELS,
+});

@@ -21,7 +21,7 @@ function storeOf(stream: () => Readable) {
       return Promise.resolve(stream());
     },
   } as unknown as ObjectStore;
-  return { files: createModelStore({} as Pool, objects, folder), reads: () => reads };
+  return { files: createModelStore({} as Pool, objects, folder, { trusted: new Map(), unsigned: 'accept' }), reads: () => reads };
 }
 
 const graph = Buffer.from('a graph '.repeat(10_000));

@@ -8,6 +8,7 @@ import { randomUUID } from '../platform/clock.ts';
 import { sha256Hex } from '../platform/hash.ts';
 import type { Pool, RowDataPacket } from '../platform/mysql.ts';
 import { sha256OfFile } from '../store/encoder-folder.ts';
+import { type Trust, checkSignature } from '../store/model-signature.ts';
 import { CorruptObject, ObjectMissing, type ObjectStore, StoreUnavailable } from '../store/object-store.ts';
 
 type VersionRow = RowDataPacket & { manifest_key: string; manifest_sha256: string; withdrawn_at: Date | null };
@@ -19,6 +20,7 @@ export class NoSuchVersion extends Error {
 
 /** Published versions, read from the registry and the store, with a cache on disk that is verified when it is read. */
 export type ModelStore = {
+  /** Throws NoSuchVersion, and UntrustedModel where the signature is missing, wrong or of an unknown key. */
   manifest(key: CustomizationKey, version: number): Promise<ModelManifest>;
   /** A shard or file: the bytes have the SHA-256 asked for, wherever they came from. */
   bytes(part: { readonly key: string; readonly sha256: string }): Promise<Buffer>;
@@ -26,7 +28,8 @@ export type ModelStore = {
   file(part: { readonly key: string; readonly sha256: string }): Promise<string>;
 };
 
-export function createModelStore(pool: Pool, store: ObjectStore, cacheDir: string): ModelStore {
+/** `trust`: whose signatures are good. A version that somebody else signed, or that was changed since, is not read. */
+export function createModelStore(pool: Pool, store: ObjectStore, cacheDir: string, trust: Trust): ModelStore {
   const path = (sha256: string): string => join(cacheDir, sha256.slice(0, 2), sha256);
   const bytes = async ({ key, sha256 }: { readonly key: string; readonly sha256: string }): Promise<Buffer> => {
     const cached = await readFile(path(sha256)).catch(() => null);
@@ -67,7 +70,9 @@ export function createModelStore(pool: Pool, store: ObjectStore, cacheDir: strin
       if (!row) throw new NoSuchVersion(`customization ${customizationId} has no version v${version}`);
       if (row.withdrawn_at) throw new NoSuchVersion(`v${version} of ${customizationId} was withdrawn`);
       const text = await bytes({ key: row.manifest_key, sha256: row.manifest_sha256 });
-      return JSON.parse(text.toString('utf8')) as ModelManifest;
+      const manifest = JSON.parse(text.toString('utf8')) as ModelManifest;
+      checkSignature(manifest, trust);
+      return manifest;
     },
   };
 }

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { sha256Hex } from '../platform/hash.ts';
 import type { ReadinessCheck } from '../platform/health-server.ts';
 import { readiness } from '../platform/health-server.ts';
+import { UntrustedModel } from '../store/model-signature.ts';
 import { StoreUnavailable } from '../store/object-store.ts';
 import { isUnavailable } from '../platform/mysql.ts';
 import { predictorMetrics } from './metrics.ts';
@@ -43,6 +44,10 @@ export function predictorServer(options: {
   app.setErrorHandler((error, _request, reply) => {
     if (error instanceof z.ZodError) return reply.code(400).send({ detail: z.prettifyError(error) });
     if (error instanceof NoSuchVersion) return reply.code(404).send({ detail: error.message });
+    if (error instanceof UntrustedModel) {
+      onError(error);
+      return reply.code(409).send({ detail: error.message });
+    }
     if (error instanceof Overloaded) {
       refused.inc();
       return reply.code(503).header('retry-after', error.retryAfterSeconds).send({ detail: error.message, overloaded: true });

@@ -18,17 +18,24 @@ export class ObjectMissing extends Error {
 
 export type PutResult = { readonly ref: ObjectRef; /** False when the object was there already. */ readonly created: boolean };
 
+/** Bytes that are too many for memory. `open` may be called several times and gives the same bytes each time. */
+export type ByteSource = { readonly bytes: number; readonly sha256: string; readonly open: () => Promise<Readable> };
+
 /** What the platform asks of an object store. Every read is verified by the reader, never by an ETag. */
 export type ObjectStore = {
   readonly bucket: string;
   /** Stores under a key that carries the bytes' own digest; does nothing when it is there. */
   putContent(key: string, bytes: Uint8Array, sha256: string): Promise<PutResult>;
+  /** The same from a stream, 5 GiB at most. Stores nothing where its bytes do not have the digest (CorruptObject), and throws what `open` or its stream throws. */
+  putContentStream(key: string, source: ByteSource): Promise<PutResult>;
   /** Stores only if the key is free: one of two writers wins, the other gets `created: false`. */
   putNew(key: string, bytes: Uint8Array): Promise<PutResult>;
   /** The whole object, verified against the reference. For objects that fit in memory. */
   read(ref: Pick<ObjectRef, 'key' | 'sha256'>): Promise<Uint8Array>;
   /** A stream of the object, not verified: the caller hashes what it reads. */
   stream(key: string): Promise<Readable>;
+  /** A stream of so many bytes from `from` on, not verified. */
+  streamPart(key: string, from: number, bytes: number): Promise<Readable>;
   /** Size in bytes, null when there is no such object. */
   size(key: string): Promise<number | null>;
   delete(keys: readonly string[]): Promise<void>;

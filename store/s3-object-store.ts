@@ -10,7 +10,12 @@ import {
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import { sha256Hex } from '../platform/hash.ts';
 import { CorruptObject, ObjectMissing, type ObjectStore, StoreUnavailable } from './object-store.ts';
+import { SourceFailed, putCommand, putStream } from './s3-upload.ts';
 
+/** S3's limit for one PUT. */
+const putBytes = 5 * 1024 * 1024 * 1024;
+/** A stream cannot be sent again by the client itself, as it does with bytes: so often it is opened anew. */
+const streamAttempts = 4;
 /** Keys in one DeleteObjects request. */
 const deleteBatch = 1_000;
 
@@ -35,20 +40,12 @@ export function createS3ObjectStore(client: S3Client, bucket: string): ObjectSto
       throw failed('looking at', key, error);
     }
   };
-  const put = async (key: string, bytes: Uint8Array, onlyNew: boolean): Promise<boolean> => {
+  const putNew = async (key: string, bytes: Uint8Array): Promise<boolean> => {
     try {
-      await client.send(
-        new PutObjectCommand({
-          Bucket: bucket,
-          Key: key,
-          Body: bytes,
-          ContentLength: bytes.byteLength,
-          ...(onlyNew ? { IfNoneMatch: '*' } : {}),
-        }),
-      );
+      await client.send(new PutObjectCommand({ Bucket: bucket, Key: key, Body: bytes, ContentLength: bytes.byteLength, IfNoneMatch: '*' }));
       return true;
     } catch (error) {
-      if (onlyNew && isTaken(error)) return false;
+      if (isTaken(error)) return false;
       throw failed('storing', key, error);
     }
   };
@@ -65,15 +62,48 @@ export function createS3ObjectStore(client: S3Client, bucket: string): ObjectSto
     bucket,
     size,
     stream,
+    streamPart: async (key, from, bytes) => {
+      try {
+        const range = `bytes=${from}-${from + bytes - 1}`;
+        const { Body, ContentRange, ContentLength } = await client.send(new GetObjectCommand({ Bucket: bucket, Key: key, Range: range }));
+        if (!(Body instanceof Readable)) throw new StoreUnavailable(`${key} came without a body`);
+        if (ContentRange?.startsWith(`bytes ${from}-${from + bytes - 1}/`) === true || (from === 0 && ContentLength === bytes)) return Body;
+        Body.destroy();
+        throw new StoreUnavailable(
+          `${key}: bytes ${from} to ${from + bytes - 1} were asked for, the store sent ${ContentRange ?? 'all of it'}`,
+        );
+      } catch (error) {
+        throw error instanceof StoreUnavailable ? error : failed('reading', key, error);
+      }
+    },
     putContent: async (key, bytes, sha256) => {
       const ref = { bucket, key, sha256, bytes: bytes.byteLength };
       if ((await size(key)) === bytes.byteLength) return { ref, created: false };
-      await put(key, bytes, false);
+      try {
+        await client.send(putCommand(bucket, key, bytes, bytes.byteLength, sha256));
+      } catch (error) {
+        throw failed('storing', key, error);
+      }
       return { ref, created: true };
+    },
+    putContentStream: async (key, source) => {
+      const { bytes, sha256 } = source;
+      const ref = { bucket, key, sha256, bytes };
+      if (bytes > putBytes) throw new RangeError(`${key} would have ${bytes} bytes: one object can have ${putBytes}`);
+      if ((await size(key)) === bytes) return { ref, created: false };
+      for (let attempt = 1; ; attempt += 1) {
+        try {
+          await putStream(client, bucket, key, source);
+          return { ref, created: true };
+        } catch (error) {
+          if (error instanceof SourceFailed) throw error.cause;
+          if (attempt === streamAttempts) throw failed('storing', key, error);
+        }
+      }
     },
     putNew: async (key, bytes) => ({
       ref: { bucket, key, sha256: sha256Hex(bytes), bytes: bytes.byteLength },
-      created: await put(key, bytes, true),
+      created: await putNew(key, bytes),
     }),
     read: async ({ key, sha256 }) => {
       const chunks: Buffer[] = [];

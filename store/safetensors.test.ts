@@ -48,4 +48,56 @@ describe('safetensors', () => {
     }
     expect(parseSafetensors(withHeader({ a: t('F32', [7], 0, 28) })).tensors.size).toBe(1);
   });
+
+  const headerOf = (text: string, body: Uint8Array = data): Uint8Array => {
+    const json = Buffer.from(text);
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64LE(BigInt(json.byteLength));
+    return Buffer.concat([length, json, body]);
+  };
+  const one = '{"dtype":"U8","shape":[28],"data_offsets":[0,28]}';
+
+  it.each([
+    ['a name twice', headerOf(`{"a":${one},"a":${one}}`), /names a twice/],
+    ['a name twice, once escaped', headerOf(`{"a":${one},"\\u0061" :${one}}`), /names a twice/],
+    ['a type twice', headerOf(`{"a":{"dtype":"U8","dtype":"I8","shape":[28],"data_offsets":[0,28]}}`), /names dtype twice/],
+    ['a name that is no name', headerOf(`{"__proto__":${one}}`), /cannot be named/],
+    ['no name', headerOf(`{"":${one}}`), /cannot be named/],
+    [
+      'a shape whose product overflows to its size',
+      headerOf('{"a":{"dtype":"U8","shape":[4294967296,4294967296,4294967296],"data_offsets":[0,28]}}'),
+      /more elements than can be counted/,
+    ],
+    [
+      'a shape that overflows before it is multiplied by 0',
+      headerOf('{"a":{"dtype":"U8","shape":[9007199254740991,9007199254740991,0],"data_offsets":[0,0]}}', new Uint8Array(0)),
+      /more elements than can be counted/,
+    ],
+    [
+      'offsets beyond what numbers hold',
+      headerOf('{"a":{"dtype":"U8","shape":[28],"data_offsets":[18446744073709551588,18446744073709551616]}}'),
+      /bad data_offsets/,
+    ],
+    ['offsets the wrong way round', headerOf('{"a":{"dtype":"U8","shape":[28],"data_offsets":[28,0]}}'), /its shape needs 28/],
+    ['fractions', headerOf('{"a":{"dtype":"U8","shape":[2.5],"data_offsets":[0,28]}}'), /bad dtype or shape/],
+    ['two tensors of one range', headerOf(`{"a":${one},"b":${one}}`), /tensor b: starts at 0, the one before ends at 28/],
+    ['bytes behind the last tensor', headerOf(`{"a":${one}}`, new Uint8Array(40)), /the header describes/],
+    ['a file that ends in a tensor', headerOf(`{"a":${one}}`, data.subarray(0, 20)), /the header describes/],
+    ['metadata that is no text', headerOf(`{"__metadata__":{"n":1},"a":${one}}`), /strings only/],
+    ['a list', headerOf('[]'), /not an object/],
+    ['a byte order mark', headerOf(`\uFEFF{"a":${one}}`), /not JSON/],
+    ['a bomb of a length', Uint8Array.from([255, 255, 255, 255, 255, 255, 255, 255]), /must be 2 to 100000000/],
+    ['an empty file', new Uint8Array(0), /shorter than the 8 bytes/],
+    ['a pickle', Buffer.from('80028a0a6cfc9c46f9206aa85019', 'hex'), /begins like a Python pickle/],
+    ['a zip of pickles', Buffer.from('504b0304000008080000000000000000', 'hex'), /begins like a zip file, as PyTorch/],
+    ['a zip whose header says little', Buffer.from('504b03040000000000000000', 'hex'), /begins like a zip file/],
+  ])('refuses %s, and says so', (_, bytes, message) => {
+    expect(() => parseSafetensors(bytes)).toThrow(SafetensorsError);
+    expect(() => parseSafetensors(bytes)).toThrow(message);
+  });
+
+  it('a name that is like the text of a name, or a text like one, is not taken for it twice', () => {
+    const header = `{"__metadata__":{"a":"\\"a\\":{"},"a":{"dtype":"U8","shape":[20],"data_offsets":[0,20]},"dtype":{"dtype":"U8","shape":[8],"data_offsets":[20,28]}}`;
+    expect([...parseSafetensors(headerOf(header)).tensors.keys()]).toEqual(['a', 'dtype']);
+  });
 });

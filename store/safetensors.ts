@@ -1,3 +1,5 @@
+import { repeatedName } from './unique-names.ts';
+
 /** The safetensors format: u64 little-endian header length, JSON header, then tensors without gaps. */
 
 /** Largest header that the reference library reads. */
@@ -18,7 +20,21 @@ const elementBytes: Readonly<Record<string, number>> = {
   U32: 4,
   U64: 8,
   BOOL: 1,
+  F8_E4M3: 1,
+  F8_E5M2: 1,
 };
+
+/** First bytes of what people rename to .safetensors. */
+const otherFormats: readonly (readonly [readonly number[], string])[] = [
+  [[0x50, 0x4b, 0x03, 0x04], 'a zip file, as PyTorch saves pickles'],
+  [[0x80, 0x02], 'a Python pickle'],
+  [[0x80, 0x03], 'a Python pickle'],
+  [[0x80, 0x04], 'a Python pickle'],
+  [[0x80, 0x05], 'a Python pickle'],
+  [[0x1f, 0x8b], 'a gzip file'],
+  [[0x47, 0x47, 0x55, 0x46], 'a GGUF file'],
+  [[0x89, 0x48, 0x44, 0x46], 'an HDF5 file'],
+];
 
 export type TensorInfo = { readonly dtype: string; readonly shape: readonly number[]; readonly begin: number; readonly end: number };
 export type SafetensorsFile = {
@@ -33,15 +49,24 @@ export class SafetensorsError extends Error {
   override name = 'SafetensorsError';
 }
 
+/** Ends a message about a file that is none of ours with what it looks like. */
+function likeness(start: Uint8Array): string {
+  const found = otherFormats.find(([magic]) => magic.every((byte, i) => start[i] === byte));
+  return found ? `: it begins like ${found[1]}, which is not read` : '';
+}
+
 /** Length in bytes of the whole header block (8 + JSON), from the file's first 8 bytes. */
 export function headerLength(start: Uint8Array): number {
   if (start.byteLength < 8) throw new SafetensorsError('shorter than the 8 bytes of the header length');
   const length = Number(new DataView(start.buffer, start.byteOffset, 8).getBigUint64(0, true));
-  if (length < 2 || length > maxHeaderBytes) throw new SafetensorsError(`header of ${length} bytes: must be 2 to ${maxHeaderBytes}`);
+  if (length < 2 || length > maxHeaderBytes)
+    throw new SafetensorsError(`header of ${length} bytes: must be 2 to ${maxHeaderBytes}${likeness(start)}`);
   return 8 + length;
 }
 
 function tensorInfo(name: string, value: unknown): TensorInfo {
+  // Objects of JavaScript cannot carry this one as a name like others.
+  if (name === '' || name === '__proto__') throw new SafetensorsError(`a tensor cannot be named "${name}"`);
   const { dtype, shape, data_offsets: offsets } = (value ?? {}) as { dtype?: unknown; shape?: unknown; data_offsets?: unknown };
   const natural = (n: unknown): n is number => typeof n === 'number' && Number.isSafeInteger(n) && n >= 0;
   if (typeof dtype !== 'string' || !Array.isArray(shape) || !shape.every(natural))
@@ -51,7 +76,12 @@ function tensorInfo(name: string, value: unknown): TensorInfo {
   const [begin, end] = offsets as [number, number];
   const size = elementBytes[dtype];
   if (size === undefined) throw new SafetensorsError(`tensor ${name}: unknown dtype ${dtype}`);
-  const expected = shape.reduce((product: number, n: number) => product * n, size);
+  let expected = size;
+  for (const n of shape) {
+    expected *= n;
+    // Beyond, numbers are rounded, and a wrong size could look right.
+    if (!Number.isSafeInteger(expected)) throw new SafetensorsError(`tensor ${name}: its shape has more elements than can be counted`);
+  }
   if (end - begin !== expected) throw new SafetensorsError(`tensor ${name}: ${end - begin} bytes, its shape needs ${expected}`);
   return { dtype, shape, begin, end };
 }
@@ -59,14 +89,18 @@ function tensorInfo(name: string, value: unknown): TensorInfo {
 /** Parses the header block; `fileBytes` is the size of the whole file. Tensors must lie without gaps or overlaps. */
 export function parseHeader(block: Uint8Array, fileBytes: number): SafetensorsFile {
   const dataStart = headerLength(block);
-  if (block.byteLength < dataStart) throw new SafetensorsError('the header is cut off');
+  if (block.byteLength < dataStart) throw new SafetensorsError(`the header is cut off${likeness(block)}`);
   let header: unknown;
+  let text: string;
   try {
-    header = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(block.subarray(8, dataStart)));
+    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(block.subarray(8, dataStart));
+    header = JSON.parse(text);
   } catch (error) {
-    throw new SafetensorsError('the header is not JSON', { cause: error });
+    throw new SafetensorsError(`the header is not JSON${likeness(block)}`, { cause: error });
   }
   if (header === null || typeof header !== 'object' || Array.isArray(header)) throw new SafetensorsError('the header is not an object');
+  const repeated = repeatedName(text);
+  if (repeated !== null) throw new SafetensorsError(`the header names ${repeated} twice`);
   const { __metadata__: metadata = {}, ...rest } = header as Record<string, unknown>;
   if (typeof metadata !== 'object' || metadata === null || !Object.values(metadata).every((text) => typeof text === 'string')) {
     throw new SafetensorsError('__metadata__ may hold strings only');

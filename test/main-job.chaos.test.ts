@@ -16,7 +16,7 @@ let stack: TestStack;
 let pool: Pool;
 
 beforeAll(async () => {
-  stack = await startTestStack({ engines: engineNames, services: serviceNames });
+  stack = await startTestStack({ engines: engineNames, services: serviceNames, env: { MW_SHARD_BYTES: '1048576' } });
   pool = createPool(stack.config);
 });
 afterAll(async () => {
@@ -43,6 +43,8 @@ describe('the main job', () => {
     }>('POST', '/v1/tenants/plain/keys', {});
     const api = createApiClient(`http://127.0.0.1:${stack.config.settings.MW_API_PORT}`, key.key);
     const manifest = await pullModel(api, 'stories', 1, folder, new Screen(false));
+    // The base has 90 MB: of the default size it would be a few.
+    expect(manifest.shards.length).toBeGreaterThan(20);
     const index = JSON.parse(await readFile(join(folder, 'model.safetensors.index.json'), 'utf8')) as {
       weight_map: Record<string, string>;
     };

@@ -8,6 +8,7 @@ import type { Predictions } from '../cli/api-types.ts';
 import { type Pool, createPool } from '../platform/mysql.ts';
 import { createPredictorClient } from '../platform/predictor-client.ts';
 import { createS3Client } from '../platform/s3.ts';
+import { trustOf } from '../platform/config.ts';
 import { createModelStore } from '../predictor/model-store.ts';
 import { type Predictor, createPredictor } from '../predictor/predictor.ts';
 import { createS3ObjectStore } from '../store/s3-object-store.ts';
@@ -74,7 +75,7 @@ beforeAll(async () => {
   const catalog = await loadCatalog();
   const open = (precision: 'f32' | 'int8'): Predictor =>
     createPredictor({
-      store: createModelStore(pool, store, join(stack.home, `cache-${precision}`)),
+      store: createModelStore(pool, store, join(stack.home, `cache-${precision}`), trustOf(stack.config)),
       catalog,
       cacheBytes: 1_000_000_000,
       threads: availableParallelism(),
@@ -123,6 +124,7 @@ describe('the time of an encoder that is not published yet', () => {
       pool,
       createS3ObjectStore(createS3Client(stack.config), stack.config.s3.bucket),
       join(stack.home, 'cache-f32'),
+      trustOf(stack.config),
     );
     const { files } = await store.manifest({ tenantId: 'acme', customizationId: c }, 1);
     const graph = files.find(({ role }) => role === 'encoder-onnx') ?? { key: '', sha256: '' };

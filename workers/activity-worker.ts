@@ -70,9 +70,9 @@ export async function runWorker(
   });
 }
 
-/** Says that the running activity lives, and throws when it is cancelled: a long piece of work must not outlive its wish. */
-export function beatOfActivity(): void {
+/** Says that the running activity lives, and throws when it is cancelled: a long piece of work must not outlive its wish. `progress` is what the Web UI shows. */
+export function beatOfActivity(progress?: unknown): void {
   const context = Context.current();
   context.cancellationSignal.throwIfAborted();
-  context.heartbeat();
+  context.heartbeat(progress);
 }

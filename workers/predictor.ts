@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { Histogram, Registry, collectDefaultMetrics } from 'prom-client';
 import { loadCatalog } from '../catalog/catalog.ts';
-import { loadConfig } from '../platform/config.ts';
+import { loadConfig, trustOf } from '../platform/config.ts';
 import { runProcess } from '../platform/lifecycle.ts';
 import { createLogger } from '../platform/logger.ts';
 import { createPool } from '../platform/mysql.ts';
@@ -31,6 +31,7 @@ await runProcess(logger, async () => {
     pool,
     createS3ObjectStore(createS3Client(config), s3.bucket),
     join(paths.processDir('predictor'), 'cache'),
+    trustOf(config),
   );
   const app = predictorServer({
     predictor: createPredictor({

@@ -1,13 +1,14 @@
 import { createShardingActivities } from '../activities/sharding/sharding-activities.ts';
 import { loadCatalog } from '../catalog/catalog.ts';
 import { taskQueues } from '../core/task-queues.ts';
+import { signerOf } from '../platform/config.ts';
 import { createPool } from '../platform/mysql.ts';
 import { createPredictorClient } from '../platform/predictor-client.ts';
 import { createS3Client } from '../platform/s3.ts';
 import { createS3ObjectStore } from '../store/s3-object-store.ts';
 import { beatOfActivity, runWorker } from './activity-worker.ts';
 
-/** Each holds one shard in memory. */
+/** Each holds four shards in memory at most. */
 const concurrentActivities = 4;
 
 await runWorker(
@@ -26,6 +27,8 @@ await runWorker(
             catalog: await loadCatalog(config.settings.MW_CATALOG_DIR),
             modelsDir: config.paths.modelsDir,
             predictor: createPredictorClient(config),
+            signer: signerOf(config),
+            shardBytes: config.settings.MW_SHARD_BYTES,
             beat: beatOfActivity,
           }),
           shutdownGraceTime: '5 seconds',

@@ -1,11 +1,13 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import type { ModelFile } from '../../core/model.ts';
-import { sha256Hex } from '../../platform/hash.ts';
+import { sha256OfFile } from '../../store/encoder-folder.ts';
 import { baseFileKey, baseShardKey } from '../../store/keys.ts';
 import type { ObjectStore } from '../../store/object-store.ts';
 import type { BaseModel } from '../training/base-model.ts';
-import { type StoredTensors, storeTensors } from './store-tensors.ts';
+import { allStored } from './all-stored.ts';
+import { type Beat, type SharderOptions, type StoredTensors, storeTensors } from './store-tensors.ts';
+import { fileSource, streamOf } from './tensor-source.ts';
 
 const roles: Readonly<Record<string, ModelFile['role']>> = {
   'tokenizer.json': 'tokenizer',
@@ -17,19 +19,37 @@ const weights = 'model.safetensors';
 
 export type BaseParts = StoredTensors & { readonly files: readonly ModelFile[] };
 
-/** The base model in the store: once for all tenants. What is there already is not sent again. */
-export async function storeBase(store: ObjectStore, base: BaseModel, beat: () => void): Promise<BaseParts> {
-  const tensors = await storeTensors(store, join(base.folder, weights), 'base', baseShardKey, beat);
+/** What this process has stored: a version of a few bytes must not cost the reading of gigabytes that have not changed. */
+const known = new Map<string, BaseParts>();
+
+/** The base model in the store: once for all tenants. What is there already is not sent again, and what this process knows to be there not read again. */
+export async function storeBase(
+  store: ObjectStore,
+  base: BaseModel,
+  beat: Beat,
+  options: Pick<SharderOptions, 'shardBytes'> = {},
+): Promise<BaseParts> {
+  const name = `${store.bucket} ${base.digest} ${base.folder} ${options.shardBytes ?? ''}`;
+  const before = known.get(name);
+  if (before && (await allStored(store, [...before.shards, ...before.files], beat))) return { ...before, created: 0 };
+  const parts = await storeAll(store, base, beat, options);
+  known.set(name, parts);
+  return parts;
+}
+
+async function storeAll(store: ObjectStore, base: BaseModel, beat: Beat, options: Pick<SharderOptions, 'shardBytes'>): Promise<BaseParts> {
+  const tensors = await storeTensors(store, join(base.folder, weights), 'base', baseShardKey, beat, options);
   const stored: ModelFile[] = [];
   let { created } = tensors;
-  const paths = [...Object.keys(base.sha256).filter((path) => path !== weights), 'modelwright.json'];
-  for (const path of paths) {
-    beat();
-    const bytes = await readFile(join(base.folder, path));
-    const sha256 = sha256Hex(bytes);
-    const put = await store.putContent(baseFileKey(sha256), bytes, sha256);
-    if (put.created) created += bytes.byteLength;
-    stored.push({ path, role: roles[path] ?? 'config', sha256, bytes: bytes.byteLength, key: put.ref.key, scope: 'base' });
+  for (const file of [...Object.keys(base.sha256).filter((one) => one !== weights), 'modelwright.json']) {
+    const path = join(base.folder, file);
+    const source = await fileSource(path);
+    const { bytes } = source;
+    const sha256 = base.sha256[file] ?? (await sha256OfFile(path));
+    const open = (): Promise<Readable> => Promise.resolve(streamOf(source, () => beat()));
+    const put = await store.putContentStream(baseFileKey(sha256), { bytes, sha256, open });
+    if (put.created) created += bytes;
+    stored.push({ path: file, role: roles[file] ?? 'config', sha256, bytes, key: put.ref.key, scope: 'base' });
   }
   return { ...tensors, created, files: stored };
 }

@@ -1,10 +1,12 @@
 import type { Catalog } from '../../catalog/catalog.ts';
 import type { Pool } from '../../platform/mysql.ts';
 import type { PredictorClient } from '../../platform/predictor-client.ts';
+import type { Signer } from '../../platform/signing-keys.ts';
 import type { ObjectStore } from '../../store/object-store.ts';
 import { withInfrastructure } from '../infrastructure.ts';
 import type { ShardingActivities } from '../ports.ts';
 import { publishModel } from './publish-model.ts';
+import type { Beat } from './store-tensors.ts';
 import { shardModel } from './shard-model.ts';
 
 export type ShardingDependencies = {
@@ -13,7 +15,11 @@ export type ShardingDependencies = {
   readonly catalog: Catalog;
   readonly modelsDir: string;
   readonly predictor: PredictorClient;
-  readonly beat: () => void;
+  /** Signs manifests. */
+  readonly signer: Signer;
+  /** About how large shards are. */
+  readonly shardBytes: number;
+  readonly beat: Beat;
 };
 
 /** Activities of the task queue `sharding`. */

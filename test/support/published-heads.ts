@@ -1,19 +1,25 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { storeBase } from '../../activities/sharding/base-parts.ts';
+import { KnownTensors } from '../../activities/sharding/known-tensors.ts';
 import { storeTensors } from '../../activities/sharding/store-tensors.ts';
 import { loadBaseModel } from '../../activities/training/base-model.ts';
 import type { CustomizationKey } from '../../core/ids.ts';
+import { canonicalJson } from '../../core/json.ts';
 import type { ModelManifest } from '../../core/model.ts';
+import { signerOf } from '../../platform/config.ts';
 import { sha256Hex } from '../../platform/hash.ts';
 import type { Pool } from '../../platform/mysql.ts';
 import { modelManifestKey, tenantFileKey, tenantShardKey } from '../../store/keys.ts';
+import { signManifest } from '../../store/model-signature.ts';
 import type { ObjectStore } from '../../store/object-store.ts';
 import { buildHeader } from '../../store/safetensors.ts';
 import type { TestStack } from './engines.ts';
 
 /** A head as a training leaves it: one row of weights and one bias a label. */
 export type Head = { readonly labels: readonly string[]; readonly weights: Float32Array; readonly biases: Float32Array };
+
+type Sign = (manifest: Omit<ModelManifest, 'signature'>) => ModelManifest;
 
 /** Numbers between -1 and 1; equal seeds give equal ones. */
 export function drawnNumbers(seed: number, count: number): Float32Array {
@@ -28,14 +34,19 @@ export async function headPublisher(
   store: ObjectStore,
 ): Promise<{
   readonly dim: number;
-  readonly publish: (key: CustomizationKey & { readonly version: number }, head: Head) => Promise<void>;
+  /** `sign`: what is stored instead of the manifest with this installation's signature. */
+  readonly publish: (key: CustomizationKey & { readonly version: number }, head: Head, sign?: Sign) => Promise<void>;
 }> {
   const base = await loadBaseModel(config.paths.modelsDir, 'all-MiniLM-L6-v2');
   const beat = (): void => undefined;
   const shared = await storeBase(store, base, beat);
   const { dim, maxTokens, prefix, name } = base;
 
-  const publish = async (key: CustomizationKey & { readonly version: number }, { labels, weights, biases }: Head): Promise<void> => {
+  const publish = async (
+    key: CustomizationKey & { readonly version: number },
+    { labels, weights, biases }: Head,
+    sign: Sign = (manifest) => signManifest(manifest, signerOf(config)),
+  ): Promise<void> => {
     const { tenantId, customizationId, version } = key;
     const parts = [
       { name: 'classifier.weight', shape: [labels.length, dim], data: weights },
@@ -70,8 +81,9 @@ export async function headPublisher(
       perLabel: Object.fromEntries(labels.map((one) => [one, label])),
     } as const;
     const digest = sha256Hex(`${tenantId} ${version}`);
-    const manifest: ModelManifest = {
-      format: 'modelwright-model/1',
+    const tensors = { ...shared.tensors, ...own.tensors };
+    const manifest: Omit<ModelManifest, 'signature'> = {
+      format: 'modelwright-model/2',
       tenantId,
       customizationId,
       version,
@@ -84,8 +96,8 @@ export async function headPublisher(
       parent: null,
       labels,
       encoder: { name, dim, maxTokens, prefix },
-      tensors: { ...shared.tensors, ...own.tensors },
-      shards: [...own.shards, ...shared.shards],
+      tensors,
+      shards: new KnownTensors(shared, null, new Set(Object.keys(own.tensors))).shardsOf(tensors, own.shards),
       files: [
         { path: 'answering.json', role: 'answering', sha256, bytes: answering.byteLength, key: ref.key, scope: 'tenant' },
         ...shared.files,
@@ -94,7 +106,10 @@ export async function headPublisher(
       verdict,
       createdAt: new Date(0).toISOString(),
     };
-    const put = await store.putNew(modelManifestKey({ ...key, run: version }, version), Buffer.from(JSON.stringify(manifest)));
+    const put = await store.putNew(
+      modelManifestKey({ ...key, run: version }, version),
+      Buffer.from(canonicalJson(JSON.parse(JSON.stringify(sign(manifest))))),
+    );
     await pool.query('INSERT INTO modelwright_control.model_versions SET ?', {
       tenant_id: tenantId,
       customization_id: customizationId,

@@ -42,6 +42,7 @@ export function simulatedStore(
     bucket: 'simulated',
     putContent: (key, bytes, sha256) =>
       Promise.resolve({ ref: { bucket: 'simulated', key, sha256, bytes: bytes.byteLength }, created: false }),
+    putContentStream: (key, { bytes, sha256 }) => Promise.resolve({ ref: { bucket: 'simulated', key, sha256, bytes }, created: false }),
     putNew: (key, bytes) =>
       Promise.resolve({ ref: { bucket: 'simulated', key, sha256: sha256Hex(bytes), bytes: bytes.byteLength }, created: true }),
     read: async ({ key }) =>
@@ -49,6 +50,10 @@ export function simulatedStore(
     stream: async (key) => {
       const bytes = stagedOf(key);
       return bytes ? await Promise.resolve(Readable.from([bytes])) : await Promise.reject(missing(key));
+    },
+    streamPart: async (key, from, bytes) => {
+      const all = stagedOf(key);
+      return all ? await Promise.resolve(Readable.from([all.subarray(from, from + bytes)])) : await Promise.reject(missing(key));
     },
     // Files of base models are there.
     size: (key) => Promise.resolve(stagedKey.test(key) ? (stagedOf(key)?.byteLength ?? null) : 1),
