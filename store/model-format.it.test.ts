@@ -7,9 +7,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { storeTensors } from '../activities/sharding/store-tensors.ts';
 import { stagedSource } from '../activities/sharding/tensor-source.ts';
 import { type ApiClient, createApiClient } from '../cli/api-client.ts';
-import { pullModel } from '../cli/pull.ts';
+import { pullModel } from '../cli/pull/pull-model.ts';
 import { Screen } from '../cli/screen.ts';
-import type { ModelManifest } from '../core/model.ts';
 import { sha256Hex } from '../platform/hash.ts';
 import { type Pool, createPool } from '../platform/mysql.ts';
 import { projectDir } from '../platform/paths.ts';
@@ -110,7 +109,8 @@ describe('a reader in another language', () => {
 
   it('reads a pulled version by what the documentation says, and refuses what was changed', async () => {
     const folder = join(stack.home, 'pulled');
-    const manifest: ModelManifest = await pullModel(api, key.customizationId, 1, folder, new Screen(false));
+    const reference = { customization: key.customizationId, version: 1 };
+    const { manifest } = await pullModel(api, reference, folder, new Screen(false));
     const { tensors, signature } = await read(folder);
     expect(signature).toMatch(/^good$|^not checked: the package cryptography/);
     expect(Object.keys(tensors).sort()).toEqual(Object.keys(manifest.tensors).sort());
@@ -124,7 +124,7 @@ describe('a reader in another language', () => {
     await writeFile(path, shard);
     await expect(read(folder)).rejects.toThrow(/does not have the SHA-256 of its shard/);
     await rm(path);
-    await pullModel(api, key.customizationId, 1, folder, new Screen(false));
+    await pullModel(api, reference, folder, new Screen(false));
     const { signature: _, ...unsigned } = manifest;
     await writeFile(join(folder, 'manifest.json'), JSON.stringify(unsigned));
     await expect(read(folder)).rejects.toThrow(/the manifest has no signature/);

@@ -116,7 +116,13 @@ export function createS3ObjectStore(client: S3Client, bucket: string): ObjectSto
       if (sha256Hex(bytes) !== sha256) throw new CorruptObject(`${key} does not have the SHA-256 ${sha256} that its reference names`);
       return bytes;
     },
-    replace: async (key, bytes) => void (await put(key, bytes, false)),
+    replace: async (key, bytes) => {
+      try {
+        await client.send(putCommand(bucket, key, bytes, bytes.byteLength, sha256Hex(bytes)));
+      } catch (error) {
+        throw failed('replacing', key, error);
+      }
+    },
     delete: async (keys, signal) => {
       for (let at = 0; at < keys.length; at += deleteBatch) {
         const Objects = keys.slice(at, at + deleteBatch).map((Key) => ({ Key }));

@@ -39,6 +39,7 @@ await runWorker(
               pool,
               store,
               modelsDir,
+              shardBytes: config.settings.MW_SHARD_BYTES,
               retention: {
                 keepVersions: config.settings.MW_KEEP_VERSIONS,
                 graceMs: config.settings.MW_GC_GRACE_HOURS * 3_600_000,

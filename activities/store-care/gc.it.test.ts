@@ -7,6 +7,7 @@ import type { CustomizationKey } from '../../core/ids.ts';
 import { type GcReport, addSweep, emptyGc } from '../../core/store-care.ts';
 import { sha256Hex } from '../../platform/hash.ts';
 import { type Pool, type RowDataPacket, createPool } from '../../platform/mysql.ts';
+import { signerOf, trustOf } from '../../platform/config.ts';
 import type { PredictorClient } from '../../platform/predictor-client.ts';
 import { createS3Client } from '../../platform/s3.ts';
 import { createModelStore } from '../../predictor/model-store.ts';
@@ -23,6 +24,7 @@ import type { GateVerdict } from '../../core/model.ts';
 import type { TrainingRef } from '../ports.ts';
 import { promoteModel } from '../registry/promotions.ts';
 import { createShardingActivities } from '../sharding/sharding-activities.ts';
+import { defaultShardBytes } from '../sharding/store-tensors.ts';
 import { installedBaseParts } from './installed-base.ts';
 import { baseScope, beginSweeps, endSweeps, modelsScope, takeLease } from './leases.ts';
 import { withinQuota } from './quota-guard.ts';
@@ -40,7 +42,15 @@ beforeAll(async () => {
   pool = createPool(stack.config);
   store = createS3ObjectStore(createS3Client(stack.config), stack.config.s3.bucket);
   modelsDir = await mkdtemp(join(tmpdir(), 'mw-care-models-'));
-  dependencies = { pool, store, modelsDir, retention: { keepVersions: 2, graceMs: 0 }, scrubRounds: 7, beat: () => undefined };
+  dependencies = {
+    pool,
+    store,
+    modelsDir,
+    shardBytes: defaultShardBytes,
+    retention: { keepVersions: 2, graceMs: 0 },
+    scrubRounds: 7,
+    beat: () => undefined,
+  };
 });
 afterAll(async () => {
   await pool.end();
@@ -125,7 +135,7 @@ describe('a garbage collection', () => {
     expect((await collect(false)).removed).toEqual((await collect(true)).removed);
     expect(await storedKeys(store)).toEqual(after);
     // Everything that the registry still names is readable.
-    const models = createModelStore(pool, store, join(stack.home, 'cache'));
+    const models = createModelStore(pool, store, join(stack.home, 'cache'), trustOf(stack.config));
     for (const version of [1, 2, 5, 6])
       for (const part of (await models.manifest(key, version)).shards) await expect(store.read(part)).resolves.toBeDefined();
     await expect(models.manifest(key, 3)).rejects.toThrow(/v3 of c was removed from the store/);
@@ -162,7 +172,7 @@ describe('a garbage collection', () => {
     await writeTinyEncoder(modelsDir, 'tiny', ['en']);
     const installed: string[] = [];
     await installedBaseParts(
-      modelsDir,
+      { modelsDir, shardBytes: defaultShardBytes },
       async (path, bytes, sha256) => {
         installed.push(path);
         await store.putContent(path, bytes, sha256);
@@ -256,7 +266,16 @@ describe('a publish in the middle of a garbage collection', () => {
     const { key: run } = await StoredRun.open(pool, store, key);
     const catalog = await loadCatalog();
     const beat = (): void => undefined;
-    const sharding = createShardingActivities({ pool, store, catalog, modelsDir, predictor: {} as PredictorClient, beat });
+    const sharding = createShardingActivities({
+      pool,
+      store,
+      catalog,
+      modelsDir,
+      predictor: {} as PredictorClient,
+      signer: signerOf(stack.config),
+      shardBytes: defaultShardBytes,
+      beat,
+    });
     const datasets = createDatasetActivities({
       pool,
       store,

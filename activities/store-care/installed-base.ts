@@ -9,7 +9,7 @@ import { storeBase } from '../sharding/base-parts.ts';
  * the bytes. Returns the folders that are broken: their objects are not known.
  */
 export async function installedBaseParts(
-  modelsDir: string,
+  { modelsDir, shardBytes }: { readonly modelsDir: string; readonly shardBytes: number },
   take: (key: string, bytes: Uint8Array, sha256: string) => Promise<void>,
   beat: () => void,
 ): Promise<readonly string[]> {
@@ -17,7 +17,7 @@ export async function installedBaseParts(
   const broken: string[] = [];
   for (const { name } of await listEncoders(modelsDir)) {
     try {
-      await storeBase(teller, await readEncoder(join(modelsDir, name)), beat);
+      await storeBase(teller, await readEncoder(join(modelsDir, name)), beat, { shardBytes });
     } catch (error) {
       if (!(error instanceof BrokenEncoder)) throw error;
       broken.push(error.message);
@@ -36,10 +36,17 @@ function tellingStore(take: (key: string, bytes: Uint8Array, sha256: string) => 
       await take(key, bytes, sha256);
       return { ref: { bucket, key, sha256, bytes: bytes.byteLength }, created: true };
     },
+    putContentStream: async (key, { sha256, bytes, open }) => {
+      const chunks: Buffer[] = [];
+      for await (const chunk of await open()) chunks.push(chunk as Buffer);
+      await take(key, Buffer.concat(chunks), sha256);
+      return { ref: { bucket, key, sha256, bytes }, created: true };
+    },
     putNew: missing,
     replace: missing,
     read: ({ key }) => missing(key),
     stream: (key): Promise<Readable> => missing(key),
+    streamPart: (key): Promise<Readable> => missing(key),
     size: () => Promise.resolve(null),
     delete: () => Promise.resolve(),
     // eslint-disable-next-line no-empty-function

@@ -14,6 +14,7 @@ import { type TestStack, startTestStack } from '../../test/support/engines.ts';
 import { newTenant, publishVersion, storedKeys } from '../../test/support/stored-runs.ts';
 import { writeTinyEncoder } from '../../test/support/tiny-encoders.ts';
 import { promoteModel } from '../registry/promotions.ts';
+import { defaultShardBytes } from '../sharding/store-tensors.ts';
 import { installedBaseParts } from './installed-base.ts';
 import { type StoreCareDependencies, createStoreCareActivities } from './store-care-activities.ts';
 
@@ -30,7 +31,15 @@ beforeAll(async () => {
   pool = createPool(stack.config);
   store = createS3ObjectStore(createS3Client(stack.config), stack.config.s3.bucket);
   modelsDir = await mkdtemp(join(tmpdir(), 'mw-care-models-'));
-  dependencies = { pool, store, modelsDir, retention: { keepVersions: 9, graceMs: 0 }, scrubRounds: 7, beat: () => undefined };
+  dependencies = {
+    pool,
+    store,
+    modelsDir,
+    shardBytes: defaultShardBytes,
+    retention: { keepVersions: 9, graceMs: 0 },
+    scrubRounds: 7,
+    beat: () => undefined,
+  };
 });
 afterAll(async () => {
   await pool.end();
@@ -152,7 +161,7 @@ describe('a scrub', () => {
     const folder = await writeTinyEncoder(modelsDir, 'tiny', ['en']);
     const parts = new Map<string, Buffer>();
     await installedBaseParts(
-      modelsDir,
+      { modelsDir, shardBytes: defaultShardBytes },
       async (key, bytes) => await Promise.resolve(void parts.set(key, Buffer.from(bytes))),
       () => undefined,
     );

@@ -90,7 +90,7 @@ export async function scrubBase(dependencies: StoreCareDependencies, { share }: 
   let repaired = 0;
   if (wanted.size > 0)
     await installedBaseParts(
-      modelsDir,
+      dependencies,
       async (key, bytes, sha256) => {
         const found = wanted.get(key);
         if (found?.object.sha256 !== sha256 || !(await writeAnew(store, found.object, bytes, beat))) return;

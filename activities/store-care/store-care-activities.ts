@@ -15,6 +15,8 @@ export type StoreCareDependencies = {
   readonly store: ObjectStore;
   /** Folders of the base models that are installed here: what they consist of stays, and mends what was damaged. */
   readonly modelsDir: string;
+  /** As in publishing (MW_SHARD_BYTES): the shards of installed base models are made by it. */
+  readonly shardBytes: number;
   readonly retention: Retention;
   /** Rounds in which everything is read once. */
   readonly scrubRounds: number;

@@ -13,7 +13,7 @@ export async function sweepBase(
   dependencies: StoreCareDependencies,
   { roundId, dryRun }: { readonly roundId: string; readonly dryRun: boolean },
 ): Promise<SweepReport> {
-  const { pool, store, modelsDir, retention, beat } = dependencies;
+  const { pool, store, retention, beat } = dependencies;
   const listed = await listForSweep(store, [basePrefix, carePrefix], retention.graceMs, beat);
   const swept = await sweep(dependencies, { roundId, dryRun }, listed, [baseScope], async (scopes) => {
     const live = new Set<string>();
@@ -35,7 +35,7 @@ export async function sweepBase(
           if (what === 'version')
             deferred.push(`base: what version ${number} of ${tenantId}/${customizationId} refers to is not known: nothing is removed`);
       }
-      const broken = await installedBaseParts(modelsDir, async (key) => await Promise.resolve(void live.add(key)), beat);
+      const broken = await installedBaseParts(dependencies, async (key) => await Promise.resolve(void live.add(key)), beat);
       deferred.push(...broken.map((what) => `base: ${what}: nothing is removed`));
     }
     const known = scopes.has(baseScope) && deferred.length === 0;

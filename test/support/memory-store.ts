@@ -31,6 +31,7 @@ export function memoryStore(beforePut: (key: string) => void = () => undefined) 
       if (sha256Hex(content) !== sha256) throw new CorruptObject(`${key} does not have the SHA-256 ${sha256}`);
       return await put(key, content, false);
     },
+    replace: async (key, bytes) => void (await put(key, Buffer.from(bytes), false)),
     putNew: (key, bytes) => put(key, Buffer.from(bytes), objects.has(key)),
     read: async ({ key }) => await Promise.resolve(get(key)),
     stream: async (key) => await Promise.resolve(Readable.from([get(key)])),
@@ -39,7 +40,7 @@ export function memoryStore(beforePut: (key: string) => void = () => undefined) 
     delete: (keys) => Promise.resolve(keys.forEach((key) => objects.delete(key))),
     async *list(prefix) {
       await Promise.resolve();
-      for (const [key, { byteLength }] of objects) if (key.startsWith(prefix)) yield { key, bytes: byteLength };
+      for (const [key, { byteLength }] of objects) if (key.startsWith(prefix)) yield { key, bytes: byteLength, modifiedMs: 0 };
     },
     presignGet: unused,
     presignPut: unused,
