@@ -10,22 +10,19 @@ import {
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import { sha256Hex } from '../platform/hash.ts';
 import { CorruptObject, ObjectMissing, type ObjectStore, StoreUnavailable } from './object-store.ts';
+import { isMissing, isTaken, storeFailure } from './store-failure.ts';
 
 /** Keys in one DeleteObjects request. */
 const deleteBatch = 1_000;
 
-const statusOf = (error: unknown): number => (error as { $metadata?: { httpStatusCode?: number } } | null)?.$metadata?.httpStatusCode ?? 0;
-const isMissing = (error: unknown): boolean => statusOf(error) === 404 || (error as Error | null)?.name === 'NoSuchKey';
-const isTaken = (error: unknown): boolean => [409, 412].includes(statusOf(error));
+/** A write that is not taken after this long, the client's own repeats included, is not going to be soon: a full pool of Ceph never answers. */
+const defaultPatienceMs = 120_000;
+/** The slowest line that is waited for: each object may take longer by its size. */
+const slowestBytesPerMs = 256;
 
 /** The object store over S3: Ceph RGW on a cluster, the light server of the embedded default. */
-export function createS3ObjectStore(client: S3Client, bucket: string): ObjectStore {
-  const failed = (what: string, key: string, error: unknown): Error => {
-    if (isMissing(error)) return new ObjectMissing(`${key} does not exist in bucket ${bucket}`, { cause: error });
-    return new StoreUnavailable(`${what} ${key} failed (${error instanceof Error ? error.name : 'error'}, status ${statusOf(error)})`, {
-      cause: error,
-    });
-  };
+export function createS3ObjectStore(client: S3Client, bucket: string, { patienceMs = defaultPatienceMs } = {}): ObjectStore {
+  const failed = (what: string, key: string, error: unknown): Error => storeFailure(what, key, bucket, error);
   const size = async (key: string): Promise<number | null> => {
     try {
       const { ContentLength } = await client.send(new HeadObjectCommand({ Bucket: bucket, Key: key }));
@@ -45,6 +42,7 @@ export function createS3ObjectStore(client: S3Client, bucket: string): ObjectSto
           ContentLength: bytes.byteLength,
           ...(onlyNew ? { IfNoneMatch: '*' } : {}),
         }),
+        { abortSignal: AbortSignal.timeout(patienceMs + Math.ceil(bytes.byteLength / slowestBytesPerMs)) },
       );
       return true;
     } catch (error) {
@@ -99,7 +97,11 @@ export function createS3ObjectStore(client: S3Client, bucket: string): ObjectSto
     async *list(prefix) {
       let token: string | undefined;
       do {
-        const page = await client.send(new ListObjectsV2Command({ Bucket: bucket, Prefix: prefix, ContinuationToken: token }));
+        const page = await client
+          .send(new ListObjectsV2Command({ Bucket: bucket, Prefix: prefix, ContinuationToken: token }))
+          .catch((error: unknown) => {
+            throw failed('listing', prefix, error);
+          });
         for (const { Key, Size } of page.Contents ?? []) if (Key !== undefined) yield { key: Key, bytes: Size ?? 0 };
         token = page.NextContinuationToken;
       } while (token !== undefined);
