@@ -6,6 +6,7 @@ import { createPredictorClient } from '../platform/predictor-client.ts';
 import { createS3Client } from '../platform/s3.ts';
 import { createS3ObjectStore } from '../store/s3-object-store.ts';
 import { beatOfActivity, runWorker } from './activity-worker.ts';
+import { probedGateway } from './gateway.ts';
 
 /** Each holds one shard in memory. */
 const concurrentActivities = 4;
@@ -13,7 +14,8 @@ const concurrentActivities = 4;
 await runWorker(
   'sharding',
   ({ settings }) => settings.MW_SHARDING_PORT,
-  async (config) => {
+  async (config, _registry, logger) => {
+    await probedGateway(config, logger);
     const pool = createPool(config);
     return {
       workers: [
