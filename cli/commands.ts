@@ -1,4 +1,5 @@
 import { registerBase } from './base.ts';
+import { registerCeph } from './ceph.ts';
 import { registerCluster } from './cluster.ts';
 import type { RegisterCommand } from './command.ts';
 import { registerConfig } from './config.ts';
@@ -40,6 +41,7 @@ export const commands: readonly RegisterCommand[] = [
   registerDoctor,
   registerBase,
   registerCluster,
+  registerCeph,
   registerDeadLetters,
   registerReset,
   registerStore,

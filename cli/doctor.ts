@@ -16,6 +16,8 @@ import { createConnectClient } from '../platform/kafka-connect.ts';
 import { createPool, type RowDataPacket } from '../platform/mysql.ts';
 import { type Paths, resolvePaths } from '../platform/paths.ts';
 import { BrokenEncoder, checkEncoders } from '../store/encoder-folder.ts';
+import { GatewayRefused, type GatewayAbilities, lackingAbilities, probeGateway } from '../store/gateway-probe.ts';
+import { StoreUnavailable } from '../store/object-store.ts';
 import { printJson, type RegisterCommand } from './command.ts';
 import { readSensing, sensingProblems } from './sensing-table.ts';
 
@@ -182,19 +184,45 @@ async function clusterProblems(settings: Settings): Promise<Problem[]> {
   }
 }
 
+/** What the store's gateway does, as workers find it when they start; null where it is not looked at or not to be had. */
+async function storeFindings(
+  settings: Settings,
+  up: boolean,
+): Promise<{ readonly problems: Problem[]; readonly abilities: GatewayAbilities | null }> {
+  const {
+    MW_S3_ENDPOINT: endpoint,
+    MW_S3_REGION: region,
+    MW_S3_BUCKET: bucket,
+    MW_S3_ACCESS_KEY: accessKey,
+    MW_S3_SECRET_KEY: secretKey,
+  } = settings;
+  // The embedded one is there only while all is up; one of your own may be asked before there are any secrets of ours.
+  const own = endpoint && accessKey && secretKey ? { endpoint, region, bucket, accessKey, secretKey } : null;
+  if (!up && own === null) return { problems: [], abilities: null };
+  const s3 = own ?? loadConfig(process.env).s3;
+  try {
+    return { problems: [], abilities: await probeGateway({ s3 }) };
+  } catch (error) {
+    if (error instanceof GatewayRefused) return { problems: [{ problem: error.problem, remedy: error.remedy }], abilities: null };
+    if (!(error instanceof StoreUnavailable)) throw error;
+    return { problems: [{ problem: error.message, remedy: `see that ${s3.endpoint} runs (MW_S3_ENDPOINT)` }], abilities: null };
+  }
+}
+
 /** All problems that stand in the way of `mw up` or of what runs, each with its remedy. */
-export async function diagnose(): Promise<Problem[]> {
+export async function diagnose(): Promise<{ readonly problems: readonly Problem[]; readonly store: GatewayAbilities | null }> {
   const settings = parseSettings(process.env);
   const paths = resolvePaths(process.env);
   const up = readState(paths)?.alive ?? false;
-  const parts = await Promise.all([
+  const [store, ...parts] = await Promise.all([
+    storeFindings(settings, up),
     toolProblems(),
     folderProblems(paths),
     encoderProblems(paths),
     clusterProblems(settings),
     up ? runningProblems(loadConfig(process.env)) : freePortProblems(settings, paths),
   ]);
-  return parts.flat();
+  return { problems: [...parts.flat(), ...store.problems], store: store.abilities };
 }
 
 export const registerDoctor: RegisterCommand = (program) => {
@@ -203,10 +231,12 @@ export const registerDoctor: RegisterCommand = (program) => {
     .description('list every problem and its remedy')
     .option('--json', 'print one JSON document')
     .action(async (options: { json?: boolean }) => {
-      const problems = await diagnose();
-      if (options.json) printJson({ problems });
+      const { problems, store } = await diagnose();
+      const lacking = store === null ? [] : lackingAbilities(store);
+      if (options.json) printJson({ problems, store });
       else if (problems.length === 0) console.log('no problems found');
       else for (const { problem, remedy } of problems) console.log(`- ${problem}\n  remedy: ${remedy}`);
+      if (!options.json) for (const sentence of lacking) console.log(`the store goes without something: ${sentence}`);
       if (problems.length > 0) process.exitCode = 1;
     });
 };

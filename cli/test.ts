@@ -2,6 +2,8 @@ import { spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { cephProvisioner } from '../infra/ceph/programs.ts';
+import { canRunCeph } from '../infra/ceph/requirements.ts';
 import { clusterProvisioners, kueueProvisioner, kwokProvisioner } from '../infra/cluster/binaries.ts';
 import { canRunCluster } from '../infra/cluster/requirements.ts';
 import { trainerImageProvisioner } from '../infra/images/trainer-image.ts';
@@ -27,6 +29,8 @@ export const registerTest: RegisterCommand = (program) => {
     .action(async (filters: string[], options: { project?: string[] }) => {
       const noCluster = canRunCluster();
       if (noCluster !== null) console.log(`tests on a Kubernetes cluster are left out: ${noCluster}`);
+      const noCeph = canRunCeph();
+      if (noCeph !== null) console.log(`tests on Ceph are left out: ${noCeph}`);
       const [kubernetes, ...others] = clusterProvisioners;
       // What compiles longest first.
       const ofCluster = noCluster === null && kubernetes ? [kubernetes, kueueProvisioner, kwokProvisioner, ...others] : [];
@@ -34,6 +38,7 @@ export const registerTest: RegisterCommand = (program) => {
         [
           ...ofCluster,
           ...engineProvisioners,
+          ...(noCeph === null ? [cephProvisioner] : []),
           ...trainerProvisioners,
           demoDataProvisioner,
           ...(noCluster === null ? [trainerImageProvisioner] : []),

@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   DeleteObjectsCommand,
   GetObjectCommand,
@@ -10,7 +11,9 @@ import {
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import { sha256Hex } from '../platform/hash.ts';
 import { CorruptObject, ObjectMissing, type ObjectStore, StoreUnavailable } from './object-store.ts';
+import { checkDeleted, checkPage } from './s3-answers.ts';
 import { SourceFailed, putCommand, putStream } from './s3-upload.ts';
+import { attemptsOf, isMissing, statusOf, storeFailure } from './store-failure.ts';
 
 /** S3's limit for one PUT. */
 const putBytes = 5 * 1024 * 1024 * 1024;
@@ -18,35 +21,37 @@ const putBytes = 5 * 1024 * 1024 * 1024;
 const streamAttempts = 4;
 /** Keys in one DeleteObjects request. */
 const deleteBatch = 1_000;
-
-const statusOf = (error: unknown): number => (error as { $metadata?: { httpStatusCode?: number } } | null)?.$metadata?.httpStatusCode ?? 0;
-const isMissing = (error: unknown): boolean => statusOf(error) === 404 || (error as Error | null)?.name === 'NoSuchKey';
-const isTaken = (error: unknown): boolean => [409, 412].includes(statusOf(error));
+/** Whole objects are read so often before their bytes are called wrong: a transfer can end early, or change bytes, without any error. */
+const readAttempts = 3;
+/** A create-only write that meets another one under way (409) is sent again: that one may still fail. */
+const conflictAttempts = 5;
+const conflictPauseMs = 200;
+/** A write that is not taken after this long, the client's own repeats included, is not going to be soon: a full pool of Ceph never answers. */
+const defaultPatienceMs = 120_000;
+/** The slowest line that is waited for: each object may take longer by its size. */
+const slowestBytesPerMs = 256;
 
 /** The object store over S3: Ceph RGW on a cluster, the light server of the embedded default. */
-export function createS3ObjectStore(client: S3Client, bucket: string): ObjectStore {
-  const failed = (what: string, key: string, error: unknown): Error => {
-    if (isMissing(error)) return new ObjectMissing(`${key} does not exist in bucket ${bucket}`, { cause: error });
-    return new StoreUnavailable(`${what} ${key} failed (${error instanceof Error ? error.name : 'error'}, status ${statusOf(error)})`, {
-      cause: error,
-    });
-  };
+export function createS3ObjectStore(client: S3Client, bucket: string, { patienceMs = defaultPatienceMs } = {}): ObjectStore {
+  const failed = (what: string, key: string, error: unknown): Error =>
+    error instanceof StoreUnavailable ? error : storeFailure(what, key, bucket, error);
+  const patience = (bytes: number) => ({ abortSignal: AbortSignal.timeout(patienceMs + Math.ceil(bytes / slowestBytesPerMs)) });
+
   const size = async (key: string): Promise<number | null> => {
     try {
       const { ContentLength } = await client.send(new HeadObjectCommand({ Bucket: bucket, Key: key }));
-      return ContentLength ?? 0;
+      if (ContentLength === undefined) throw new StoreUnavailable(`looking at ${key} failed (the answer does not tell its size)`);
+      return ContentLength;
     } catch (error) {
       if (isMissing(error)) return null;
       throw failed('looking at', key, error);
     }
   };
-  const putNew = async (key: string, bytes: Uint8Array): Promise<boolean> => {
+  const put = async (what: string, key: string, bytes: Uint8Array, sha256: string): Promise<void> => {
     try {
-      await client.send(new PutObjectCommand({ Bucket: bucket, Key: key, Body: bytes, ContentLength: bytes.byteLength, IfNoneMatch: '*' }));
-      return true;
+      await client.send(putCommand(bucket, key, bytes, bytes.byteLength, sha256), patience(bytes.byteLength));
     } catch (error) {
-      if (isTaken(error)) return false;
-      throw failed('storing', key, error);
+      throw failed(what, key, error);
     }
   };
   const stream = async (key: string): Promise<Readable> => {
@@ -55,7 +60,49 @@ export function createS3ObjectStore(client: S3Client, bucket: string): ObjectSto
       if (Body instanceof Readable) return Body;
       throw new StoreUnavailable(`${key} came without a body`);
     } catch (error) {
-      throw error instanceof StoreUnavailable ? error : failed('reading', key, error);
+      throw failed('reading', key, error);
+    }
+  };
+  const read = async (key: string, sha256: string): Promise<Buffer> => {
+    for (let attempt = 1; ; attempt++) {
+      const body = await stream(key);
+      let problem: Error;
+      try {
+        const chunks: Buffer[] = [];
+        for await (const chunk of body) chunks.push(chunk as Buffer);
+        const bytes = Buffer.concat(chunks);
+        if (sha256Hex(bytes) === sha256) return bytes;
+        problem = new CorruptObject(`${key} does not have the SHA-256 ${sha256} that its reference names`);
+      } catch (error) {
+        problem = failed('reading', key, error);
+      }
+      if (attempt >= readAttempts) throw problem;
+    }
+  };
+  /** Whether a key that is taken holds these bytes. */
+  const holds = async (key: string, sha256: string): Promise<boolean> => {
+    try {
+      await read(key, sha256);
+      return true;
+    } catch (error) {
+      if (error instanceof CorruptObject) return false;
+      throw error instanceof ObjectMissing ? new StoreUnavailable(`storing ${key} failed (it was taken, and is gone)`) : error;
+    }
+  };
+  const putNew = async (key: string, bytes: Uint8Array, sha256: string): Promise<boolean> => {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await client.send(
+          new PutObjectCommand({ Bucket: bucket, Key: key, Body: bytes, ContentLength: bytes.byteLength, IfNoneMatch: '*' }),
+          patience(bytes.byteLength),
+        );
+        return true;
+      } catch (error) {
+        // An earlier try of this very call may have stored the object and lost the answer.
+        if (statusOf(error) === 412) return attempt + attemptsOf(error) > 2 && (await holds(key, sha256));
+        if (statusOf(error) !== 409 || attempt >= conflictAttempts) throw failed('storing', key, error);
+      }
+      await sleep(attempt * conflictPauseMs);
     }
   };
   return {
@@ -73,17 +120,14 @@ export function createS3ObjectStore(client: S3Client, bucket: string): ObjectSto
           `${key}: bytes ${from} to ${from + bytes - 1} were asked for, the store sent ${ContentRange ?? 'all of it'}`,
         );
       } catch (error) {
-        throw error instanceof StoreUnavailable ? error : failed('reading', key, error);
+        throw failed('reading', key, error);
       }
     },
     putContent: async (key, bytes, sha256) => {
       const ref = { bucket, key, sha256, bytes: bytes.byteLength };
+      // The size is enough: a PUT is all or nothing, and these bytes alone are ever put under this key. Bytes that went bad later are the scrub's.
       if ((await size(key)) === bytes.byteLength) return { ref, created: false };
-      try {
-        await client.send(putCommand(bucket, key, bytes, bytes.byteLength, sha256));
-      } catch (error) {
-        throw failed('storing', key, error);
-      }
+      await put('storing', key, bytes, sha256);
       return { ref, created: true };
     },
     putContentStream: async (key, source) => {
@@ -93,7 +137,7 @@ export function createS3ObjectStore(client: S3Client, bucket: string): ObjectSto
       if ((await size(key)) === bytes) return { ref, created: false };
       for (let attempt = 1; ; attempt += 1) {
         try {
-          await putStream(client, bucket, key, source);
+          await putStream(client, bucket, key, source, patience(bytes).abortSignal);
           return { ref, created: true };
         } catch (error) {
           if (error instanceof SourceFailed) throw error.cause;
@@ -101,48 +145,34 @@ export function createS3ObjectStore(client: S3Client, bucket: string): ObjectSto
         }
       }
     },
-    putNew: async (key, bytes) => ({
-      ref: { bucket, key, sha256: sha256Hex(bytes), bytes: bytes.byteLength },
-      created: await putNew(key, bytes),
-    }),
-    read: async ({ key, sha256 }) => {
-      const chunks: Buffer[] = [];
-      try {
-        for await (const chunk of await stream(key)) chunks.push(chunk as Buffer);
-      } catch (error) {
-        throw error instanceof ObjectMissing || error instanceof StoreUnavailable ? error : failed('reading', key, error);
-      }
-      const bytes = Buffer.concat(chunks);
-      if (sha256Hex(bytes) !== sha256) throw new CorruptObject(`${key} does not have the SHA-256 ${sha256} that its reference names`);
-      return bytes;
+    putNew: async (key, bytes) => {
+      const sha256 = sha256Hex(bytes);
+      return { ref: { bucket, key, sha256, bytes: bytes.byteLength }, created: await putNew(key, bytes, sha256) };
     },
-    replace: async (key, bytes) => {
-      try {
-        await client.send(putCommand(bucket, key, bytes, bytes.byteLength, sha256Hex(bytes)));
-      } catch (error) {
-        throw failed('replacing', key, error);
-      }
-    },
+    replace: (key, bytes) => put('replacing', key, bytes, sha256Hex(bytes)),
+    read: ({ key, sha256 }) => read(key, sha256),
     delete: async (keys, signal) => {
       for (let at = 0; at < keys.length; at += deleteBatch) {
-        const Objects = keys.slice(at, at + deleteBatch).map((Key) => ({ Key }));
+        const batch = keys.slice(at, at + deleteBatch);
+        const Objects = batch.map((Key) => ({ Key }));
         try {
-          const { Errors = [] } = await client.send(
-            new DeleteObjectsCommand({ Bucket: bucket, Delete: { Objects, Quiet: true } }),
-            signal ? { abortSignal: signal } : {},
-          );
-          // The request as a whole succeeds although some of its keys do not.
-          const [refused] = Errors.filter(({ Code }) => Code !== 'NoSuchKey');
-          if (refused) throw new StoreUnavailable(`deleting ${refused.Key ?? ''} failed (${refused.Code ?? 'error'})`);
+          // Not quiet: an answer that is cut off would look like one without errors.
+          const command = new DeleteObjectsCommand({ Bucket: bucket, Delete: { Objects } });
+          checkDeleted(batch, await client.send(command, signal ? { abortSignal: signal } : {}));
         } catch (error) {
-          throw error instanceof StoreUnavailable ? error : failed('deleting', keys[at] ?? '', error);
+          throw failed('deleting', batch[0] ?? '', error);
         }
       }
     },
     async *list(prefix) {
       let token: string | undefined;
       do {
-        const page = await client.send(new ListObjectsV2Command({ Bucket: bucket, Prefix: prefix, ContinuationToken: token }));
+        const page = await client
+          .send(new ListObjectsV2Command({ Bucket: bucket, Prefix: prefix, ContinuationToken: token }))
+          .catch((error: unknown) => {
+            throw failed('listing', prefix, error);
+          });
+        checkPage(bucket, prefix, page);
         for (const { Key, Size, LastModified } of page.Contents ?? [])
           // Without a time nobody can say that it is old.
           if (Key !== undefined) yield { key: Key, bytes: Size ?? 0, modifiedMs: LastModified?.getTime() ?? Number.POSITIVE_INFINITY };

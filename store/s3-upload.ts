@@ -25,7 +25,13 @@ export class SourceFailed extends Error {
 }
 
 /** Sends bytes that are not in memory. Throws SourceFailed where those fail or are wrong. They are hashed on the way, and the last of them is kept back until the digest is right. */
-export async function putStream(client: S3Client, bucket: string, key: string, { bytes, sha256, open }: ByteSource): Promise<void> {
+export async function putStream(
+  client: S3Client,
+  bucket: string,
+  key: string,
+  { bytes, sha256, open }: ByteSource,
+  patience: AbortSignal,
+): Promise<void> {
   const wrong = new AbortController();
   const checked = async function* (): AsyncGenerator<Buffer> {
     const hash = createHash('sha256');
@@ -42,7 +48,7 @@ export async function putStream(client: S3Client, bucket: string, key: string, {
   // The client waits for more of a body that has failed, unless it is told.
   body.once('error', (error) => wrong.abort(error));
   try {
-    await client.send(putCommand(bucket, key, body, bytes, sha256), { abortSignal: wrong.signal });
+    await client.send(putCommand(bucket, key, body, bytes, sha256), { abortSignal: AbortSignal.any([wrong.signal, patience]) });
   } catch (error) {
     throw wrong.signal.aborted ? new SourceFailed('the source failed', { cause: wrong.signal.reason }) : error;
   } finally {

@@ -11,6 +11,7 @@ import { createS3Client } from '../platform/s3.ts';
 import { createTemporalClient } from '../platform/temporal.ts';
 import { createS3ObjectStore } from '../store/s3-object-store.ts';
 import { beatOfActivity, runWorker } from './activity-worker.ts';
+import { probedGateway } from './gateway.ts';
 import { verificationMetrics } from './verification-metrics.ts';
 
 /** Alternatives that a gate asks production for, as many as trainers give: for figures such as the mean reciprocal rank. */
@@ -21,7 +22,8 @@ const concurrentActivities = 4;
 await runWorker(
   'dataset',
   ({ settings }) => settings.MW_DATASET_PORT,
-  async (config, registry) => {
+  async (config, registry, logger) => {
+    await probedGateway(config, logger);
     const pool = createPool(config);
     const temporal = createTemporalClient(config);
     const store = createS3ObjectStore(createS3Client(config), config.s3.bucket);

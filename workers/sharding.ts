@@ -8,6 +8,7 @@ import { createPredictorClient } from '../platform/predictor-client.ts';
 import { createS3Client } from '../platform/s3.ts';
 import { createS3ObjectStore } from '../store/s3-object-store.ts';
 import { beatOfActivity, runWorker } from './activity-worker.ts';
+import { probedGateway } from './gateway.ts';
 
 /** Each holds two and a half times MW_SHARD_BYTES at most. */
 const concurrentActivities = 4;
@@ -15,7 +16,8 @@ const concurrentActivities = 4;
 await runWorker(
   'sharding',
   ({ settings }) => settings.MW_SHARDING_PORT,
-  async (config) => {
+  async (config, _registry, logger) => {
+    await probedGateway(config, logger);
     const pool = createPool(config);
     const store = createS3ObjectStore(createS3Client(config), config.s3.bucket);
     const { modelsDir } = config.paths;

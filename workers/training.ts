@@ -11,12 +11,14 @@ import { projectDir } from '../platform/paths.ts';
 import { createS3Client } from '../platform/s3.ts';
 import { createS3ObjectStore } from '../store/s3-object-store.ts';
 import { runWorker } from './activity-worker.ts';
+import { probedGateway } from './gateway.ts';
 import { kubernetesEngine, processEngine } from './training-engines.ts';
 
 await runWorker(
   'training',
   ({ settings }) => settings.MW_TRAINING_PORT,
   async (config, _registry, logger) => {
+    await probedGateway(config, logger);
     const pool = createPool(config);
     const { paths, settings } = config;
     const trainerDir = join(projectDir, 'trainer');

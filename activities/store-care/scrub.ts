@@ -72,7 +72,7 @@ async function stillOpen(
 
 /** What all tenants share: a damaged part is also made anew from the base models that are installed here. Before the tenants. Key: none; read again. */
 export async function scrubBase(dependencies: StoreCareDependencies, { share }: { readonly share: ScrubShare | null }): Promise<ScrubPart> {
-  const { pool, store, modelsDir, beat } = dependencies;
+  const { pool, store, beat } = dependencies;
   const objects = new Map<string, LiveObject>();
   let allKnown = true;
   for await (const tenantId of everyTenant(pool)) {

@@ -26,13 +26,15 @@ export type DaemonSpec = {
   readonly env?: Readonly<Record<string, string>>;
 };
 export type Daemon = { readonly name: string; readonly pid: number; readonly startTicks: string };
+/** Where processes are written down, and what marks them. */
+export type DaemonPlace = Pick<ClusterPlace, 'home' | 'id' | 'logs' | 'processes'>;
 
 const pollMs = 20;
 const killDeadlineMs = 20_000;
 const logTailLines = 8;
 
 /** Starts a process that outlives this one, and writes down who it is. */
-export function startDaemon(place: ClusterPlace, { name, command, args, env }: DaemonSpec): Daemon {
+export function startDaemon(place: DaemonPlace, { name, command, args, env }: DaemonSpec): Daemon {
   mkdirSync(place.logs, { recursive: true });
   mkdirSync(place.processes, { recursive: true });
   const log = openSync(join(place.logs, `${name}.log`), 'a');
@@ -58,7 +60,7 @@ export function startDaemon(place: ClusterPlace, { name, command, args, env }: D
   return daemon;
 }
 
-export function daemonNamed(place: ClusterPlace, name: string): Daemon | null {
+export function daemonNamed(place: DaemonPlace, name: string): Daemon | null {
   try {
     return JSON.parse(readFileSync(join(place.processes, `${name}.json`), 'utf8')) as Daemon;
   } catch {
@@ -66,7 +68,7 @@ export function daemonNamed(place: ClusterPlace, name: string): Daemon | null {
   }
 }
 
-export function daemons(place: ClusterPlace): Daemon[] {
+export function daemons(place: DaemonPlace): Daemon[] {
   let files: string[] = [];
   try {
     files = readdirSync(place.processes).filter((file) => file.endsWith('.json'));
@@ -79,13 +81,13 @@ export function daemons(place: ClusterPlace): Daemon[] {
 export const isRunning = (daemon: Daemon | null): daemon is Daemon => daemon !== null && isAlive(daemon.pid, daemon.startTicks);
 
 /** Sends a signal to the very process that was started; nothing happens when it has ended. */
-export function signalDaemon(place: ClusterPlace, name: string, signal: NodeJS.Signals): void {
+export function signalDaemon(place: DaemonPlace, name: string, signal: NodeJS.Signals): void {
   const daemon = daemonNamed(place, name);
   if (isRunning(daemon)) kill(daemon.pid, signal);
 }
 
 /** Ends one process, with SIGKILL when it does not end in time, and forgets it. */
-export async function endDaemon(place: ClusterPlace, name: string, deadlineMs: number): Promise<void> {
+export async function endDaemon(place: DaemonPlace, name: string, deadlineMs: number): Promise<void> {
   const daemon = daemonNamed(place, name);
   if (isRunning(daemon)) {
     if (deadlineMs > 0) kill(daemon.pid, 'SIGTERM');
@@ -95,20 +97,28 @@ export async function endDaemon(place: ClusterPlace, name: string, deadlineMs: n
   rmSync(join(place.processes, `${name}.json`), { force: true });
 }
 
+/** Every process that was started here, written down or not: what a start that was cut off left behind carries the mark. */
+export const processesOf = (place: DaemonPlace): number[] => processesWhere(place, () => false);
+
 /**
  * Every process of the cluster, written down or not: those that carry its mark (of which containerd's shims inherit it), those in its network
  * namespace and those in its cgroups, which are the containers.
  */
 export function clusterProcesses(place: ClusterPlace): number[] {
-  const pids = new Set(processesInCgroup(place.cgroup));
-  for (const daemon of daemons(place)) if (isRunning(daemon)) pids.add(daemon.pid);
   const network = networkOf(place);
+  const inNetwork = (pid: string): boolean => network !== null && readlinkSync(`/proc/${pid}/ns/net`) === network;
+  const inCgroups = processesInCgroup(place.cgroup).filter((pid) => pid !== process.pid && startTicksOf(pid) !== '');
+  return [...new Set([...inCgroups, ...processesWhere(place, inNetwork)])];
+}
+
+function processesWhere(place: DaemonPlace, alsoIf: (pid: string) => boolean): number[] {
+  const pids = new Set<number>();
+  for (const daemon of daemons(place)) if (isRunning(daemon)) pids.add(daemon.pid);
   const mark = marker(place);
   for (const name of readdirSync('/proc')) {
     if (!/^\d+$/.test(name)) continue;
     try {
-      if (readFileSync(`/proc/${name}/environ`, 'utf8').split('\0').includes(mark)) pids.add(Number(name));
-      else if (network !== null && readlinkSync(`/proc/${name}/ns/net`) === network) pids.add(Number(name));
+      if (readFileSync(`/proc/${name}/environ`, 'utf8').split('\0').includes(mark) || alsoIf(name)) pids.add(Number(name));
     } catch {
       // It has ended, or is a thread of the kernel.
     }
@@ -140,11 +150,11 @@ function kill(pid: number, signal: NodeJS.Signals): void {
 }
 
 /** Throws, with the last lines of its log, when a process that is waited for has ended. */
-export function mustRun(place: ClusterPlace, name: string): void {
+export function mustRun(place: DaemonPlace, name: string): void {
   if (!isRunning(daemonNamed(place, name))) throw new Hopeless(`${name} has ended:\n  ${logTail(place, name)}`);
 }
 
-function logTail(place: ClusterPlace, name: string): string {
+function logTail(place: DaemonPlace, name: string): string {
   try {
     return readFileSync(join(place.logs, `${name}.log`), 'utf8')
       .trimEnd()

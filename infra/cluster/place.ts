@@ -49,7 +49,7 @@ const firstNode = 10;
 /** More than this is what KWOK is for. */
 export const maxNodes = 9;
 /** In the environment of every process that is started, so that it is found even when its start was cut off before it was written down. */
-export const marker = (place: ClusterPlace): string => `MODELWRIGHT_CLUSTER=${place.id}`;
+export const marker = (place: Pick<ClusterPlace, 'id'>): string => `MODELWRIGHT_CLUSTER=${place.id}`;
 
 /** Where `mw cluster` keeps its own. */
 export const clusterHome = (paths: Paths): string => join(paths.home, 'cluster');

@@ -16,8 +16,8 @@ export type DebianPackages = {
 
 const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
 
-/** The machine's own Debian source, as its apt configuration names it. */
-function debianSource(): string {
+/** The machine's own Debian source, as its apt configuration names it; null where it has none. */
+function debianSource(): string | null {
   const files = ['/etc/apt/sources.list', ...globSync('/etc/apt/sources.list.d/*.{list,sources}')].filter((file) => existsSync(file));
   for (const file of files) {
     const lines = readFileSync(file, 'utf8')
@@ -28,15 +28,21 @@ function debianSource(): string {
       if (address) return address;
     }
   }
-  throw new Error(
-    'no Debian package source in /etc/apt: the embedded MySQL and the development cluster come from Debian. Point MW_MYSQL_HOST at a MySQL server ' +
-      'of your own instead, MW_KUBECONFIG at a cluster of your own',
-  );
+  return null;
 }
+
+export const hasDebianSource = (): boolean => debianSource() !== null;
 
 /** Unpacks packages of Debian into a folder, by a private apt state: nothing of the machine changes, and no package's script is run. */
 export async function unpackDebianPackages(context: ProvisionContext, folder: string, wanted: DebianPackages): Promise<void> {
   const { suite, packages, dependencies, unneeded } = wanted;
+  const source = debianSource();
+  if (source === null) {
+    throw new Error(
+      'no Debian package source in /etc/apt: the embedded MySQL, the development cluster and Ceph come from Debian. Point MW_MYSQL_HOST at a MySQL ' +
+        'server of your own instead, MW_KUBECONFIG at a cluster of your own, MW_S3_ENDPOINT at a gateway of your own',
+    );
+  }
   const apt = `${folder}.apt`;
   await rm(apt, { recursive: true, force: true });
   for (const path of [
@@ -50,7 +56,7 @@ export async function unpackDebianPackages(context: ProvisionContext, folder: st
     await mkdir(join(apt, path), { recursive: true });
   }
   await writeFile(join(apt, 'status'), '');
-  await writeFile(join(apt, 'etc/sources.list'), `deb [signed-by=${keyring}] ${debianSource()} ${suite} main\n`);
+  await writeFile(join(apt, 'etc/sources.list'), `deb [signed-by=${keyring}] ${source} ${suite} main\n`);
   await writeFile(
     join(apt, 'apt.conf'),
     [
