@@ -23,7 +23,10 @@ export type ObjectStore = {
   readonly bucket: string;
   /** Stores under a key that carries the bytes' own digest; does nothing when it is there. */
   putContent(key: string, bytes: Uint8Array, sha256: string): Promise<PutResult>;
-  /** Stores only if the key is free: one of two writers wins, the other gets `created: false`. */
+  /**
+   * Stores only if the key is free: of two writers with different bytes one wins, the other gets `created: false`. True also where an earlier try
+   * of the same call had stored the object and its answer was lost.
+   */
   putNew(key: string, bytes: Uint8Array): Promise<PutResult>;
   /** The whole object, verified against the reference. For objects that fit in memory. */
   read(ref: Pick<ObjectRef, 'key' | 'sha256'>): Promise<Uint8Array>;
