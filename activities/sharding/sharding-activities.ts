@@ -4,6 +4,7 @@ import type { PredictorClient } from '../../platform/predictor-client.ts';
 import type { ObjectStore } from '../../store/object-store.ts';
 import { withInfrastructure } from '../infrastructure.ts';
 import type { ShardingActivities } from '../ports.ts';
+import { checkStored } from './check-stored.ts';
 import { publishModel } from './publish-model.ts';
 import { shardModel } from './shard-model.ts';
 
@@ -19,7 +20,11 @@ export type ShardingDependencies = {
 /** Activities of the task queue `sharding`. */
 export const createShardingActivities = (dependencies: ShardingDependencies): ShardingActivities => ({
   shardModel: (input) => withInfrastructure(() => shardModel(dependencies, input)),
-  publishModel: (input) => publishModel(dependencies.pool, input),
+  publishModel: (input) =>
+    withInfrastructure(async () => {
+      await checkStored(dependencies.store, input.sharded.manifest);
+      return await publishModel(dependencies.pool, input);
+    }),
   warmModel: async ({ tenantId, customizationId, version }) => {
     try {
       await dependencies.predictor.warm({ tenantId, customizationId, version });

@@ -94,7 +94,7 @@ export async function headPublisher(
       verdict,
       createdAt: new Date(0).toISOString(),
     };
-    const put = await store.putNew(modelManifestKey({ ...key, run: version }, version), Buffer.from(JSON.stringify(manifest)));
+    const put = await store.putNew(modelManifestKey({ ...key, run: version, attempt: 1 }, version), Buffer.from(JSON.stringify(manifest)));
     await pool.query('INSERT INTO modelwright_control.model_versions SET ?', {
       tenant_id: tenantId,
       customization_id: customizationId,
