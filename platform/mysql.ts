@@ -34,11 +34,17 @@ export function commitGtid(header: unknown): string | null {
 export const isContention = (error: unknown): boolean =>
   ['ER_LOCK_DEADLOCK', 'ER_LOCK_WAIT_TIMEOUT'].includes((error as { code?: string } | null)?.code ?? '');
 
-/** The server is away or going: nothing is known to be wrong with the statement. */
-export const isUnavailable = (error: unknown): boolean =>
-  /^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOTFOUND|EHOSTUNREACH|PROTOCOL_CONNECTION_LOST|PROTOCOL_ENQUEUE_AFTER_FATAL_ERROR|ER_SERVER_SHUTDOWN|ER_CON_COUNT_ERROR)$/.test(
-    (error as { code?: string } | null)?.code ?? '',
+/** The server is away or going, or has given this connection up: nothing is known to be wrong with the statement. */
+export const isUnavailable = (error: unknown): boolean => {
+  const { code, message } = (error ?? {}) as { readonly code?: string; readonly message?: string };
+  return (
+    /^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOTFOUND|EHOSTUNREACH|PROTOCOL_CONNECTION_LOST|PROTOCOL_ENQUEUE_AFTER_FATAL_ERROR|ER_SERVER_SHUTDOWN|ER_CON_COUNT_ERROR|ER_CLIENT_INTERACTION_TIMEOUT)$/.test(
+      code ?? '',
+    ) ||
+    // mysql2 has no code for a statement on a connection whose end it has seen.
+    message?.endsWith('connection is in closed state') === true
   );
+};
 
 /** Rows as they arrive, at most `ahead` of them in memory. */
 export function streamRows<T extends RowDataPacket>(

@@ -16,7 +16,7 @@ import type { Config } from '../platform/config.ts';
 import { createS3Client } from '../platform/s3.ts';
 import { StoreUnavailable } from './object-store.ts';
 import { createS3ObjectStore } from './s3-object-store.ts';
-import { isTaken, statusOf, storeFailure } from './store-failure.ts';
+import { statusOf, storeFailure } from './store-failure.ts';
 
 /** What a gateway really does, as tried. What it lacks is gone without; what cannot be gone without is a `GatewayRefused`. */
 export type GatewayAbilities = {
@@ -144,7 +144,7 @@ async function mustCreateOnly(client: S3Client, s3: Config['s3'], key: string): 
       );
       return true;
     } catch (error) {
-      if (isTaken(error)) return false;
+      if ([409, 412].includes(statusOf(error))) return false;
       if (statusOf(error) === 403) throw refusedKey(s3, 'write', error);
       if ([400, 501].includes(statusOf(error))) return true;
       throw error;

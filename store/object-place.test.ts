@@ -13,7 +13,7 @@ describe('where an object lies', () => {
       [keys.datasetManifestKey(key, sha), 'dataset', 'datasets'],
       [keys.gateDetailsKey(key, sha), 'gate', 'models'],
       [keys.stagingKey(run, 2, 'model.safetensors'), 'staging', 'staging'],
-      [keys.modelManifestKey(run, 3), 'manifest', 'models'],
+      [keys.modelManifestKey({ ...run, attempt: 2 }, 3), 'manifest', 'models'],
       [keys.tenantShardKey('acme', sha), 'shard', 'models'],
       [keys.tenantFileKey('acme', sha), 'file', 'models'],
       [keys.keptEmbeddingsKey(key), 'embeddings', 'staging'],
@@ -22,7 +22,9 @@ describe('where an object lies', () => {
       [keys.clockKey('1-2'), 'clock', 'base'],
     ];
     for (const [path, part, kind] of places) expect(placeOf(path)).toMatchObject({ part, kind });
-    expect(placeOf(keys.modelManifestKey(run, 3))).toEqual({ part: 'manifest', kind: 'models', ...key, run: 12 });
+    expect(placeOf(keys.modelManifestKey({ ...run, attempt: 2 }, 3))).toEqual({ part: 'manifest', kind: 'models', ...key, run: 12 });
+    // As earlier versions named them.
+    expect(placeOf('tenants/acme/news/models/v3-12/manifest.json')).toMatchObject({ part: 'manifest', run: 12 });
     expect(placeOf(keys.stagingKey(run, 2, 'x'))).toMatchObject({ ...key, run: 12 });
   });
 

@@ -20,7 +20,7 @@ const patterns: readonly (readonly [part: ObjectPart, kind: StoredKind, pattern:
   ['bucket', 'datasets', new RegExp(`${customization}/datasets/buckets/${digest}\\.jsonl\\.zst$`)],
   ['dataset', 'datasets', new RegExp(`${customization}/datasets/manifests/${digest}\\.json$`)],
   ['gate', 'models', new RegExp(`${customization}/gates/${digest}\\.json$`)],
-  ['manifest', 'models', new RegExp(`${customization}/models/v[0-9]+-([0-9]+)/manifest\\.json$`)],
+  ['manifest', 'models', new RegExp(`${customization}/models/v[0-9]+-([0-9]+)(?:\\.[0-9]+)?/manifest\\.json$`)],
   ['staging', 'staging', new RegExp(`${customization}/runs/([0-9]+)/.+$`)],
   ['shard', 'models', new RegExp(`^tenants/${id}/shards/${digest}\\.safetensors$`)],
   ['file', 'models', new RegExp(`^tenants/${id}/files/${digest}$`)],

@@ -29,7 +29,10 @@ export type ObjectStore = {
   putContent(key: string, bytes: Uint8Array, sha256: string): Promise<PutResult>;
   /** The same from a stream, 5 GiB at most. Stores nothing where its bytes do not have the digest (CorruptObject), and throws what `open` or its stream throws. */
   putContentStream(key: string, source: ByteSource): Promise<PutResult>;
-  /** Stores only if the key is free: one of two writers wins, the other gets `created: false`. */
+  /**
+   * Stores only if the key is free: of two writers with different bytes one wins, the other gets `created: false`. True also where an earlier try
+   * of the same call had stored the object and its answer was lost.
+   */
   putNew(key: string, bytes: Uint8Array): Promise<PutResult>;
   /** The whole object, verified against the reference. For objects that fit in memory. */
   read(ref: Pick<ObjectRef, 'key' | 'sha256'>): Promise<Uint8Array>;

@@ -33,3 +33,23 @@ export const inTransaction = <T>(pool: Pool, work: (connection: PoolConnection) 
       }
     }
   });
+
+/** Seconds without a statement after which MySQL gives up a transaction that others wait for. */
+const silenceSeconds = 30;
+
+/**
+ * A transaction whose locks stand in others' way: if this process is stopped in it and does not die, MySQL rolls it back after `seconds`. Its
+ * commit then fails, and nothing of it has happened.
+ */
+export const inWatchedTransaction = <T>(
+  pool: Pool,
+  work: (connection: PoolConnection) => Promise<T>,
+  seconds: number = silenceSeconds,
+): Promise<T> =>
+  inTransaction(pool, async (connection) => {
+    await connection.query('SET SESSION wait_timeout = ?', [seconds]);
+    const result = await work(connection);
+    // The connection goes back to the pool, where it may be idle for longer.
+    await connection.query('SET SESSION wait_timeout = DEFAULT');
+    return result;
+  });

@@ -6,9 +6,8 @@ import type { Pool, PoolConnection, RowDataPacket } from '../../platform/mysql.t
 import { failure } from '../failure.ts';
 import type { ControlActivities } from '../ports.ts';
 import { audit } from './audit.ts';
-import { inTransaction } from './database.ts';
+import { inWatchedTransaction } from './database.ts';
 
-type PromotionRow = RowDataPacket & { version: number; previous: number | null };
 type AliasRow = RowDataPacket & { alias: string; version: number };
 type VersionRow = RowDataPacket & { verdict: GateVerdict; withdrawn_at: Date | null; removed_at: Date | null; damage: string | null };
 type AttemptRow = RowDataPacket & { attempt: number };
@@ -27,13 +26,25 @@ async function lockAliases(connection: PoolConnection, key: readonly [string, st
   return { production: of('production'), previous: of('previous') };
 }
 
-async function promoted(connection: PoolConnection, key: readonly [string, string], requestKey: string): Promise<AliasesAfter | null> {
-  const [rows] = await connection.query<PromotionRow[]>(
-    `SELECT version, previous FROM modelwright_control.promotions WHERE ${scope} AND request_key = ?`,
+/** Whether the request has been carried out; what others have done since is not undone by asking again. */
+async function isDone(connection: PoolConnection, key: readonly [string, string], requestKey: string): Promise<boolean> {
+  const [rows] = await connection.query<RowDataPacket[]>(
+    `SELECT 1 FROM modelwright_control.promotions WHERE ${scope} AND request_key = ?`,
     [...key, requestKey],
   );
-  return rows[0] ? { production: rows[0].version, previous: rows[0].previous } : null;
+  return rows.length > 0;
 }
+
+const record = async (
+  connection: PoolConnection,
+  key: readonly [string, string],
+  requestKey: string,
+  { production, previous }: { readonly production: number; readonly previous: number | null },
+): Promise<unknown> =>
+  await connection.query(
+    'INSERT INTO modelwright_control.promotions (tenant_id, customization_id, request_key, version, previous) VALUES (?, ?, ?, ?, ?)',
+    [...key, requestKey, production, previous],
+  );
 
 async function point(
   connection: PoolConnection,
@@ -49,16 +60,13 @@ async function point(
     ...key,
     to.production,
   ]);
-  await connection.query(
-    'INSERT INTO modelwright_control.promotions (tenant_id, customization_id, request_key, version, previous) VALUES (?, ?, ?, ?, ?)',
-    [...key, requestKey, to.production, to.previous],
-  );
+  await record(connection, key, requestKey, to);
 }
 
-/** The version, if it can serve; otherwise a failure that says why not. */
+/** The version, if it can serve; otherwise a failure that says why not. Whoever wants to withdraw it waits until this transaction is over. */
 async function servable(connection: PoolConnection, key: readonly [string, string], version: number): Promise<VersionRow> {
   const [rows] = await connection.query<VersionRow[]>(
-    `SELECT verdict, withdrawn_at, removed_at, damage FROM modelwright_control.model_versions WHERE ${scope} AND version = ?`,
+    `SELECT verdict, withdrawn_at, removed_at, damage FROM modelwright_control.model_versions WHERE ${scope} AND version = ? FOR SHARE`,
     [...key, version],
   );
   const row = rows[0];
@@ -72,20 +80,25 @@ async function servable(connection: PoolConnection, key: readonly [string, strin
 
 /** One pointer swap, recorded. Key: requestKey. */
 export const promoteModel = (pool: Pool, input: Parameters<ControlActivities['promoteModel']>[0]): Promise<AliasesAfter> =>
-  inTransaction(pool, async (connection) => {
+  inWatchedTransaction(pool, async (connection) => {
     const { tenantId, customizationId, requestKey, version, actor, reason, force, fence } = input;
     const key = [tenantId, customizationId] as const;
     const before = await lockAliases(connection, key);
-    const done = await promoted(connection, key, requestKey);
-    if (done) return done;
+    if (await isDone(connection, key, requestKey)) return before;
     if (fence) {
-      const [runs] = await connection.query<AttemptRow[]>(`SELECT attempt FROM modelwright_control.runs WHERE ${scope} AND number = ?`, [
-        ...key,
-        fence.run,
-      ]);
+      const [runs] = await connection.query<AttemptRow[]>(
+        `SELECT attempt FROM modelwright_control.runs WHERE ${scope} AND number = ? FOR SHARE`,
+        [...key, fence.run],
+      );
       const highest = runs[0]?.attempt ?? 0;
       if (highest > fence.attempt)
         throw failure('Fenced', `attempt ${fence.attempt} of run ${fence.run} was replaced by attempt ${highest}: it must not promote`);
+      // Of versions that runs promote by themselves, the newest serves, whenever an answer of an older run comes.
+      if (before.production !== null && before.production > version)
+        throw failure(
+          'Fenced',
+          `${versionName(before.production)} serves, which is newer: run ${fence.run} must not promote ${versionName(version)}`,
+        );
     }
     const { verdict } = await servable(connection, key, version);
     if (verdict.verdict !== 'promote' && !force)
@@ -93,7 +106,11 @@ export const promoteModel = (pool: Pool, input: Parameters<ControlActivities['pr
         'BadOptions',
         `the gate's verdict on ${versionName(version)} is ${verdict.verdict} (${verdict.explanation}): promote it with force`,
       );
-    if (before.production === version) return before;
+    if (before.production === version) {
+      // On record all the same: asked again, it must not bring back what somebody has replaced meanwhile.
+      await record(connection, key, requestKey, { production: version, previous: before.previous });
+      return before;
+    }
     const after = { production: version, previous: before.production };
     await point(connection, key, requestKey, after);
     const forced = verdict.verdict !== 'promote';
@@ -111,12 +128,11 @@ export const rollbackModel = (
   pool: Pool,
   input: CustomizationKey & { requestKey: string; actor: string; reason: string | null },
 ): Promise<AliasesAfter> =>
-  inTransaction(pool, async (connection) => {
+  inWatchedTransaction(pool, async (connection) => {
     const { tenantId, customizationId, requestKey, actor, reason } = input;
     const key = [tenantId, customizationId] as const;
     const before = await lockAliases(connection, key);
-    const done = await promoted(connection, key, requestKey);
-    if (done) return done;
+    if (await isDone(connection, key, requestKey)) return before;
     if (before.previous === null) throw failure('BadOptions', `customization ${customizationId} has no previous version to roll back to`);
     await servable(connection, key, before.previous);
     const after = { production: before.previous, previous: before.production };

@@ -1,28 +1,30 @@
+import { type RunState, endedRunStates } from '../../core/run.ts';
 import type { Pool, RowDataPacket } from '../../platform/mysql.ts';
 import { failure } from '../failure.ts';
 import type { ShardingActivities } from '../ports.ts';
-import { inTransaction } from '../registry/database.ts';
-import { endedRunStates } from '../../core/run.ts';
+import { inWatchedTransaction } from '../registry/database.ts';
 import { refuseCutOver } from '../registry/held-changes.ts';
 import { baseScope, modelsScope, releaseLease } from '../store-care/leases.ts';
 
-type RunRow = RowDataPacket & { attempt: number; state: string };
+type RunRow = RowDataPacket & { attempt: number; state: RunState };
 type VersionRow = RowDataPacket & { version: number; run_number: number };
 
-/** Registers the version: from this row on it exists. Key: run. An attempt that was replaced may not. */
+/**
+ * Registers the version: from this row on it exists. Key: run. An attempt that was replaced may not, and no attempt of a run that is over: a
+ * publisher that was stopped may come back at any time.
+ */
 export const publishModel = (pool: Pool, input: Parameters<ShardingActivities['publishModel']>[0]): Promise<{ version: number }> =>
-  inTransaction(pool, async (connection) => {
+  inWatchedTransaction(pool, async (connection) => {
     const { tenantId, customizationId, run, attempt, dataset, sharded, metrics, verdict } = input;
     const key = [tenantId, customizationId];
     const [runs] = await connection.query<RunRow[]>(
       'SELECT attempt, state FROM modelwright_control.runs WHERE tenant_id = ? AND customization_id = ? AND number = ? FOR UPDATE',
       [...key, run],
     );
-    const highest = runs[0]?.attempt;
-    if (highest === undefined)
-      throw failure('CustomizationGone', `run ${run} of ${customizationId} has no row: the customization was deleted`);
-    if (highest > attempt)
-      throw failure('Fenced', `attempt ${attempt} of run ${run} was replaced by attempt ${highest}: it must not publish`);
+    const found = runs[0];
+    if (!found) throw failure('CustomizationGone', `run ${run} of ${customizationId} has no row: the customization was deleted`);
+    if (found.attempt > attempt)
+      throw failure('Fenced', `attempt ${attempt} of run ${run} was replaced by attempt ${found.attempt}: it must not publish`);
     const [versions] = await connection.query<VersionRow[]>(
       `SELECT version, run_number FROM modelwright_control.model_versions
        WHERE tenant_id = ? AND customization_id = ? AND (run_number = ? OR version = ?) FOR UPDATE`,
@@ -30,9 +32,8 @@ export const publishModel = (pool: Pool, input: Parameters<ShardingActivities['p
     );
     const own = versions.find(({ run_number }) => run_number === run);
     if (own) return { version: own.version };
-    // What it stored is garbage by now.
-    if (endedRunStates.some((state) => state === runs[0]?.state))
-      throw failure('Fenced', `run ${run} has ended (${runs[0]?.state}): it must not publish`);
+    if (endedRunStates.includes(found.state))
+      throw failure('Fenced', `run ${run} is over (${found.state}) and published nothing: it must not publish any more`);
     if (versions.length > 0)
       throw failure('Fenced', `run ${versions[0]?.run_number} has published v${sharded.version}: run ${run} must not`);
     await refuseCutOver(connection, input, dataset.cut);

@@ -7,6 +7,7 @@ import { withInfrastructure } from '../infrastructure.ts';
 import type { ShardingActivities } from '../ports.ts';
 import { baseScope, modelsScope, takeLease } from '../store-care/leases.ts';
 import { withinQuota } from '../store-care/quota-guard.ts';
+import { checkStored } from './check-stored.ts';
 import { publishModel } from './publish-model.ts';
 import type { Beat } from './store-tensors.ts';
 import { shardModel } from './shard-model.ts';
@@ -32,7 +33,11 @@ export const createShardingActivities = (dependencies: ShardingDependencies): Sh
       await takeLease(pool, input, [modelsScope(input.tenantId), baseScope]);
       return await withinQuota(pool, store, input.tenantId, (guarded) => shardModel({ ...dependencies, store: guarded }, input));
     }),
-  publishModel: (input) => publishModel(dependencies.pool, input),
+  publishModel: (input) =>
+    withInfrastructure(async () => {
+      await checkStored(dependencies.store, input.sharded.manifest);
+      return await publishModel(dependencies.pool, input);
+    }),
   warmModel: async ({ tenantId, customizationId, version }) => {
     try {
       await dependencies.predictor.warm({ tenantId, customizationId, version });

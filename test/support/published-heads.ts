@@ -107,7 +107,7 @@ export async function headPublisher(
       createdAt: new Date(0).toISOString(),
     };
     const put = await store.putNew(
-      modelManifestKey({ ...key, run: version }, version),
+      modelManifestKey({ ...key, run: version, attempt: 1 }, version),
       Buffer.from(canonicalJson(JSON.parse(JSON.stringify(sign(manifest))))),
     );
     await pool.query('INSERT INTO modelwright_control.model_versions SET ?', {
