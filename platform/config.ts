@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { type Paths, resolvePaths } from './paths.ts';
 import { KeyError, type Signer, type SigningKeys, parseSigner, parseTrustedKeys, signingKeys } from './signing-keys.ts';
+import { storeSettings } from './store-settings.ts';
 
 /** A setting that is wrong: names the variable, what is wrong with it and what to do. */
 export class ConfigError extends Error {
@@ -134,45 +135,7 @@ export const settingsSchema = z.object({
     .max(10_080)
     .default(60)
     .describe('minutes between two comparisons of every table with its last dataset (0: only on demand)'),
-  MW_SHARD_BYTES: z.coerce
-    .number()
-    .int()
-    .min(1_048_576)
-    .max(268_435_456)
-    .default(33_554_432)
-    .describe('about how large the shards of models are; a publish holds two and a half times as much in memory (docs/store/format.md)'),
-  MW_SIGNING_KEY: z
-    .string()
-    .optional()
-    .describe(
-      'Ed25519 key that signs models: PEM, or the base64 of its seed (default: from secrets.json; only the sharding worker needs it)',
-    ),
-  MW_TRUSTED_KEYS: z
-    .string()
-    .default('')
-    .describe('public keys of former or other signers whose models are served too: base64, separated by commas'),
-  MW_UNSIGNED_MODELS: z.enum(['accept', 'refuse']).default('accept').describe('whether versions from before models were signed are served'),
-  MW_KEEP_VERSIONS: z.coerce
-    .number()
-    .int()
-    .min(1)
-    .max(10_000)
-    .default(10)
-    .describe("versions of each customization that are kept beside those with an alias or an operator's hold"),
-  MW_GC_GRACE_HOURS: z.coerce
-    .number()
-    .min(0)
-    .max(8_760)
-    .default(24)
-    .describe('hours that objects which nothing refers to, and versions beyond those that are kept, stay in the store'),
-  MW_SCRUB_EVERY_HOURS: z.coerce
-    .number()
-    .int()
-    .min(0)
-    .max(8_760)
-    .default(24)
-    .describe('hours between two rounds that read stored objects and compare their digests (0: only on demand)'),
-  MW_SCRUB_ROUNDS: z.coerce.number().int().min(1).max(365).default(7).describe('rounds in which every stored object is read once'),
+  ...storeSettings,
   MW_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('log level'),
 });
 

@@ -1,0 +1,44 @@
+import { z } from 'zod';
+
+/** Settings of how models are cut, signed, kept and looked after in the store. Part of `settingsSchema`. */
+export const storeSettings = {
+  MW_SHARD_BYTES: z.coerce
+    .number()
+    .int()
+    .min(1_048_576)
+    .max(268_435_456)
+    .default(33_554_432)
+    .describe('about how large the shards of models are; a publish holds two and a half times as much in memory (docs/store/format.md)'),
+  MW_SIGNING_KEY: z
+    .string()
+    .optional()
+    .describe(
+      'Ed25519 key that signs models: PEM, or the base64 of its seed (default: from secrets.json; only the sharding worker needs it)',
+    ),
+  MW_TRUSTED_KEYS: z
+    .string()
+    .default('')
+    .describe('public keys of former or other signers whose models are served too: base64, separated by commas'),
+  MW_UNSIGNED_MODELS: z.enum(['accept', 'refuse']).default('accept').describe('whether versions from before models were signed are served'),
+  MW_KEEP_VERSIONS: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(10_000)
+    .default(10)
+    .describe("versions of each customization that are kept beside those with an alias or an operator's hold"),
+  MW_GC_GRACE_HOURS: z.coerce
+    .number()
+    .min(0)
+    .max(8_760)
+    .default(24)
+    .describe('hours that objects which nothing refers to, and versions beyond those that are kept, stay in the store'),
+  MW_SCRUB_EVERY_HOURS: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(8_760)
+    .default(24)
+    .describe('hours between two rounds that read stored objects and compare their digests (0: only on demand)'),
+  MW_SCRUB_ROUNDS: z.coerce.number().int().min(1).max(365).default(7).describe('rounds in which every stored object is read once'),
+};
