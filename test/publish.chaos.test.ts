@@ -20,7 +20,7 @@ import { unreferenced } from './support/unreferenced.ts';
 import { VersionReader } from './support/version-reader.ts';
 
 /** Publishers that die between two steps; of real processes that are killed there are fewer, for each takes a second to start. */
-const kills = Number(process.env['PUBLISH_KILLS'] ?? 1_000);
+const kills = Number(process.env['PUBLISH_KILLS'] ?? 400);
 const realKills = Math.ceil(kills / 50);
 /** Customizations that are published at the same time; two of a tenant each. */
 const lanes = 4;

@@ -370,7 +370,7 @@ describe('a publish in the middle of a garbage collection', () => {
     await run.dataset(['row']);
     await run.shard({ shards: ['late'] });
     await run.state('failed');
-    await expect(run.publish()).rejects.toThrow(/run 1 has ended \(failed\): it must not publish/);
+    await expect(run.publish()).rejects.toThrow(/run 1 is over \(failed\) and published nothing: it must not publish/);
   });
 });
 

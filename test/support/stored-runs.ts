@@ -133,7 +133,14 @@ export class StoredRun {
         role: 'config',
       });
     const version = key.run;
-    const manifest = JSON.stringify({ version, run: key.run, shards: parts, files: stored, verdict: this.#verdict });
+    const manifest = JSON.stringify({
+      format: 'modelwright-model/1',
+      version,
+      run: key.run,
+      shards: parts,
+      files: stored,
+      verdict: this.#verdict,
+    });
     const { ref } = await store.putNew(modelManifestKey({ ...key, attempt: 1 }, version), Buffer.from(manifest));
     const bytes = [...parts, ...stored].reduce((sum, one) => sum + one.bytes, 0);
     this.#sharded = { version, manifest: ref, bytes, storedBytes: bytes, parent: null };
