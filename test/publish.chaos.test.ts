@@ -10,7 +10,7 @@ import type { ObjectStore } from '../store/object-store.ts';
 import { createS3ObjectStore } from '../store/s3-object-store.ts';
 import { type TestStack, startTestStack } from './support/engines.ts';
 import { eventually } from './support/live-tenant.ts';
-import { Killed, Life, mortalPool, mortalStore } from './support/mortal.ts';
+import { Life, mortalPool, mortalStore } from './support/mortal.ts';
 import { type PublishInput, type Publisher, createPublisher, makeCustomization, makeRun, stage } from './support/publish-scene.ts';
 import type { PublisherEngines } from './support/publisher-process.ts';
 import { seeded } from './support/seeded.ts';
@@ -72,12 +72,12 @@ const failureOf = async (work: Promise<unknown>): Promise<string | null | undefi
     throw error;
   }
 };
-const isKilled = async (work: Promise<unknown>): Promise<boolean> => {
+const isKilled = async (life: Life, work: Promise<unknown>): Promise<boolean> => {
   try {
     await work;
     return false;
   } catch (error) {
-    if (error instanceof Killed) return true;
+    if (life.dead) return true;
     throw error;
   }
 };
@@ -99,7 +99,7 @@ describe('readers', () => {
         let input = await trained(key, run);
         for (let dead = true; dead;) {
           const life = new Life(draws.next() < 0.1 ? undefined : draws.below(whole.steps));
-          dead = await isKilled(publisherOf(mortalPool(pool, life), mortalStore(store, life)).publish(input));
+          dead = await isKilled(life, publisherOf(mortalPool(pool, life), mortalStore(store, life)).publish(input));
           await life.settled();
           if (dead) counted.kills++;
           const serving = await reader.check(key);

@@ -2,7 +2,7 @@ import type { Pool, PoolConnection } from '../../platform/mysql.ts';
 import type { ObjectStore } from '../../store/object-store.ts';
 
 /** The process is dead: nothing that it does after this has any effect. */
-export class Killed extends Error {
+class Killed extends Error {
   override name = 'Killed';
 }
 
@@ -10,6 +10,7 @@ export class Killed extends Error {
 export class Life {
   #left: number;
   #steps = 0;
+  #dead = false;
   readonly #flying = new Set<Promise<unknown>>();
 
   /** Dies instead of its step number `left`, the first being 0. */
@@ -21,8 +22,16 @@ export class Life {
     return this.#steps;
   }
 
+  /** Whatever it throws then is of its death: nobody hears it. */
+  get dead(): boolean {
+    return this.#dead;
+  }
+
   step(): void {
-    if (this.#left <= 0) throw new Killed(`killed at step ${this.#steps}`);
+    if (this.#left <= 0) {
+      this.#dead = true;
+      throw new Killed(`killed at step ${this.#steps}`);
+    }
     this.#left--;
     this.#steps++;
   }
