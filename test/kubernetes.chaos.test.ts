@@ -36,7 +36,8 @@ describe.skipIf(why !== null)(`the whole main job with training in pods${why ===
     const file = join(home.folder, 'articles.jsonl');
     await writeFile(file, some.map((row) => `${JSON.stringify(row)}\n`).join(''));
     const { status, output } = await home.mw(['demo', '--executor', 'kubernetes', '--data', file]);
-    expect(`${output}\nstatus ${status}`).toContain('status 0');
+    const why = status === 0 ? '' : (await home.shell('./mw logs training')).output;
+    expect(`${output}\n${why}\nstatus ${status}`).toContain('status 0');
     expect(output).toMatch(/v2 +(?:[89]\d\.\d|100\.0) %/);
     const cluster = await home.mw(['cluster', 'status', '--json']);
     expect(JSON.parse(cluster.output)).toMatchObject({ phase: 'running', nodes: 2 });

@@ -1,8 +1,7 @@
 import { sleep } from '../platform/clock.ts';
 import type { Config } from '../platform/config.ts';
 import type { Logger } from '../platform/logger.ts';
-import { type GatewayAbilities, lackingAbilities, probeGateway } from '../store/gateway-probe.ts';
-import { StoreUnavailable } from '../store/object-store.ts';
+import { type GatewayAbilities, GatewayRefused, lackingAbilities, probeGateway } from '../store/gateway-probe.ts';
 
 const askAgainMs = 5_000;
 /** Then the process ends, and whoever keeps it running starts it anew. */
@@ -22,8 +21,9 @@ export async function probedGateway(config: Config, logger: Logger): Promise<Gat
       );
       return abilities;
     } catch (error) {
-      if (!(error instanceof StoreUnavailable) || attempt === attempts) throw error;
-      logger.warn({ err: error }, `the store does not answer: asked again in ${askAgainMs / 1_000} s`);
+      // Whatever else goes wrong may pass: another process tries the same gateway at the same time, or it is starting.
+      if (error instanceof GatewayRefused || attempt === attempts) throw error;
+      logger.warn({ err: error }, `the store could not be tried: again in ${askAgainMs / 1_000} s`);
       await sleep(askAgainMs);
     }
   }
