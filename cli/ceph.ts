@@ -3,14 +3,16 @@ import { InvalidArgumentError } from 'commander';
 import { runningCeph, startCeph } from '../infra/ceph/ceph.ts';
 import { type CephPlace, cephHome, cephPlace } from '../infra/ceph/place.ts';
 import { cephProvisioner } from '../infra/ceph/programs.ts';
-import { CephProblems, cephProblems } from '../infra/ceph/requirements.ts';
+import { cephProblems } from '../infra/ceph/requirements.ts';
 import { readCephState } from '../infra/ceph/state.ts';
 import { stopCeph } from '../infra/ceph/stop.ts';
-import { daemons, isRunning } from '../infra/cluster/daemon.ts';
+import { daemonStates } from '../infra/cluster/daemon.ts';
 import { holdingLock } from '../infra/local/cache-entry.ts';
+import { MachineProblems } from '../infra/local/machine-problems.ts';
 import { provisionAll } from '../infra/local/provision.ts';
 import { type Paths, resolvePaths } from '../platform/paths.ts';
-import { CommandError, type RegisterCommand, printJson } from './command.ts';
+import { type RegisterCommand, printJson } from './command.ts';
+import { stoppable } from './stoppable.ts';
 
 const nothingThere = 'there was no Ceph';
 
@@ -19,37 +21,23 @@ function oneOrThree(text: string): 1 | 3 {
   return text === '1' ? 1 : 3;
 }
 
-async function up({ osds }: { readonly osds: 1 | 3 }): Promise<void> {
-  const asked = new AbortController();
-  const stop = (): void => asked.abort(new CommandError('stopped: `./mw ceph up` goes on or makes it anew, `./mw ceph down` removes it'));
-  process.once('SIGINT', stop);
-  process.once('SIGTERM', stop);
-  try {
+const up = ({ osds }: { readonly osds: 1 | 3 }): Promise<void> =>
+  stoppable('stopped: `./mw ceph up` goes on or makes it anew, `./mw ceph down` removes it', async (signal) => {
     const paths = resolvePaths(process.env);
     const problems = cephProblems();
-    if (problems.length > 0) throw new CephProblems(problems);
-    await provisionAll([cephProvisioner], paths, asked.signal, process.stdout.isTTY);
+    if (problems.length > 0) throw new MachineProblems(problems);
+    await provisionAll([cephProvisioner], paths, signal, process.stdout.isTTY);
     const report = (line: string): void => console.log(`  ${line}`);
-    const { s3 } = await startCeph({ home: cephHome(paths), paths, osds, report, signal: asked.signal });
+    const { s3 } = await startCeph({ home: cephHome(paths), paths, osds, report, signal });
     const { settingsFile } = cephPlace(cephHome(paths));
     console.log(`Ceph is ready: S3 on ${s3.endpoint}, bucket ${s3.bucket}. Use it with\n\n. ${settingsFile}\n`);
     console.log('which sets MW_S3_ENDPOINT, MW_S3_REGION, MW_S3_BUCKET, MW_S3_ACCESS_KEY and MW_S3_SECRET_KEY');
-  } catch (error) {
-    asked.signal.throwIfAborted();
-    if (error instanceof CephProblems) throw new CommandError(error.problems.join('\nmw: '));
-    throw error;
-  } finally {
-    process.off('SIGINT', stop);
-    process.off('SIGTERM', stop);
-  }
-}
+  });
 
 /** As `mw ceph status` prints it. */
 async function statusOf(place: CephPlace, paths: Paths) {
   const state = readCephState(place);
-  const processes = daemons(place)
-    .map((daemon) => ({ name: daemon.name, pid: daemon.pid, state: isRunning(daemon) ? 'running' : 'ended' }))
-    .sort((a, b) => a.name.localeCompare(b.name));
+  const processes = daemonStates(place);
   const ceph = await runningCeph(place.home, paths);
   return {
     phase: state === null ? 'down' : ceph !== null ? 'running' : state.phase === 'starting' ? 'starting' : 'broken',

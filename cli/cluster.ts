@@ -2,9 +2,10 @@ import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { clusterProvisioners, kueueProvisioner } from '../infra/cluster/binaries.ts';
 import { type Cluster, runningCluster, startCluster } from '../infra/cluster/cluster.ts';
-import { daemons, isRunning } from '../infra/cluster/daemon.ts';
+import { daemonStates } from '../infra/cluster/daemon.ts';
 import { type ClusterPlace, clusterHome, clusterPlace } from '../infra/cluster/place.ts';
-import { ClusterProblems, clusterProblems } from '../infra/cluster/requirements.ts';
+import { clusterProblems } from '../infra/cluster/requirements.ts';
+import { MachineProblems } from '../infra/local/machine-problems.ts';
 import { readClusterState } from '../infra/cluster/state.ts';
 import { stopCluster } from '../infra/cluster/stop.ts';
 import { trainerImageName, trainerImageProvisioner } from '../infra/images/trainer-image.ts';
@@ -15,6 +16,7 @@ import { parseSettings } from '../platform/config.ts';
 import { type Paths, resolvePaths } from '../platform/paths.ts';
 import { manifestsText, registerClusterManifests } from './cluster-manifests.ts';
 import { CommandError, type RegisterCommand, printJson, wholeNumber } from './command.ts';
+import { stoppable } from './stoppable.ts';
 
 type UpOptions = { readonly nodes: number; readonly gpus: number; readonly kueue?: boolean; readonly image: boolean };
 
@@ -33,7 +35,7 @@ export async function bringUpCluster(options: UpOptions, signal: AbortSignal): P
   const settings = parseSettings(process.env);
   const paths = resolvePaths(process.env);
   const problems = clusterProblems();
-  if (problems.length > 0) throw new ClusterProblems(problems);
+  if (problems.length > 0) throw new MachineProblems(problems);
   const { nodes, gpus, kueue = false, image } = options;
   const wanted = [
     ...clusterProvisioners,
@@ -69,9 +71,7 @@ export async function applyText({ kubectl, kubeconfig }: Pick<Cluster, 'kubectl'
 /** As `mw cluster status` prints it. */
 function statusOf(place: ClusterPlace, paths: Paths) {
   const state = readClusterState(place);
-  const processes = daemons(place)
-    .map((daemon) => ({ name: daemon.name, pid: daemon.pid, state: isRunning(daemon) ? 'running' : 'ended' }))
-    .sort((a, b) => a.name.localeCompare(b.name));
+  const processes = daemonStates(place);
   const whole = runningCluster(place.home, paths) !== null;
   return {
     phase: state === null ? 'down' : whole ? 'running' : state.phase === 'starting' ? 'starting' : 'broken',
@@ -80,25 +80,13 @@ function statusOf(place: ClusterPlace, paths: Paths) {
   };
 }
 
-async function up(options: UpOptions): Promise<void> {
-  const asked = new AbortController();
-  const stop = (): void => asked.abort(new CommandError('stopped: nothing is left of the cluster'));
-  process.once('SIGINT', stop);
-  process.once('SIGTERM', stop);
-  try {
-    const { cluster, settings } = await bringUpCluster(options, asked.signal);
+const up = (options: UpOptions): Promise<void> =>
+  stoppable('stopped: nothing is left of the cluster', async (signal) => {
+    const { cluster, settings } = await bringUpCluster(options, signal);
     console.log(`The cluster is ready. Trainings run on it with\n`);
     for (const [name, value] of Object.entries(settings)) console.log(`export ${name}=${value}`);
     console.log(`\nA client of its version: ${cluster.kubectl} --kubeconfig ${cluster.kubeconfig}`);
-  } catch (error) {
-    asked.signal.throwIfAborted();
-    if (error instanceof ClusterProblems) throw new CommandError(error.problems.join('\nmw: '));
-    throw error;
-  } finally {
-    process.off('SIGINT', stop);
-    process.off('SIGTERM', stop);
-  }
-}
+  });
 
 export const registerCluster: RegisterCommand = (program) => {
   const cluster = program.command('cluster').description('a real Kubernetes on this machine, for a look and for tests (Linux, as root)');

@@ -5,7 +5,7 @@ import { sha256OfFile } from '../../store/encoder-folder.ts';
 import { baseFileKey, baseShardKey } from '../../store/keys.ts';
 import type { ObjectStore } from '../../store/object-store.ts';
 import type { BaseModel } from '../training/base-model.ts';
-import { allStored } from './all-stored.ts';
+import { notStored } from './not-stored.ts';
 import { type Beat, type SharderOptions, type StoredTensors, storeTensors } from './store-tensors.ts';
 import { fileSource, streamOf } from './tensor-source.ts';
 
@@ -31,7 +31,7 @@ export async function storeBase(
 ): Promise<BaseParts> {
   const name = `${store.bucket} ${base.digest} ${base.folder} ${options.shardBytes ?? ''}`;
   const before = known.get(name);
-  if (before && (await allStored(store, [...before.shards, ...before.files], beat))) return { ...before, created: 0 };
+  if (before && (await notStored(store, [...before.shards, ...before.files], beat)) === null) return { ...before, created: 0 };
   const parts = await storeAll(store, base, beat, options);
   known.set(name, parts);
   return parts;

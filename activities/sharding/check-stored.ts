@@ -1,9 +1,7 @@
 import type { ModelManifest } from '../../core/model.ts';
 import type { ObjectRef } from '../../core/object-ref.ts';
 import { CorruptObject, type ObjectStore } from '../../store/object-store.ts';
-
-/** Questions to the store at a time. */
-const atOnce = 8;
+import { notStored } from './not-stored.ts';
 
 /**
  * The last look before a version exists: its manifest reads back with its digest, and every shard and file that it names is there in full size.
@@ -11,15 +9,8 @@ const atOnce = 8;
  */
 export async function checkStored(store: ObjectStore, manifest: ObjectRef): Promise<void> {
   const { shards, files } = JSON.parse(Buffer.from(await store.read(manifest)).toString('utf8')) as ModelManifest;
-  const parts = [...shards, ...files].values();
-  const check = async (): Promise<void> => {
-    for (const { key, bytes } of parts) {
-      const size = await store.size(key);
-      if (size !== bytes)
-        throw new CorruptObject(
-          `${key} ${size === null ? 'is not in the store' : `has ${size} bytes, not ${bytes}`}: nothing was published`,
-        );
-    }
-  };
-  await Promise.all(Array.from({ length: atOnce }, check));
+  const wrong = await notStored(store, [...shards, ...files]);
+  if (wrong === null) return;
+  const { key, bytes, size } = wrong;
+  throw new CorruptObject(`${key} ${size === null ? 'is not in the store' : `has ${size} bytes, not ${bytes}`}: nothing was published`);
 }

@@ -2,7 +2,7 @@ import type { RunKey } from '../../core/ids.ts';
 import type { ModelManifest } from '../../core/model.ts';
 import type { Pool, RowDataPacket } from '../../platform/mysql.ts';
 import { CorruptObject, ObjectMissing, type ObjectStore } from '../../store/object-store.ts';
-import { allStored } from './all-stored.ts';
+import { notStored } from './not-stored.ts';
 import type { StoredParts } from './known-tensors.ts';
 import type { Beat } from './store-tensors.ts';
 
@@ -40,7 +40,7 @@ export async function partsOfParent(store: ObjectStore, parent: VersionsRow | nu
     const { format, tensors, shards } = JSON.parse(Buffer.from(bytes).toString('utf8')) as ModelManifest;
     if (format !== 'modelwright-model/2') return null;
     const own = shards.filter(({ scope }) => scope === 'tenant');
-    return (await allStored(store, own, beat)) ? { tensors, shards: own } : null;
+    return (await notStored(store, own, beat)) === null ? { tensors, shards: own } : null;
   } catch (error) {
     if (error instanceof ObjectMissing || error instanceof CorruptObject) return null;
     throw error;

@@ -1,22 +1,20 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadCatalog } from '../../catalog/catalog.ts';
 import type { CustomizationKey } from '../../core/ids.ts';
 import { type GcReport, addSweep, emptyGc } from '../../core/store-care.ts';
 import { sha256Hex } from '../../platform/hash.ts';
-import { type Pool, type RowDataPacket, createPool } from '../../platform/mysql.ts';
+import { type Pool, type RowDataPacket } from '../../platform/mysql.ts';
 import { signerOf, trustOf } from '../../platform/config.ts';
 import type { PredictorClient } from '../../platform/predictor-client.ts';
-import { createS3Client } from '../../platform/s3.ts';
 import { createModelStore } from '../../predictor/model-store.ts';
 import { baseShardKey, keptEmbeddingsKey, stagingKey, tenantShardKey } from '../../store/keys.ts';
 import type { ObjectStore } from '../../store/object-store.ts';
-import { createS3ObjectStore } from '../../store/s3-object-store.ts';
 import { storageUse } from '../../store/storage-use.ts';
-import { type TestStack, startTestStack } from '../../test/support/engines.ts';
+import type { TestStack } from '../../test/support/engines.ts';
 import { StoredRun, newTenant, publishVersion, storedKeys } from '../../test/support/stored-runs.ts';
+import { startStoreCare } from '../../test/support/store-care-scene.ts';
 import { writeTinyEncoder } from '../../test/support/tiny-encoders.ts';
 import { createDatasetActivities } from '../dataset/dataset-activities.ts';
 import type { DatasetRef } from '../../core/dataset.ts';
@@ -35,28 +33,11 @@ let pool: Pool;
 let store: ObjectStore;
 let modelsDir: string;
 let dependencies: StoreCareDependencies;
+let stop: () => Promise<void>;
 let count = 0;
 
-beforeAll(async () => {
-  stack = await startTestStack({ engines: ['mysql', 's3'] });
-  pool = createPool(stack.config);
-  store = createS3ObjectStore(createS3Client(stack.config), stack.config.s3.bucket);
-  modelsDir = await mkdtemp(join(tmpdir(), 'mw-care-models-'));
-  dependencies = {
-    pool,
-    store,
-    modelsDir,
-    shardBytes: defaultShardBytes,
-    retention: { keepVersions: 2, graceMs: 0 },
-    scrubRounds: 7,
-    beat: () => undefined,
-  };
-});
-afterAll(async () => {
-  await pool.end();
-  await stack.remove();
-  await rm(modelsDir, { recursive: true, force: true });
-});
+beforeAll(async () => void ({ stack, pool, store, modelsDir, dependencies, stop } = await startStoreCare(2)));
+afterAll(async () => await stop());
 
 const tenant = (quotas = {}): Promise<CustomizationKey> => newTenant(pool, `t${++count}`, quotas);
 let rounds = 0;

@@ -1,51 +1,29 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { rm } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { CustomizationKey } from '../../core/ids.ts';
 import { sha256Hex } from '../../platform/hash.ts';
-import { type Pool, type RowDataPacket, createPool } from '../../platform/mysql.ts';
-import { createS3Client } from '../../platform/s3.ts';
+import { type Pool, type RowDataPacket } from '../../platform/mysql.ts';
 import { baseFileKey, baseShardKey, tenantShardKey } from '../../store/keys.ts';
 import { CorruptObject, type ObjectStore, StoreUnavailable } from '../../store/object-store.ts';
-import { createS3ObjectStore } from '../../store/s3-object-store.ts';
-import { type TestStack, startTestStack } from '../../test/support/engines.ts';
 import { newTenant, publishVersion, storedKeys } from '../../test/support/stored-runs.ts';
+import { startStoreCare } from '../../test/support/store-care-scene.ts';
 import { writeTinyEncoder } from '../../test/support/tiny-encoders.ts';
 import { promoteModel } from '../registry/promotions.ts';
 import { defaultShardBytes } from '../sharding/store-tensors.ts';
 import { installedBaseParts } from './installed-base.ts';
 import { type StoreCareDependencies, createStoreCareActivities } from './store-care-activities.ts';
 
-let stack: TestStack;
 let pool: Pool;
 let store: ObjectStore;
 let modelsDir: string;
 let dependencies: StoreCareDependencies;
+let stop: () => Promise<void>;
 let count = 0;
 const all = { share: null };
 
-beforeAll(async () => {
-  stack = await startTestStack({ engines: ['mysql', 's3'] });
-  pool = createPool(stack.config);
-  store = createS3ObjectStore(createS3Client(stack.config), stack.config.s3.bucket);
-  modelsDir = await mkdtemp(join(tmpdir(), 'mw-care-models-'));
-  dependencies = {
-    pool,
-    store,
-    modelsDir,
-    shardBytes: defaultShardBytes,
-    retention: { keepVersions: 9, graceMs: 0 },
-    scrubRounds: 7,
-    beat: () => undefined,
-  };
-});
-afterAll(async () => {
-  await pool.end();
-  await stack.remove();
-  await rm(modelsDir, { recursive: true, force: true });
-});
+beforeAll(async () => void ({ pool, store, modelsDir, dependencies, stop } = await startStoreCare(9)));
+afterAll(async () => await stop());
 
 const tenant = (): Promise<CustomizationKey> => newTenant(pool, `s${++count}`);
 const care = (changed: Partial<StoreCareDependencies> = {}) => createStoreCareActivities({ ...dependencies, ...changed });

@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Config } from '../../platform/config.ts';
 import type { Paths } from '../../platform/paths.ts';
-import { daemons, endDaemon, isRunning } from '../cluster/daemon.ts';
+import { allRun, endDaemon } from '../cluster/daemon.ts';
 import { freePort } from '../cluster/forwarder.ts';
 import { holdingLock } from '../local/cache-entry.ts';
 import type { ProvisionContext } from '../local/provision-context.ts';
@@ -10,7 +10,8 @@ import { makeCeph, osdName, startMissing, startOsd, waitForOsds } from './bring-
 import { readGatewayUser } from './gateway-user.ts';
 import { type CephPlace, cephPlace } from './place.ts';
 import { cephProvisioner } from './programs.ts';
-import { CephProblems, cephProblems } from './requirements.ts';
+import { MachineProblems } from '../local/machine-problems.ts';
+import { cephProblems } from './requirements.ts';
 import { runCeph } from './run-ceph.ts';
 import { type CephShape, type CephState, readCephState, writeCephState } from './state.ts';
 import { stopCeph } from './stop.ts';
@@ -54,15 +55,15 @@ export async function startCeph(options: CephOptions): Promise<Ceph> {
   const place = cephPlace(options.home);
   const shape: CephShape = { osds: options.osds ?? 1, osdBytes: options.osdBytes ?? defaultOsdBytes };
   const problems = cephProblems();
-  if (problems.length > 0) throw new CephProblems(problems);
+  if (problems.length > 0) throw new MachineProblems(problems);
   const context: ProvisionContext = { paths, signal, report };
   await mkdir(dirname(place.home), { recursive: true });
   return await holdingLock(place.lock, context, async () => {
     await cephProvisioner.provision(context);
     const state = readCephState(place);
     if (state?.phase === 'running') {
-      if (state.shape.osds !== shape.osds || state.shape.osdBytes !== shape.osdBytes) throw new CephProblems([otherShape(state.shape)]);
-      if (!isWhole(place)) {
+      if (state.shape.osds !== shape.osds || state.shape.osdBytes !== shape.osdBytes) throw new MachineProblems([otherShape(state.shape)]);
+      if (!allRun(place)) {
         report('not all of it ran: the rest is started');
         await startMissing(place, context, state);
       }
@@ -88,10 +89,8 @@ export async function startCeph(options: CephOptions): Promise<Ceph> {
 export async function runningCeph(home: string, paths: Paths): Promise<Ceph | null> {
   const place = cephPlace(home);
   const state = readCephState(place);
-  return state?.phase === 'running' && isWhole(place) ? await cephAt(place, paths, state) : null;
+  return state?.phase === 'running' && allRun(place) ? await cephAt(place, paths, state) : null;
 }
-
-const isWhole = (place: CephPlace): boolean => daemons(place).length > 0 && daemons(place).every(isRunning);
 
 const otherShape = ({ osds, osdBytes }: CephShape): string =>
   `a Ceph with ${osds} OSD${osds === 1 ? '' : 's'} of ${osdBytes / 1024 ** 3} GiB is here, with what it stores: use it as it is, or delete it by \`./mw ceph down\` first`;

@@ -1,16 +1,5 @@
-import { existsSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
 import { hasDebianSource } from '../local/debian-packages.ts';
-
-/** Why Ceph cannot be had here, in sentences for whoever runs this machine. Nothing has been made when it is thrown. */
-export class CephProblems extends Error {
-  override name = 'CephProblems';
-  readonly problems: readonly string[];
-  constructor(problems: readonly string[]) {
-    super(problems.join('; '));
-    this.problems = problems;
-  }
-}
+import { isInPath } from '../local/machine-problems.ts';
 
 const otherwise = 'Any other Ceph serves as well: set MW_S3_ENDPOINT, MW_S3_ACCESS_KEY and MW_S3_SECRET_KEY to its gateway';
 const programs: Readonly<Record<string, string>> = { 'apt-get': 'apt', 'dpkg-deb': 'dpkg' };
@@ -32,6 +21,3 @@ export function canRunCeph(): string | null {
   const problems = cephProblems();
   return problems.length === 0 ? null : problems.join('; ');
 }
-
-const isInPath = (program: string): boolean =>
-  (process.env['PATH'] ?? '').split(delimiter).some((folder) => folder !== '' && existsSync(join(folder, program)));

@@ -8,7 +8,7 @@ import type { ProvisionContext } from '../local/provision-context.ts';
 import { type ApiCall, apiOf } from './api-call.ts';
 import { clusterProvisioners, kueueProvisioner, kwokProvisioner, programFile } from './binaries.ts';
 import { apiServerName, startApiserver, startControllers, startDns, startEtcd, stopApiserver, waitForApiserver } from './control-plane.ts';
-import { daemonNamed, daemons, endDaemon, isRunning } from './daemon.ts';
+import { allRun, daemonNamed, endDaemon, isRunning } from './daemon.ts';
 import { freePort, podForwarderName, startApiForwarder, startPodForwarder } from './forwarder.ts';
 import { startKueue } from './kueue.ts';
 import { type NodeList, isReady, startKwok } from './kwok.ts';
@@ -17,7 +17,8 @@ import { importImage, nodeTemplate } from './node-images.ts';
 import { breakGpus, crashNode, healNode, partitionNode, prepareNode, startNode } from './node.ts';
 import { certificates, innerKubeconfig, makePki, writeKubeconfig } from './pki.ts';
 import { type ClusterPlace, type NodePlace, clusterPlace, controlAddress, maxNodes } from './place.ts';
-import { ClusterProblems, clusterProblems } from './requirements.ts';
+import { MachineProblems } from '../local/machine-problems.ts';
+import { clusterProblems } from './requirements.ts';
 import { type ClusterShape, type SimulatedNodes, readClusterState, writeClusterState } from './state.ts';
 import { stopCluster } from './stop.ts';
 import { waitFor } from './wait-for.ts';
@@ -81,7 +82,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   const place = clusterPlace(options.home);
   const shape = shapeOf(options);
   const problems = [...clusterProblems(), ...shapeProblems(place, shape)];
-  if (problems.length > 0) throw new ClusterProblems(problems);
+  if (problems.length > 0) throw new MachineProblems(problems);
   const context: ProvisionContext = { paths, signal, report };
   await mkdir(dirname(place.home), { recursive: true });
   return await holdingLock(place.lock, context, async () => {
@@ -90,7 +91,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     const images = options.trainer === false ? [] : [await trainerImage(context)];
     const names = images.map(({ name }) => name);
     const state = readClusterState(place);
-    if (state?.phase === 'running' && isWhole(place) && JSON.stringify(state.shape) === JSON.stringify(shape)) {
+    if (state?.phase === 'running' && allRun(place) && JSON.stringify(state.shape) === JSON.stringify(shape)) {
       const running = clusterAt(place, paths, shape, state.apiPort);
       for (const image of images.filter(({ name }) => !state.images.includes(name))) await running.loadImage(image);
       await writeClusterState(place, { ...state, images: [...new Set([...state.images, ...names])] });
@@ -113,10 +114,8 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
 export function runningCluster(home: string, paths: Paths): Cluster | null {
   const place = clusterPlace(home);
   const state = readClusterState(place);
-  return state?.phase === 'running' && isWhole(place) ? clusterAt(place, paths, state.shape, state.apiPort) : null;
+  return state?.phase === 'running' && allRun(place) ? clusterAt(place, paths, state.shape, state.apiPort) : null;
 }
-
-const isWhole = (place: ClusterPlace): boolean => daemons(place).length > 0 && daemons(place).every(isRunning);
 
 const shapeOf = ({ nodes = 2, gpusPerNode = 2, kueue = false, kwok }: ClusterOptions): ClusterShape => ({
   nodes,

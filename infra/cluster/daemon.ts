@@ -80,6 +80,15 @@ export function daemons(place: DaemonPlace): Daemon[] {
 
 export const isRunning = (daemon: Daemon | null): daemon is Daemon => daemon !== null && isAlive(daemon.pid, daemon.startTicks);
 
+/** Whether something was started there, and all of it runs. */
+export const allRun = (place: DaemonPlace): boolean => daemons(place).length > 0 && daemons(place).every(isRunning);
+
+/** Every process that was started there, by name, as people are shown it. */
+export const daemonStates = (place: DaemonPlace) =>
+  daemons(place)
+    .map((daemon) => ({ name: daemon.name, pid: daemon.pid, state: isRunning(daemon) ? 'running' : 'ended' }))
+    .sort((a, b) => a.name.localeCompare(b.name));
+
 /** Sends a signal to the very process that was started; nothing happens when it has ended. */
 export function signalDaemon(place: DaemonPlace, name: string, signal: NodeJS.Signals): void {
   const daemon = daemonNamed(place, name);

@@ -1,17 +1,7 @@
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants, existsSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { accessSync, constants } from 'node:fs';
+import { isInPath } from '../local/machine-problems.ts';
 import { cgroupHierarchies } from './cgroups.ts';
-
-/** Why the cluster cannot be had here, in sentences for whoever runs this machine. Nothing has been made when it is thrown. */
-export class ClusterProblems extends Error {
-  override name = 'ClusterProblems';
-  readonly problems: readonly string[];
-  constructor(problems: readonly string[]) {
-    super(problems.join('; '));
-    this.problems = problems;
-  }
-}
 
 /** Programs that are called, and the Debian packages that bring them. */
 const programs: Readonly<Record<string, string>> = {
@@ -65,9 +55,6 @@ export function isNewEnough(goVersion: string): boolean {
   const [major = 0, minor = 0] = (/^go(\d+)\.(\d+)/.exec(goVersion) ?? []).slice(1).map(Number);
   return major > minimumGo[0] || (major === minimumGo[0] && minor >= minimumGo[1]);
 }
-
-const isInPath = (program: string): boolean =>
-  (process.env['PATH'] ?? '').split(delimiter).some((folder) => folder !== '' && existsSync(join(folder, program)));
 
 function isWritable(folder: string): boolean {
   try {
