@@ -17,6 +17,8 @@ export type WorkerParts = {
     readonly taskQueue: string;
     readonly shutdownGraceTime: NonNullable<WorkerOptions['shutdownGraceTime']>;
   })[];
+  /** What must have been done before the first task is taken; the process is live meanwhile, and not ready. */
+  readonly prepare?: (signal: AbortSignal) => Promise<unknown>;
   readonly checks: readonly ReadinessCheck[];
   readonly close: () => Promise<void>;
 };
@@ -40,7 +42,7 @@ export async function runWorker(
       check: () =>
         running.length === parts.workers.length && running.every((worker) => worker.getState() === 'RUNNING')
           ? Promise.resolve()
-          : Promise.reject(new Error('the worker is not polling: Temporal does not answer')),
+          : Promise.reject(new Error('the worker is not polling: the store or Temporal does not answer, see its log')),
     };
     const stopHealth = await startHealthServer({
       host: config.settings.MW_BIND,
@@ -48,7 +50,7 @@ export async function runWorker(
       registry,
       checks: [polling, ...parts.checks],
     });
-    const connection = await connectWorker(config, signal);
+    const [connection] = await Promise.all([connectWorker(config, signal), parts.prepare?.(signal)]);
     const { namespace } = config.temporal;
     for (const options of parts.workers) running.push(await Worker.create({ connection, namespace, ...options }));
     logger.info({ queues: parts.workers.map(({ taskQueue }) => taskQueue) }, 'polling');

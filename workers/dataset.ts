@@ -23,7 +23,6 @@ await runWorker(
   'dataset',
   ({ settings }) => settings.MW_DATASET_PORT,
   async (config, registry, logger) => {
-    await probedGateway(config, logger);
     const pool = createPool(config);
     const temporal = createTemporalClient(config);
     const store = createS3ObjectStore(createS3Client(config), config.s3.bucket);
@@ -75,6 +74,7 @@ await runWorker(
           shutdownGraceTime: '5 seconds',
         },
       ],
+      prepare: (signal) => probedGateway(config, logger, signal),
       checks: [{ name: 'mysql', check: async () => void (await pool.query('SELECT 1')) }],
       close: async () => {
         await temporal.close();

@@ -11,7 +11,7 @@ const attempts = 12;
  * What the store's gateway really does, tried before this process writes to it; it is told once. Throws `GatewayRefused` for one that cannot be the
  * store, and waits a minute for one that is away.
  */
-export async function probedGateway(config: Config, logger: Logger): Promise<GatewayAbilities> {
+export async function probedGateway(config: Config, logger: Logger, signal: AbortSignal): Promise<GatewayAbilities> {
   for (let attempt = 1; ; attempt += 1) {
     try {
       const abilities = await probeGateway(config);
@@ -24,7 +24,7 @@ export async function probedGateway(config: Config, logger: Logger): Promise<Gat
       // Whatever else goes wrong may pass: another process tries the same gateway at the same time, or it is starting.
       if (error instanceof GatewayRefused || attempt === attempts) throw error;
       logger.warn({ err: error }, `the store could not be tried: again in ${askAgainMs / 1_000} s`);
-      await sleep(askAgainMs);
+      await sleep(askAgainMs, undefined, { signal });
     }
   }
 }

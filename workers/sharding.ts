@@ -17,7 +17,6 @@ await runWorker(
   'sharding',
   ({ settings }) => settings.MW_SHARDING_PORT,
   async (config, _registry, logger) => {
-    await probedGateway(config, logger);
     const pool = createPool(config);
     const store = createS3ObjectStore(createS3Client(config), config.s3.bucket);
     const { modelsDir } = config.paths;
@@ -53,6 +52,7 @@ await runWorker(
           shutdownGraceTime: '5 seconds',
         },
       ],
+      prepare: (signal) => probedGateway(config, logger, signal),
       checks: [{ name: 'mysql', check: async () => void (await pool.query('SELECT 1')) }],
       close: () => pool.end(),
     };

@@ -18,7 +18,6 @@ await runWorker(
   'training',
   ({ settings }) => settings.MW_TRAINING_PORT,
   async (config, _registry, logger) => {
-    await probedGateway(config, logger);
     const pool = createPool(config);
     const { paths, settings } = config;
     const trainerDir = join(projectDir, 'trainer');
@@ -70,6 +69,7 @@ await runWorker(
           shutdownGraceTime: '10 seconds',
         },
       ],
+      prepare: (signal) => probedGateway(config, logger, signal),
       checks: [{ name: 'mysql', check: async () => void (await pool.query('SELECT 1')) }, ...engine.checks],
       close: async () => {
         clearInterval(sweeping);
