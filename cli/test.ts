@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { cephProvisioner } from '../infra/ceph/programs.ts';
 import { canRunCeph } from '../infra/ceph/requirements.ts';
 import { clusterProvisioners, kueueProvisioner, kwokProvisioner } from '../infra/cluster/binaries.ts';
@@ -13,12 +13,24 @@ import { provisionAll } from '../infra/local/provision.ts';
 import { projectDir, resolvePaths } from '../platform/paths.ts';
 import { CommandError, type RegisterCommand } from './command.ts';
 
+type TestFile = {
+  readonly name: string;
+  readonly startTime: number;
+  readonly endTime: number;
+  readonly assertionResults: readonly { readonly fullName: string; readonly status: string }[];
+};
 type Report = {
   readonly numPassedTests: number;
   readonly numFailedTests: number;
   readonly numPendingTests: number;
   readonly success: boolean;
+  readonly testResults: readonly TestFile[];
 };
+
+const projects = ['unit', 'wf', 'it', 'chaos'] as const;
+/** Tests of the second kind use the cores little and no engine but Temporal: they run beside the others, and their output follows. */
+const beside: ReadonlySet<string> = new Set(['unit', 'wf']);
+const slowestShown = 10;
 
 export const registerTest: RegisterCommand = (program) => {
   program
@@ -47,28 +59,65 @@ export const registerTest: RegisterCommand = (program) => {
         new AbortController().signal,
         process.stdout.isTTY,
       );
+      const wanted = options.project ?? projects;
+      const groups = [wanted.filter((name) => !beside.has(name)), wanted.filter((name) => beside.has(name))].filter(
+        (names) => names.length > 0,
+      );
       const folder = await mkdtemp(join(tmpdir(), 'mw-test-'));
       try {
-        const output = join(folder, 'report.json');
-        const args = [
-          join(projectDir, 'node_modules/vitest/vitest.mjs'),
-          'run',
-          '--reporter=default',
-          '--reporter=json',
-          `--outputFile.json=${output}`,
-          ...(options.project ?? []).flatMap((name) => ['--project', name]),
-          ...filters,
+        const ended = await Promise.all(groups.map((names, i) => runTests(join(folder, String(i)), names, filters, i > 0)));
+        const reports = ended.filter((report) => report !== null);
+        if (reports.length < ended.length) throw new CommandError('the test runner ended without a report');
+        const sum = (of: (report: Report) => number): number => reports.reduce((total, report) => total + of(report), 0);
+        const files = reports.flatMap(({ testResults }) => testResults);
+        tellSlowest(files);
+        tellFailed(files);
+        const [passed, failed, skipped] = [
+          sum(({ numPassedTests }) => numPassedTests),
+          sum(({ numFailedTests }) => numFailedTests),
+          sum(({ numPendingTests }) => numPendingTests),
         ];
-        const child = spawn(process.execPath, args, { cwd: projectDir, stdio: ['ignore', 'inherit', 'inherit'] });
-        const status = await new Promise<number | null>((resolve) => child.once('close', resolve));
-        const report = JSON.parse(await readFile(output, 'utf8').catch(() => 'null')) as Report | null;
-        if (!report) throw new CommandError('the test runner ended without a report');
-        console.log(
-          `${report.numPassedTests} passed, ${report.numFailedTests} failed${report.numPendingTests > 0 ? `, ${report.numPendingTests} skipped` : ''}`,
-        );
-        if (status !== 0 || !report.success || report.numPassedTests === 0) process.exitCode = 1;
+        console.log(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`);
+        if (reports.some(({ success }) => !success) || passed === 0) process.exitCode = 1;
       } finally {
         await rm(folder, { recursive: true, force: true });
       }
     });
 };
+
+/** One run of the test runner; null: it left no report. `held`: what it prints follows when it has ended. */
+async function runTests(folder: string, names: readonly string[], filters: readonly string[], held: boolean): Promise<Report | null> {
+  await mkdir(folder);
+  const [output, log] = [join(folder, 'report.json'), join(folder, 'log')];
+  const args = [
+    join(projectDir, 'node_modules/vitest/vitest.mjs'),
+    'run',
+    '--passWithNoTests',
+    '--reporter=default',
+    '--reporter=json',
+    `--outputFile.json=${output}`,
+    ...names.flatMap((name) => ['--project', name]),
+    ...filters,
+  ];
+  const told = held ? await open(log, 'w') : null;
+  const to = told?.fd ?? 'inherit';
+  const child = spawn(process.execPath, args, { cwd: projectDir, stdio: ['ignore', to, to] });
+  const status = await new Promise<number | null>((resolve) => child.once('close', resolve));
+  await told?.close();
+  if (held) process.stdout.write(await readFile(log));
+  const report = JSON.parse(await readFile(output, 'utf8').catch(() => 'null')) as Report | null;
+  return report && { ...report, success: report.success && status === 0 };
+}
+
+function tellFailed(files: readonly TestFile[]): void {
+  for (const { name, assertionResults } of files)
+    for (const { fullName, status } of assertionResults)
+      if (status === 'failed') console.log(`failed: ${relative(projectDir, name)}: ${fullName}`);
+}
+
+function tellSlowest(files: readonly TestFile[]): void {
+  const took = ({ startTime, endTime }: TestFile): number => Math.round((endTime - startTime) / 1_000);
+  const slowest = [...files].sort((a, b) => took(b) - took(a)).slice(0, slowestShown);
+  if (files.length > slowestShown)
+    console.log(`slowest: ${slowest.map((file) => `${relative(projectDir, file.name)} ${took(file)} s`).join(', ')}`);
+}
