@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ApplicationFailure } from '@temporalio/common';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { defaultShardBytes } from '../activities/sharding/store-tensors.ts';
 import { raiseAttempt, recordRun } from '../activities/registry/runs.ts';
 import type { CustomizationKey } from '../core/ids.ts';
 import { type Pool, createPool } from '../platform/mysql.ts';
@@ -10,11 +11,13 @@ import type { ObjectStore } from '../store/object-store.ts';
 import { createS3ObjectStore } from '../store/s3-object-store.ts';
 import { type TestStack, startTestStack } from './support/engines.ts';
 import { eventually } from './support/live-tenant.ts';
+import { FaultProxy, faults } from './support/fault-proxy.ts';
 import { Life, mortalPool, mortalStore } from './support/mortal.ts';
 import { type PublishInput, type Publisher, createPublisher, makeCustomization, makeRun, stage } from './support/publish-scene.ts';
 import type { PublisherEngines } from './support/publisher-process.ts';
 import { seeded } from './support/seeded.ts';
 import { SpawnedPublisher } from './support/spawned-publisher.ts';
+import { collectGarbage } from './support/store-care-scene.ts';
 import { writeTinyEncoder } from './support/tiny-encoders.ts';
 import { unreferenced } from './support/unreferenced.ts';
 import { VersionReader } from './support/version-reader.ts';
@@ -30,6 +33,8 @@ let stack: TestStack;
 let pool: Pool;
 let store: ObjectStore;
 let engines: PublisherEngines;
+let modelsDir: string;
+let proxy: FaultProxy;
 let publisherOf: (pool: Pool, store: ObjectStore) => Publisher;
 let reader: VersionReader;
 
@@ -37,16 +42,26 @@ beforeAll(async () => {
   stack = await startTestStack({ engines: ['mysql', 's3'] });
   pool = createPool(stack.config, { connectionLimit: 16 });
   store = createS3ObjectStore(createS3Client(stack.config), stack.config.s3.bucket);
-  const modelsDir = join(stack.home, 'tiny');
+  proxy = await FaultProxy.to(Number(new URL(stack.config.s3.endpoint).port));
+  modelsDir = join(stack.home, 'tiny');
   await writeTinyEncoder(modelsDir, 'all-MiniLM-L6-v2', ['en']);
   engines = { mysql: stack.config.mysql, s3: stack.config.s3, modelsDir };
   publisherOf = await createPublisher(modelsDir);
   reader = new VersionReader(pool, store);
 });
 afterAll(async () => {
+  await proxy.stop();
   await pool.end();
   await stack.remove();
 });
+
+/** The store as a publisher sees it on a bad day: one request in `oneOf` goes wrong, in any of the ways in which one can. */
+function faultyStore(oneOf: number): ObjectStore {
+  const draws = seeded(oneOf);
+  proxy.follow(() => (draws.below(oneOf) === 0 ? (faults[draws.below(faults.length)] ?? null) : null));
+  const { s3 } = stack.config;
+  return createS3ObjectStore(createS3Client({ s3: { ...s3, endpoint: proxy.endpoint } }, { silenceMs: 1_500 }), s3.bucket);
+}
 
 async function customization(tenantId: string, customizationId: string): Promise<CustomizationKey> {
   const key = { tenantId, customizationId };
@@ -72,25 +87,28 @@ const failureOf = async (work: Promise<unknown>): Promise<string | null | undefi
     throw error;
   }
 };
-const isKilled = async (life: Life, work: Promise<unknown>): Promise<boolean> => {
+/** How an attempt of the activities ended; `away`: they gave the store up and are tried again by their workflow. */
+const ending = async (life: Life, work: Promise<unknown>): Promise<'done' | 'killed' | 'away'> => {
   try {
     await work;
-    return false;
+    return 'done';
   } catch (error) {
-    if (life.dead) return true;
+    if (life.dead) return 'killed';
+    if (error instanceof ApplicationFailure && error.type === 'Unavailable') return 'away';
     throw error;
   }
 };
 
 describe('readers', () => {
   it(`see a whole old or a whole new version, whenever one of ${kills} publishers dies`, { timeout: 60_000 + 400 * kills }, async () => {
-    const counted = { kills: 0, versions: 0, replaced: 0, fenced: 0 };
+    const counted = { kills: 0, away: 0, versions: 0, replaced: 0, fenced: 0 };
     // How many steps there are: those of a publisher that lives.
     const whole = new Life();
     const first = await trained(await customization('steps', 'c'), 1);
     await publisherOf(mortalPool(pool, whole), mortalStore(store, whole)).publish(first);
     expect(whole.steps).toBeGreaterThan(20);
 
+    const faulty = faultyStore(50);
     const lane = async (number: number): Promise<void> => {
       const draws = seeded(number);
       const key = await customization(`tenant-${number >> 1}`, `c${number}`);
@@ -99,9 +117,11 @@ describe('readers', () => {
         let input = await trained(key, run);
         for (let dead = true; dead;) {
           const life = new Life(draws.next() < 0.1 ? undefined : draws.below(whole.steps));
-          dead = await isKilled(life, publisherOf(mortalPool(pool, life), mortalStore(store, life)).publish(input));
+          const ended = await ending(life, publisherOf(mortalPool(pool, life), mortalStore(faulty, life)).publish(input));
           await life.settled();
-          if (dead) counted.kills++;
+          dead = ended !== 'done';
+          if (ended === 'killed') counted.kills++;
+          if (ended === 'away') counted.away++;
           const serving = await reader.check(key);
           if (serving.version !== before && serving.run !== run)
             throw new Error(`run ${serving.run} serves, it was v${before} or run ${run}`);
@@ -129,9 +149,25 @@ describe('readers', () => {
     expect(missing).toEqual([]);
     const bytes = [...orphans.values()].reduce((sum, each) => sum + each, 0);
     print(
-      `${counted.kills} kills, ${counted.versions} versions, ${reader.checks} versions read, ${counted.replaced} attempts replaced, ` +
+      `${counted.kills} kills, ${proxy.requests} requests of which one in 50 went wrong, ${counted.away} times the store was given up, ` +
+        `${counted.versions} versions, ${reader.checks} versions read, ${counted.replaced} attempts replaced, ` +
         `${orphans.size} orphans (${bytes} bytes), ${live.size} live objects`,
     );
+
+    // The runs are over, and one collection takes every orphan and nothing else.
+    expect(orphans.size).toBeGreaterThan(0);
+    await pool.query("UPDATE modelwright_control.runs SET state = 'succeeded'");
+    const retention = { keepVersions: Number.MAX_SAFE_INTEGER, graceMs: 0 };
+    const beat = (): void => undefined;
+    const { deferred } = await collectGarbage(
+      { pool, store, modelsDir, shardBytes: defaultShardBytes, retention, scrubRounds: 7, beat },
+      'gc',
+    );
+    expect(deferred).toEqual([]);
+    expect(await unreferenced(pool, store)).toEqual({ orphans: new Map(), missing: [], live });
+    reader.forget();
+    for (let number = 0; number < lanes; number++)
+      await reader.check({ tenantId: `tenant-${number >> 1}`, customizationId: `c${number}` }, true);
   });
 
   it(`see the same when ${realKills} real processes are killed`, { timeout: 120_000 + 20_000 * realKills }, async () => {

@@ -1,8 +1,9 @@
+import { buffer } from 'node:stream/consumers';
 import { canonicalJson } from '../../core/json.ts';
 import type { ModelManifest } from '../../core/model.ts';
 import type { ObjectRef } from '../../core/object-ref.ts';
 import { sha256Hex } from '../../platform/hash.ts';
-import type { ObjectStore } from '../../store/object-store.ts';
+import { type ObjectStore, StoreUnavailable } from '../../store/object-store.ts';
 import { failure } from '../failure.ts';
 
 /** Create-only: of two writers one wins, and the other's manifest must describe the same model. */
@@ -10,12 +11,34 @@ export async function putManifest(store: ObjectStore, key: string, manifest: Mod
   const bytes = Buffer.from(canonicalJson(JSON.parse(JSON.stringify(manifest))), 'utf8');
   const put = await store.putNew(key, bytes);
   if (put.created) return put.ref;
-  const chunks: Buffer[] = [];
-  for await (const chunk of await store.stream(key)) chunks.push(chunk as Buffer);
-  const stored = Buffer.concat(chunks);
-  if (described(JSON.parse(stored.toString('utf8')) as ModelManifest) !== described(manifest))
+  const stored = await readTwice(store, key);
+  if (described(parsed(key, stored)) !== described(manifest))
     throw failure('Fenced', `${key} describes another model: an older attempt of this run has written it`);
   return { ...put.ref, sha256: sha256Hex(stored), bytes: stored.byteLength };
+}
+
+/** Nobody knows the digest of what another attempt wrote: two readings that agree are taken for it. Fails with StoreUnavailable. */
+async function readTwice(store: ObjectStore, key: string): Promise<Buffer> {
+  const first = await readOnce(store, key);
+  if (!first.equals(await readOnce(store, key))) throw new StoreUnavailable(`reading ${key} twice gave different bytes`);
+  return first;
+}
+
+async function readOnce(store: ObjectStore, key: string): Promise<Buffer> {
+  const body = await store.stream(key);
+  try {
+    return await buffer(body);
+  } catch (error) {
+    throw new StoreUnavailable(`reading ${key} broke off`, { cause: error });
+  }
+}
+
+function parsed(key: string, stored: Buffer): ModelManifest {
+  try {
+    return JSON.parse(stored.toString('utf8')) as ModelManifest;
+  } catch (error) {
+    throw failure('Corrupt', `${key} is no manifest: an older attempt of this run has written it, and it is damaged`, error);
+  }
 }
 
 /** What must be equal: the tensors themselves, wherever they are stored, and what they were made of. */

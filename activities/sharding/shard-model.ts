@@ -4,13 +4,14 @@ import type { ObjectRef } from '../../core/object-ref.ts';
 import { nowMs } from '../../platform/clock.ts';
 import { sha256Hex } from '../../platform/hash.ts';
 import { modelManifestKey, tenantFileKey, tenantShardKey } from '../../store/keys.ts';
-import type { PutResult } from '../../store/object-store.ts';
+import { CorruptObject, type ObjectStore, type PutResult, StoreUnavailable } from '../../store/object-store.ts';
 import { signManifest } from '../../store/model-signature.ts';
 import { SafetensorsError } from '../../store/safetensors.ts';
 import { failure } from '../failure.ts';
 import type { ShardedModel, ShardingActivities } from '../ports.ts';
 import { readManifest } from '../dataset/dataset-registry.ts';
 import { loadTrainingSettings } from '../registry/training-settings.ts';
+import { checkObject } from '../store-care/check-object.ts';
 import { baseModelOf } from '../training/base-model.ts';
 import { storeBase } from './base-parts.ts';
 import { KnownTensors } from './known-tensors.ts';
@@ -53,12 +54,14 @@ export async function shardModel(
   const shared = await storeBase(store, base, beat, { shardBytes });
   const names = new Set((await readable(() => headerOf(source))).parsed.tensors.keys());
   const known = new KnownTensors(shared, await partsOfParent(store, parent, beat), names);
-  const own = await readable(() =>
-    storeTensors(store, source, 'tenant', (sha256) => tenantShardKey(tenantId, sha256), beat, {
-      shardBytes,
-      sha256: weights.sha256,
-      reuse: (name, tensor) => known.reuse(name, tensor),
-    }),
+  const own = await asStored(store, weights, beat, () =>
+    readable(() =>
+      storeTensors(store, source, 'tenant', (sha256) => tenantShardKey(tenantId, sha256), beat, {
+        shardBytes,
+        sha256: weights.sha256,
+        reuse: (name, tensor) => known.reuse(name, tensor),
+      }),
+    ),
   );
   created += own.created + shared.created;
   await storeFile('labels.json', 'labels', Buffer.from(`${JSON.stringify(result.labels)}\n`));
@@ -68,7 +71,8 @@ export async function shardModel(
     const graph = staged('encoder.onnx');
     const { sha256, bytes } = graph;
     const open = (): Promise<Readable> => Promise.resolve(streamOf(stagedSource(store, graph), () => beat()));
-    noteFile('encoder.onnx', 'encoder-onnx', await store.putContentStream(tenantFileKey(tenantId, sha256), { sha256, bytes, open }));
+    const put = (): Promise<PutResult> => store.putContentStream(tenantFileKey(tenantId, sha256), { sha256, bytes, open });
+    noteFile('encoder.onnx', 'encoder-onnx', await asStored(store, graph, beat, put));
   }
   // What the training changed stands in for the base's tensor or file of the same name.
   const tensors = { ...shared.tensors, ...own.tensors };
@@ -98,6 +102,17 @@ export async function shardModel(
   const ref = await putManifest(store, modelManifestKey(input, version), signManifest(manifest, signer));
   const bytes = [...shards, ...allFiles].reduce((sum, part) => sum + part.bytes, ref.bytes);
   return { version, manifest: ref, bytes, storedBytes: created + ref.bytes, parent: parentVersion };
+}
+
+/** Bytes that came with the wrong digest are read again later, if they are stored with the right one. */
+async function asStored<T>(store: ObjectStore, ref: ObjectRef, beat: () => void, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof CorruptObject && (await checkObject(store, ref, beat)).state === 'whole')
+      throw new StoreUnavailable(`reading ${ref.key} gave other bytes than are stored`, { cause: error });
+    throw error;
+  }
 }
 
 /** Weights that cannot be read are the trainer's fault, and would not be others a second time. */

@@ -72,16 +72,24 @@ async function readPart(source: TensorSource, from: number, bytes: number): Prom
   return Buffer.concat(chunks);
 }
 
-/** The header block, and what it says. Throws SafetensorsError, which names the file. */
+/** The header block, and what it says. Throws SafetensorsError, which names the file, for one that is read as wrong twice. */
 export async function headerOf(source: TensorSource): Promise<{ readonly block: Buffer; readonly parsed: SafetensorsFile }> {
   try {
-    const start = await readPart(source, 0, Math.min(8, source.bytes));
-    const length = headerLength(start);
-    // Not believed before memory is asked for.
-    if (length > source.bytes) throw new SafetensorsError(`a header of ${length} bytes in a file of ${source.bytes}`);
-    const block = Buffer.concat([start, await readPart(source, 8, length - 8)]);
-    return { block, parsed: parseHeader(block, source.bytes) };
+    // Nothing has checked these bytes yet: they may have been changed on their way.
+    return await headerOnce(source).catch((error: unknown) => {
+      if (error instanceof SafetensorsError) return headerOnce(source);
+      throw error;
+    });
   } catch (error) {
     throw error instanceof SafetensorsError ? new SafetensorsError(`${source.name}: ${error.message}`, { cause: error }) : error;
   }
+}
+
+async function headerOnce(source: TensorSource): Promise<{ readonly block: Buffer; readonly parsed: SafetensorsFile }> {
+  const start = await readPart(source, 0, Math.min(8, source.bytes));
+  const length = headerLength(start);
+  // Not believed before memory is asked for.
+  if (length > source.bytes) throw new SafetensorsError(`a header of ${length} bytes in a file of ${source.bytes}`);
+  const block = Buffer.concat([start, await readPart(source, 8, length - 8)]);
+  return { block, parsed: parseHeader(block, source.bytes) };
 }

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadCatalog } from '../../catalog/catalog.ts';
 import type { CustomizationKey } from '../../core/ids.ts';
-import { type GcReport, addSweep, emptyGc } from '../../core/store-care.ts';
+import type { GcReport } from '../../core/store-care.ts';
 import { sha256Hex } from '../../platform/hash.ts';
 import { type Pool, type RowDataPacket } from '../../platform/mysql.ts';
 import { signerOf, trustOf } from '../../platform/config.ts';
@@ -14,7 +14,7 @@ import type { ObjectStore } from '../../store/object-store.ts';
 import { storageUse } from '../../store/storage-use.ts';
 import type { TestStack } from '../../test/support/engines.ts';
 import { StoredRun, newTenant, publishVersion, storedKeys } from '../../test/support/stored-runs.ts';
-import { startStoreCare } from '../../test/support/store-care-scene.ts';
+import { collectGarbage, startStoreCare } from '../../test/support/store-care-scene.ts';
 import { writeTinyEncoder } from '../../test/support/tiny-encoders.ts';
 import { createDatasetActivities } from '../dataset/dataset-activities.ts';
 import type { DatasetRef } from '../../core/dataset.ts';
@@ -43,17 +43,8 @@ const tenant = (quotas = {}): Promise<CustomizationKey> => newTenant(pool, `t${+
 let rounds = 0;
 const round = (): string => `round-${++rounds}`;
 
-/** A round over every tenant, as the workflow makes it. */
-async function collect(dryRun: boolean, changed: Partial<StoreCareDependencies> = {}, roundId = round()): Promise<GcReport> {
-  const care = createStoreCareActivities({ ...dependencies, ...changed });
-  await care.beginStoreRound({ roundId, kind: dryRun ? 'gc-dry-run' : 'gc', everything: true });
-  let report = emptyGc(dryRun);
-  for (const tenantId of await care.listStoreTenants({ after: '', limit: 1_000 }))
-    report = addSweep(report, await care.sweepTenant({ tenantId, roundId, dryRun }));
-  report = addSweep(report, await care.sweepBase({ roundId, dryRun }));
-  await care.endStoreRound({ roundId, report });
-  return report;
-}
+const collect = (dryRun: boolean, changed: Partial<StoreCareDependencies> = {}, roundId = round()): Promise<GcReport> =>
+  collectGarbage({ ...dependencies, ...changed }, roundId, dryRun);
 const sweep = (key: CustomizationKey, changed: Partial<StoreCareDependencies> = {}, roundId = round()) =>
   createStoreCareActivities({ ...dependencies, ...changed }).sweepTenant({ tenantId: key.tenantId, roundId, dryRun: false });
 const shardOf = ({ tenantId }: CustomizationKey, text: string): string => tenantShardKey(tenantId, sha256Hex(text));

@@ -2,7 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { defaultShardBytes } from '../../activities/sharding/store-tensors.ts';
-import type { StoreCareDependencies } from '../../activities/store-care/store-care-activities.ts';
+import { type StoreCareDependencies, createStoreCareActivities } from '../../activities/store-care/store-care-activities.ts';
+import { type GcReport, addSweep, emptyGc } from '../../core/store-care.ts';
 import { createPool } from '../../platform/mysql.ts';
 import { createS3Client } from '../../platform/s3.ts';
 import { createS3ObjectStore } from '../../store/s3-object-store.ts';
@@ -29,4 +30,16 @@ export async function startStoreCare(keepVersions: number) {
     await rm(modelsDir, { recursive: true, force: true });
   };
   return { stack, pool, store, modelsDir, dependencies, stop };
+}
+
+/** A round over every tenant and what all share, as the workflow makes it. */
+export async function collectGarbage(dependencies: StoreCareDependencies, roundId: string, dryRun = false): Promise<GcReport> {
+  const care = createStoreCareActivities(dependencies);
+  await care.beginStoreRound({ roundId, kind: dryRun ? 'gc-dry-run' : 'gc', everything: true });
+  let report = emptyGc(dryRun);
+  for (const tenantId of await care.listStoreTenants({ after: '', limit: 1_000 }))
+    report = addSweep(report, await care.sweepTenant({ tenantId, roundId, dryRun }));
+  report = addSweep(report, await care.sweepBase({ roundId, dryRun }));
+  await care.endStoreRound({ roundId, report });
+  return report;
 }
