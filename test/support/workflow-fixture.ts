@@ -15,6 +15,7 @@ import {
 import { type CustomizationStatus, type TenantStatus, messageNames } from '../../core/tenant-messages.ts';
 import { tenantStart } from '../../core/tenant-start.ts';
 import { bundleWorkflows } from '../../workers/workflow-bundle.ts';
+import { fakeForgetting } from './fake-forgetting.ts';
 import type { FakePlatform } from './fake-platform.ts';
 import { fakeStoreCare } from './fake-store-care.ts';
 import { fakeVerification } from './fake-verification.ts';
@@ -62,7 +63,7 @@ export class WorkflowFixture {
       dataset: { ...platform.dataset, ...fakeVerification(platform) },
       training: platform.training,
       trainingControl: platform.training,
-      sharding: { ...platform.sharding, ...fakeStoreCare(platform) },
+      sharding: { ...platform.sharding, ...fakeStoreCare(platform), ...fakeForgetting(platform) },
     };
     for (const name of options.only ?? (Object.keys(taskQueues) as (keyof typeof taskQueues)[])) {
       const connection = await NativeConnection.connect({ address: this.env.address });
