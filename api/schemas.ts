@@ -129,7 +129,6 @@ export const forgetBody = z.strictObject({
     .describe("from now on; then what learned them goes, whether something else serves or not (default: the policy's deletionDeadlineMs)"),
   reason,
 });
-export const forgettingParams = runParams;
 export const reasonBody = z.strictObject({ reason }).default({});
 
 const maxInputs = 1_000;

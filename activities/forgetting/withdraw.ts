@@ -9,6 +9,9 @@ type NumberRow = RowDataPacket & { number: number };
 
 const scope = 'tenant_id = ? AND customization_id = ?';
 
+/** Runs of these datasets: one that built its own may not have written so in its row yet. */
+const learned = `(dataset_number IN (?) OR number IN (SELECT run_number FROM modelwright_control.datasets WHERE ${scope} AND number IN (?)))`;
+
 export type Withdrawn = {
   /** Production, or the latest dataset, was among what went: the tenant's workflow must compare everything. */
   readonly compare: boolean;
@@ -60,14 +63,13 @@ export const withdrawForgotten = (pool: Pool, key: ForgettingKey): Promise<Withd
       ]);
       // What was trained from them may be trained again from rows that are left; the details of their judgements go.
       await connection.query(
-        `DELETE e FROM modelwright_control.effective_trainings e JOIN modelwright_control.runs r
-           ON r.tenant_id = e.tenant_id AND r.customization_id = e.customization_id AND r.number = e.run_number
-         WHERE e.tenant_id = ? AND e.customization_id = ? AND r.dataset_number IN (?)`,
-        [...id, datasets],
+        `DELETE FROM modelwright_control.effective_trainings WHERE ${scope} AND run_number IN (
+           SELECT number FROM modelwright_control.runs WHERE ${scope} AND ${learned})`,
+        [...id, ...id, datasets, ...id, datasets],
       );
       await connection.query(
-        `UPDATE modelwright_control.runs SET verdict = JSON_REMOVE(verdict, '$.details') WHERE ${scope} AND dataset_number IN (?) AND verdict IS NOT NULL`,
-        [...id, datasets],
+        `UPDATE modelwright_control.runs SET verdict = JSON_REMOVE(verdict, '$.details') WHERE ${scope} AND ${learned} AND verdict IS NOT NULL`,
+        [...id, datasets, ...id, datasets],
       );
     }
     if (going.length + datasets.length > 0)

@@ -16,7 +16,7 @@ import { type CustomizationRow, findCustomization } from '../example-content.ts'
 import { openMapped } from '../mapped-examples.ts';
 import { page, partsOf } from '../paging.ts';
 import { Problem } from '../problems.ts';
-import { customizationParams, forgetBody, forgettingParams, pageQuery } from '../schemas.ts';
+import { customizationParams, forgetBody, runParams, pageQuery } from '../schemas.ts';
 import { withinDeadline } from '../tenant-workflow.ts';
 import { write } from '../write.ts';
 import { actorOf } from './runs.ts';
@@ -127,10 +127,10 @@ export function forgettingRoutes(app: FastifyInstance, context: ApiContext): voi
   );
   app.get(
     '/v1/customizations/:c/forgettings/:n',
-    { schema: { tags, summary: 'How far it is, what it waits for, and the certificate', params: forgettingParams } },
+    { schema: { tags, summary: 'How far it is, what it waits for, and the certificate', params: runParams } },
     async (request) => {
       const tenantId = tenantOf(request.caller);
-      const { c, n } = forgettingParams.parse(request.params);
+      const { c, n } = runParams.parse(request.params);
       const [rows] = await pool.query<ForgettingRow[]>(
         `SELECT ${columns} FROM modelwright_control.forgettings WHERE ${scope} AND number = ?`,
         [tenantId, c, n],

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { zstdDecompress } from 'node:zlib';
 import type { Pool, RowDataPacket } from '../../platform/mysql.ts';
-import type { ObjectStore } from '../../store/object-store.ts';
+import { ObjectMissing, type ObjectStore } from '../../store/object-store.ts';
 
 const decompress = promisify(zstdDecompress);
 
@@ -14,11 +14,22 @@ async function whole(chunks: AsyncIterable<Uint8Array>): Promise<Buffer> {
   return Buffer.concat(all);
 }
 
+async function readWhole(store: ObjectStore, key: string): Promise<Buffer | null> {
+  try {
+    return await whole((await store.stream(key)) as AsyncIterable<Uint8Array>);
+  } catch (error) {
+    if (error instanceof ObjectMissing) return null;
+    throw error;
+  }
+}
+
 /** Every object of the bucket that has the text, as it is or unpacked; by other code than the product's own. */
 export async function objectsWith(store: ObjectStore, text: string): Promise<string[]> {
   const found: string[] = [];
   for await (const { key } of store.list('')) {
-    const bytes = await whole((await store.stream(key)) as AsyncIterable<Uint8Array>);
+    // Live runs remove what they staged while it is looked at.
+    const bytes = await readWhole(store, key);
+    if (bytes === null) continue;
     const plain = key.endsWith('.zst') ? await decompress(bytes) : bytes;
     if (bytes.includes(text) || plain.includes(text)) found.push(key);
   }

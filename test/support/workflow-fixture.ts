@@ -2,8 +2,9 @@ import type { WorkflowHandle } from '@temporalio/client';
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import { NativeConnection, Runtime, Worker, type WorkflowBundle } from '@temporalio/worker';
 import type { ChangeDigest } from '../../core/change-digest.ts';
-import { tenantWorkflowId } from '../../core/ids.ts';
+import { forgetWorkflowId, tenantWorkflowId } from '../../core/ids.ts';
 import {
+  forgetType,
   janitorType,
   storeGcType,
   storeScrubType,
@@ -140,6 +141,18 @@ export class TenantClient {
       workflowId: `janitor/${this.tenantId}`,
       taskQueue: taskQueues.orchestrator,
       args: [],
+    });
+    await handle.result();
+    return handle;
+  }
+
+  /** Forgets what the platform was asked to. */
+  async forget(customizationId: string, number: number): Promise<WorkflowHandle> {
+    const key = { tenantId: this.tenantId, customizationId, number };
+    const handle = await this.#fixture.env.client.workflow.start(forgetType, {
+      workflowId: forgetWorkflowId(key),
+      taskQueue: taskQueues.orchestrator,
+      args: [key],
     });
     await handle.result();
     return handle;
