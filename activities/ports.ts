@@ -3,6 +3,7 @@ import type { DatasetRef } from '../core/dataset.ts';
 import type { DirtyBuckets } from '../core/dirty-buckets.ts';
 import type { FailureClass } from '../core/failure-types.ts';
 import type { CustomizationKey, RunKey } from '../core/ids.ts';
+import type { ForgettingKey, ForgettingStep } from '../core/forgetting.ts';
 import type { GateVerdict, TrainingMetrics } from '../core/model.ts';
 import type { ObjectRef } from '../core/object-ref.ts';
 import type { GpuUse, TenantQuotas } from '../core/quotas.ts';
@@ -167,6 +168,8 @@ export type TrainingActivities = {
   stopTraining(input: RunKey & { readonly attempt: number }): Promise<{ readonly gpuSeconds?: number }>;
   /** Removes jobs whose run has ended, or that nobody knows. Key: none; a repeated call finds what is left. */
   sweepJobs(input: Readonly<Record<string, never>>): Promise<SweptJobs>;
+  /** Removes what trainings of the customization kept beside the store: embeddings of its rows, and work folders of runs that have ended. Key: customization. */
+  forgetTraining(input: CustomizationKey): Promise<void>;
   /** Stops the run's jobs and removes their work folders and staged objects. Key: run. */
   discardTraining(input: RunKey & { readonly keepClaim: boolean }): Promise<void>;
 };
@@ -234,4 +237,18 @@ export type StoreCareActivities = {
   scrubBase(input: { readonly share: ScrubShare | null }): Promise<ScrubPart>;
   /** Reads a share of what the tenant has, mends what it can, and marks its versions and datasets. Key: none; a repeated call reads again. */
   scrubTenant(input: { readonly tenantId: string; readonly share: ScrubShare | null }): Promise<ScrubPart>;
+};
+
+/** Task queue `sharding`: rows are forgotten. Each is asked again until all of it is done. */
+export type ForgettingActivities = {
+  /** Looks what still holds the rows, and says what comes next. Key: none. */
+  lookForgetting(input: ForgettingKey): Promise<ForgettingStep | { readonly next: 'done' }>;
+  /** Takes what holds the rows from the registry. `compare`: what served, or the latest dataset, was among it. Key: forgetting. */
+  withdrawForgotten(input: ForgettingKey): Promise<{ readonly compare: boolean }>;
+  /** Removes from the store what nothing refers to, without a grace. `runs`: the last run at that moment. Key: forgetting; a repeated call finds what is left. */
+  removeForgotten(input: ForgettingKey): Promise<{ readonly waitsFor: readonly string[]; readonly runs: number }>;
+  /** Searches the store for the texts, and issues the certificate where it finds none and no run began since. Key: forgetting. */
+  certifyForgetting(input: ForgettingKey & { readonly runs: number }): Promise<{ readonly waitsFor: readonly string[] }>;
+  /** Those of all tenants that are not done, after the given one. Read-only. */
+  listForgettings(input: { readonly after: ForgettingKey | null; readonly limit: number }): Promise<readonly ForgettingKey[]>;
 };

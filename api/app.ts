@@ -16,6 +16,7 @@ import { businessModelRoutes } from './routes/business-models.ts';
 import { customizationRoutes } from './routes/customizations.ts';
 import { exampleRoutes } from './routes/examples.ts';
 import { feedbackRoutes } from './routes/feedback.ts';
+import { forgettingRoutes } from './routes/forgettings.ts';
 import { importRoutes } from './routes/import.ts';
 import { lagRoutes } from './routes/lag.ts';
 import { lineageRoutes } from './routes/lineage.ts';
@@ -162,7 +163,7 @@ export async function buildApp(context: ApiContext): Promise<FastifyInstance> {
       sensingRoutes,
     ])
       routes(instance, context);
-    for (const routes of [lagRoutes, lineageRoutes, storeRoutes, verificationRoutes]) routes(instance, context);
+    for (const routes of [forgettingRoutes, lagRoutes, lineageRoutes, storeRoutes, verificationRoutes]) routes(instance, context);
     // Each with hooks or parsers of its own.
     await instance.register(async (own) => tenantRoutes(own, context));
     await instance.register(async (own) => importRoutes(own, context));

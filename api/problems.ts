@@ -27,6 +27,11 @@ export const problems = {
     'The examples come from a table of your own',
     'Insert, change and delete rows in that table: its changes are sensed there.',
   ],
+  rows_not_deleted: [
+    409,
+    'The rows are in your table still',
+    'Delete those that `errors` names in that table, then ask again: whatever is there is learned.',
+  ],
   source_unreadable: [
     409,
     'The mapped table cannot be read as it is mapped',

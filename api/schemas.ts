@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { cronProblem } from '../core/cron.ts';
+import { maxForgotten } from '../core/forgetting.ts';
 import { exampleIdPattern, idPattern } from '../core/ids.ts';
 import { quotaNames } from '../core/quotas.ts';
 import { schemaActions } from '../core/schema-change.ts';
@@ -121,6 +122,13 @@ export const approveSchemaBody = z
     message: 'columns or table go with action remap, and with no other',
     path: ['action'],
   });
+export const forgetBody = z.strictObject({
+  exampleIds: z.array(exampleId).min(1).max(maxForgotten),
+  deadlineMs: ms
+    .optional()
+    .describe("from now on; then what learned them goes, whether something else serves or not (default: the policy's deletionDeadlineMs)"),
+  reason,
+});
 export const reasonBody = z.strictObject({ reason }).default({});
 
 const maxInputs = 1_000;

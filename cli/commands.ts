@@ -17,6 +17,7 @@ import { registerDemo } from './demo/command.ts';
 import { registerDoctor } from './doctor.ts';
 import { registerDown } from './down.ts';
 import { registerFeedback } from './feedback.ts';
+import { registerForget } from './forget.ts';
 import { registerLineage } from './lineage.ts';
 import { registerLogs } from './logs.ts';
 import { registerModels } from './models.ts';
@@ -53,6 +54,7 @@ export const commands: readonly RegisterCommand[] = [
   registerReceipt,
   registerVerify,
   registerLineage,
+  registerForget,
   registerRuns,
   registerModels,
   registerPredict,

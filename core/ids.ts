@@ -17,3 +17,5 @@ export const versionName = (version: number): string => `v${version}`;
 export const markerCustomizationId = '';
 export const verificationWorkflowId = ({ tenantId, customizationId }: CustomizationKey): string =>
   `tenant/${tenantId}/${customizationId}/verify`;
+export const forgetWorkflowId = ({ tenantId, customizationId, number }: CustomizationKey & { readonly number: number }): string =>
+  `tenant/${tenantId}/${customizationId}/forget/${number}`;

@@ -13,3 +13,5 @@ export const verifyAllType = 'verifyAll';
 export const janitorType = 'janitor';
 export const storeGcType = 'storeGc';
 export const storeScrubType = 'storeScrub';
+export const forgetType = 'forget';
+export const forgettingsType = 'forgettings';

@@ -33,6 +33,15 @@ export const storeSettings = {
     .max(8_760)
     .default(24)
     .describe('hours that objects which nothing refers to, and versions beyond those that are kept, stay in the store'),
+  MW_BACKUP_DAYS: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(36_500)
+    .optional()
+    .describe(
+      'days that your backups of MySQL, of the store and of volumes are kept: named in certificates of forgetting (default: not known)',
+    ),
   MW_SCRUB_EVERY_HOURS: z.coerce
     .number()
     .int()

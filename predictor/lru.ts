@@ -26,13 +26,22 @@ export class LruLoader<V extends { readonly bytes: number }> {
     this.#entries.set(key, loading);
     try {
       const value = await loading;
+      if (this.#entries.get(key) !== loading) return value;
       this.#sizes.set(key, value.bytes);
       this.#shrink(key);
       return value;
     } catch (error) {
-      this.#entries.delete(key);
+      if (this.#entries.get(key) === loading) this.#entries.delete(key);
       throw error;
     }
+  }
+
+  /** Lets go of one, whoever still uses it. One that is just being loaded is used once more and not kept. */
+  drop(key: string): void {
+    const entry = this.#entries.get(key);
+    this.#entries.delete(key);
+    this.#sizes.delete(key);
+    void entry?.then(this.#onEvict, () => undefined);
   }
 
   #shrink(keep: string): void {

@@ -28,8 +28,11 @@ export type ModelStore = {
   file(part: { readonly key: string; readonly sha256: string }): Promise<string>;
 };
 
+/** One with a cache on disk: where that keeps the bytes with a digest, whether it has them or not. */
+export type CachedModelStore = ModelStore & { readonly cachePath: (sha256: string) => string };
+
 /** `trust`: whose signatures are good. A version that somebody else signed, or that was changed since, is not read. */
-export function createModelStore(pool: Pool, store: ObjectStore, cacheDir: string, trust: Trust): ModelStore {
+export function createModelStore(pool: Pool, store: ObjectStore, cacheDir: string, trust: Trust): CachedModelStore {
   const path = (sha256: string): string => join(cacheDir, sha256.slice(0, 2), sha256);
   const bytes = async ({ key, sha256 }: { readonly key: string; readonly sha256: string }): Promise<Buffer> => {
     const cached = await readFile(path(sha256)).catch(() => null);
@@ -43,6 +46,7 @@ export function createModelStore(pool: Pool, store: ObjectStore, cacheDir: strin
   };
   return {
     bytes,
+    cachePath: path,
     file: async ({ key, sha256 }) => {
       // In pieces: an encoder would be in memory twice more while it is loaded, and the memory would stay with the process.
       if ((await sha256OfFile(path(sha256)).catch(() => null)) === sha256) return path(sha256);

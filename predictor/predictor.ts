@@ -29,6 +29,8 @@ export type Predictor = {
   warm(request: CustomizationKey & { readonly version: number }): Promise<void>;
   /** CPU time of a candidate's encoder, which is not published yet, and of that of a version. */
   latency(request: LatencyRequest): Promise<GateLatency>;
+  /** Forgets a version that was withdrawn: whoever asks for it is told so. */
+  drop(request: CustomizationKey & { readonly version: number }): void;
   /** Bytes of loaded base models and heads. */
   readonly loadedBytes: () => number;
 };
@@ -53,8 +55,10 @@ export function createPredictor(options: {
   // A session in use must not be released under it: the garbage collector frees what is evicted.
   const bases = new LruLoader<Loaded>((cacheBytes * 3) / 4);
 
+  const keyOf = (of: CustomizationKey & { readonly version: number }): string =>
+    JSON.stringify([of.tenantId, of.customizationId, of.version]);
   const model = (request: CustomizationKey & { readonly version: number }): Promise<Model> =>
-    models.get(JSON.stringify([request.tenantId, request.customizationId, request.version]), async () => {
+    models.get(keyOf(request), async () => {
       const manifest = await store.manifest(request, request.version);
       const answerer = await loadAnswerer(store, catalog, manifest);
       const fileOf = (role: ModelFile['role']): ModelFile | undefined => manifest.files.find((file) => file.role === role);
@@ -121,6 +125,7 @@ export function createPredictor(options: {
         for (const opened of graphs) await opened.release();
       }
     },
+    drop: (request) => models.drop(keyOf(request)),
     loadedBytes: () => models.bytes + bases.bytes,
   };
 }

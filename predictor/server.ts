@@ -26,7 +26,7 @@ const maxBodyBytes = 64 * 1024 * 1024;
 
 /** The predictor's internal routes, for our own processes only: they carry the internal token. */
 export function predictorServer(options: {
-  readonly predictor: Predictor;
+  readonly predictor: Omit<Predictor, 'drop'>;
   readonly internalToken: string;
   readonly registry: Registry;
   readonly checks: readonly ReadinessCheck[];

@@ -7,6 +7,7 @@ import { runProcess } from '../platform/lifecycle.ts';
 import { createLogger } from '../platform/logger.ts';
 import { createPool } from '../platform/mysql.ts';
 import { createS3Client } from '../platform/s3.ts';
+import { forgottenCache, lookEveryMs } from '../predictor/forgotten-cache.ts';
 import { createModelStore } from '../predictor/model-store.ts';
 import { createPredictor } from '../predictor/predictor.ts';
 import { predictorServer } from '../predictor/server.ts';
@@ -33,21 +34,27 @@ await runProcess(logger, async () => {
     join(paths.processDir('predictor'), 'cache'),
     trustOf(config),
   );
+  const predictor = createPredictor({
+    store,
+    catalog,
+    cacheBytes: settings.MW_PREDICTOR_CACHE_BYTES,
+    threads: availableParallelism(),
+    precision: settings.MW_ENCODER_PRECISION,
+    maxWaiting: settings.MW_PREDICTOR_QUEUE_TEXTS,
+    onPass: (texts) => passTexts.observe(texts),
+  });
+  const forget = forgottenCache(pool, store, predictor);
+  const look = (): void =>
+    void forget().catch((error: unknown) => logger.warn({ err: error }, 'what is forgotten was not looked for: the next look does it'));
+  look();
+  const looking = setInterval(look, lookEveryMs);
   const app = predictorServer({
-    predictor: createPredictor({
-      store,
-      catalog,
-      cacheBytes: settings.MW_PREDICTOR_CACHE_BYTES,
-      threads: availableParallelism(),
-      precision: settings.MW_ENCODER_PRECISION,
-      maxWaiting: settings.MW_PREDICTOR_QUEUE_TEXTS,
-      onPass: (texts) => passTexts.observe(texts),
-    }),
+    predictor,
     internalToken: config.internalToken,
     registry,
     checks: [{ name: 'mysql', check: async () => void (await pool.query('SELECT 1')) }],
     onError: (error) => logger.error({ err: error }, 'a request failed'),
   });
   await app.listen({ host: settings.MW_BIND, port: settings.MW_PREDICTOR_PORT });
-  return [() => pool.end(), () => app.close()];
+  return [() => pool.end(), () => app.close(), async () => clearInterval(looking)];
 });

@@ -1,3 +1,4 @@
+import { createForgettingActivities } from '../activities/forgetting/forgetting-activities.ts';
 import { createShardingActivities } from '../activities/sharding/sharding-activities.ts';
 import { createStoreCareActivities } from '../activities/store-care/store-care-activities.ts';
 import { loadCatalog } from '../catalog/catalog.ts';
@@ -6,9 +7,12 @@ import { signerOf } from '../platform/config.ts';
 import { createPool } from '../platform/mysql.ts';
 import { createPredictorClient } from '../platform/predictor-client.ts';
 import { createS3Client } from '../platform/s3.ts';
+import { createTemporalClient } from '../platform/temporal.ts';
 import { createS3ObjectStore } from '../store/s3-object-store.ts';
 import { beatOfActivity, runWorker } from './activity-worker.ts';
+import { createKafka } from './cdc/kafkajs-feed.ts';
 import { probedGateway } from './gateway.ts';
+import { keptElsewhere } from './kept-elsewhere.ts';
 
 /** Each holds two and a half times MW_SHARD_BYTES at most. */
 const concurrentActivities = 4;
@@ -20,6 +24,16 @@ await runWorker(
     const pool = createPool(config);
     const store = createS3ObjectStore(createS3Client(config), config.s3.bucket);
     const { modelsDir } = config.paths;
+    const catalog = await loadCatalog(config.settings.MW_CATALOG_DIR);
+    const signer = signerOf(config);
+    const temporal = createTemporalClient(config);
+    const { brokers, topicPrefix } = config.kafka;
+    const engines = {
+      kafka: createKafka(brokers, 'modelwright-sharding', logger),
+      topicPrefix,
+      temporal: temporal.client,
+      namespace: config.temporal.namespace,
+    };
     return {
       workers: [
         {
@@ -29,10 +43,10 @@ await runWorker(
             ...createShardingActivities({
               pool,
               store,
-              catalog: await loadCatalog(config.settings.MW_CATALOG_DIR),
+              catalog,
               modelsDir,
               predictor: createPredictorClient(config),
-              signer: signerOf(config),
+              signer,
               shardBytes: config.settings.MW_SHARD_BYTES,
               beat: beatOfActivity,
             }),
@@ -48,13 +62,25 @@ await runWorker(
               scrubRounds: config.settings.MW_SCRUB_ROUNDS,
               beat: beatOfActivity,
             }),
+            ...createForgettingActivities({
+              pool,
+              store,
+              catalog,
+              maxTextChars: config.settings.MW_MAX_TEXT_CHARS,
+              signer,
+              kept: keptElsewhere(engines, config.settings.MW_BACKUP_DAYS ?? null),
+              beat: beatOfActivity,
+            }),
           },
           shutdownGraceTime: '5 seconds',
         },
       ],
       prepare: (signal) => probedGateway(config, logger, signal),
       checks: [{ name: 'mysql', check: async () => void (await pool.query('SELECT 1')) }],
-      close: () => pool.end(),
+      close: async () => {
+        await temporal.close();
+        await pool.end();
+      },
     };
   },
 );

@@ -150,3 +150,12 @@ export const storeRoundOptions = (): ActivityOptions => ({
   scheduleToCloseTimeout: '1 hour',
   retry: bounded,
 });
+
+/** Looks into datasets that were not looked into before, and changes the registry: tried until the database and the store are back. */
+export const forgettingOptions = (tenantId: string): ActivityOptions => ({
+  taskQueue: taskQueues.sharding,
+  startToCloseTimeout: '2 hours',
+  heartbeatTimeout: heartbeat,
+  retry: bounded,
+  priority: fairly(tenantId),
+});

@@ -1,4 +1,5 @@
 /** What the orchestrator's bundle exports: the workflow types by name. */
+export { forget, forgettings } from './forget.ts';
 export { janitor } from './janitor.ts';
 export { storeGc, storeScrub } from './store-care.ts';
 export { tenantWorkflow } from './tenant.ts';

@@ -37,6 +37,16 @@ export const publishModel = (pool: Pool, input: Parameters<ShardingActivities['p
     if (versions.length > 0)
       throw failure('Fenced', `run ${versions[0]?.run_number} has published v${sharded.version}: run ${run} must not`);
     await refuseCutOver(connection, input, dataset.cut);
+    // Locked: whoever withdraws the dataset sees this version, or this one sees that it is withdrawn.
+    const [learned] = await connection.query<(RowDataPacket & { removed_at: Date | null })[]>(
+      'SELECT removed_at FROM modelwright_control.datasets WHERE tenant_id = ? AND customization_id = ? AND number = ? FOR SHARE',
+      [...key, dataset.number],
+    );
+    if (learned[0]?.removed_at)
+      throw failure(
+        'Fenced',
+        `dataset ${dataset.number} was withdrawn, for rows of it are forgotten: run ${run} must not publish what it has learned`,
+      );
     await connection.query('INSERT INTO modelwright_control.model_versions SET ?', {
       tenant_id: tenantId,
       customization_id: customizationId,

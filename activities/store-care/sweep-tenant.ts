@@ -7,7 +7,7 @@ import { datasetsScope, gatesScope, modelsScope } from './leases.ts';
 import { liveObjects } from './live-objects.ts';
 import { type Retired, retirable, retireCustomization } from './retire-customization.ts';
 import type { StoreCareDependencies } from './store-care-activities.ts';
-import { listForSweep, sweep } from './sweep.ts';
+import { type BeforeRemoval, type Listed, listForSweep, sweep } from './sweep.ts';
 import { customizationsOf } from './tenants.ts';
 
 type RunRow = RowDataPacket & { customization_id: string; number: number };
@@ -54,11 +54,33 @@ export async function sweepTenant(
     const key = { tenantId, customizationId };
     retired.set(customizationId, dryRun ? await retirable(pool, key, retention) : await retireCustomization(pool, key, retention));
   }
+  const swept = await sweepObjects(dependencies, { tenantId, roundId, dryRun }, listed, known, dryRun ? retired : new Map());
+  return {
+    ...swept,
+    tenantId,
+    versions: [...retired].flatMap(([customizationId, { versions }]) => versions.map((version) => ({ customizationId, version }))),
+    datasets: [...retired.values()].reduce((sum, { datasets }) => sum + datasets.length, 0),
+  };
+}
+
+/** What a sweep for a forgetting does beside: kept embeddings of the customization go, and every object is noted before it goes. */
+export type ForgettingSweep = { readonly customizationId: string; readonly beforeRemoval: BeforeRemoval };
+
+/** Removes those of the listed objects of a tenant that nothing refers to. `without`: what is taken as removed from the registry already. */
+export async function sweepObjects(
+  dependencies: Pick<StoreCareDependencies, 'pool' | 'store' | 'beat'>,
+  { tenantId, roundId, dryRun }: { readonly tenantId: string; readonly roundId: string; readonly dryRun: boolean },
+  listed: Listed,
+  known: readonly string[],
+  without: ReadonlyMap<string, Retired>,
+  forgetting: ForgettingSweep | null = null,
+): Promise<Pick<SweepReport, 'removed' | 'kept' | 'unknown' | 'deferred'>> {
+  const { pool } = dependencies;
   // Of a customization that the registry does not know any more, there may be objects all the same.
   const customizations = new Set([...known, ...listed.old.flatMap(({ place }) => place.customizationId ?? [])]);
   const wanted = [modelsScope(tenantId), ...[...customizations].flatMap((id) => [datasetsScope(tenantId, id), gatesScope(tenantId, id)])];
-  const swept = await sweep(dependencies, { roundId, dryRun }, listed, wanted, async (scopes) => {
-    const { objects, unreadable } = await liveObjects(dependencies, tenantId, dryRun ? retired : new Map());
+  const live = async (scopes: ReadonlySet<string>) => {
+    const { objects, unreadable } = await liveObjects(dependencies, tenantId, without);
     const unended = await unendedRuns(pool, tenantId);
     // What a manifest that cannot be read refers to is not known: nothing of its kind is removed.
     const models = unreadable.some(({ what }) => what === 'version');
@@ -68,10 +90,11 @@ export async function sweepTenant(
         ({ customizationId, what, number, reason }) =>
           `${tenantId}/${customizationId}: what ${what} ${number} refers to is not known (${reason}): its objects are left alone`,
       ),
-      keeps: ({ key, place }) => {
+      keeps: ({ key, place }: { readonly key: string; readonly place: ObjectPlace }) => {
         const { part, customizationId, run } = place;
         if (objects.has(key)) return true;
         if (part === 'staging' || part === 'manifest') return unended.runs.has(`${customizationId}/${run}`);
+        if (part === 'embeddings' && customizationId === forgetting?.customizationId) return false;
         if (part === 'embeddings') return unended.customizations.has(customizationId ?? '');
         if (models && (part === 'shard' || part === 'file' || part === 'gate')) return true;
         if (part === 'bucket' && datasets.has(customizationId ?? '')) return true;
@@ -79,11 +102,6 @@ export async function sweepTenant(
         return scope === null || !scopes.has(scope);
       },
     };
-  });
-  return {
-    ...swept,
-    tenantId,
-    versions: [...retired].flatMap(([customizationId, { versions }]) => versions.map((version) => ({ customizationId, version }))),
-    datasets: [...retired.values()].reduce((sum, { datasets }) => sum + datasets.length, 0),
   };
+  return await sweep(dependencies, { roundId, dryRun }, listed, wanted, live, forgetting?.beforeRemoval);
 }

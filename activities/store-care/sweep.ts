@@ -10,6 +10,8 @@ const keysPerRequest = 500;
 const requestMs = 60_000;
 
 type Candidate = ListedObject & { readonly place: ObjectPlace };
+/** Told of every object before it is removed. */
+export type BeforeRemoval = (objects: readonly Candidate[]) => Promise<void>;
 export type Listed = {
   /** Older than the grace. */
   readonly old: readonly Candidate[];
@@ -46,6 +48,7 @@ export async function sweep(
   { old, young, unknown }: Listed,
   wanted: readonly string[],
   live: (scopes: ReadonlySet<string>) => Promise<{ readonly keeps: (object: Candidate) => boolean; readonly deferred: readonly string[] }>,
+  beforeRemoval: BeforeRemoval = () => Promise.resolve(),
 ): Promise<Pick<SweepReport, 'removed' | 'kept' | 'unknown' | 'deferred'>> {
   const removed = noKinds();
   let kept = young;
@@ -65,6 +68,7 @@ export async function sweep(
       const batch = garbage.slice(at, at + keysPerRequest);
       beat();
       if (!dryRun) {
+        await beforeRemoval(batch);
         await extendSweeps(pool, roundId, [...scopes]);
         await store.delete(
           batch.map(({ key }) => key),

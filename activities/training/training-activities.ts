@@ -12,6 +12,7 @@ import { loadTrainingSettings } from '../registry/training-settings.ts';
 import { type BaseModel, baseModelOf } from './base-model.ts';
 import { claim, releaseClaim } from './claims.ts';
 import type { TrainingExecutor } from './executor.ts';
+import { forgetTraining } from './forget-training.ts';
 import { sweepJobs } from './sweep-jobs.ts';
 import { train } from './train.ts';
 
@@ -71,6 +72,7 @@ export const createTrainingControl = ({
       // Another worker may have stopped it first: what its progress told last is the best that is left.
       return stopped.gpuSeconds === undefined ? await gpuSecondsShown(pool, input) : stopped;
     }),
+  forgetTraining: (input) => withInfrastructure(() => forgetTraining(pool, executor, input)),
   sweepJobs: () => withInfrastructure(() => sweepJobs(pool, executor, () => activity().beat(null))),
   discardTraining: (input) =>
     withInfrastructure(async () => {

@@ -42,6 +42,27 @@ export function servingRoutes(app: FastifyInstance, context: ApiContext): void {
     return rows[0];
   };
 
+  /** What was withdrawn for a forgetting and has no successor. */
+  const whyNone = async (tenantId: string, c: string): Promise<string | undefined> => {
+    const [rows] = await pool.query<(RowDataPacket & { number: number })[]>(
+      `SELECT number FROM modelwright_control.forgettings
+       WHERE tenant_id = ? AND customization_id = ? AND JSON_LENGTH(withdrawn, '$.versions') > 0 ORDER BY number DESC LIMIT 1`,
+      [tenantId, c],
+    );
+    return rows[0]
+      ? `no version serves: what served was withdrawn, for it learned examples that are forgotten (forgetting ${rows[0].number}), and nothing has replaced it yet; GET .../status says what comes next`
+      : undefined;
+  };
+  /** A predictor may have it in memory still. */
+  const refuseWithdrawn = async (tenantId: string, c: string, version: number): Promise<void> => {
+    const [rows] = await pool.query<(RowDataPacket & { withdrawn_at: Date })[]>(
+      `SELECT withdrawn_at FROM modelwright_control.model_versions
+       WHERE tenant_id = ? AND customization_id = ? AND version = ? AND withdrawn_at IS NOT NULL`,
+      [tenantId, c, version],
+    );
+    if (rows[0]) throw new Problem('version_removed', `v${version} of ${c} was withdrawn on ${rows[0].withdrawn_at.toISOString()}`);
+  };
+
   app.post(
     '/v1/customizations/:c/$predict',
     { schema: { tags: ['serving'], summary: 'Ask the version in production, or another', params: customizationParams, body: predictBody } },
@@ -51,7 +72,8 @@ export function servingRoutes(app: FastifyInstance, context: ApiContext): void {
       const { inputs, version, topK } = predictBody.parse(request.body);
       const served = await servedBy(tenantId, c);
       const asked = version === undefined ? served.version : Number(String(version).replace(/^v/, ''));
-      if (asked === null) throw new Problem('no_model_yet');
+      if (asked === null) throw new Problem('no_model_yet', await whyNone(tenantId, c));
+      if (version !== undefined) await refuseWithdrawn(tenantId, c, asked);
       const checked = checkedInputs(modelOf(catalog, served.business_model), inputs);
       try {
         const answer = await predictor.predict({

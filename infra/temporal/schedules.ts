@@ -6,12 +6,14 @@ import {
   type ScheduleOptions,
   ScheduleOverlapPolicy,
 } from '@temporalio/client';
-import { janitorType, storeGcType, storeScrubType, taskQueues, verifyAllType } from '../../core/task-queues.ts';
+import { forgettingsType, janitorType, storeGcType, storeScrubType, taskQueues, verifyAllType } from '../../core/task-queues.ts';
 import type { Config, Settings } from '../../platform/config.ts';
 
 export const verifyAllSchedule = 'verify-all';
 export const janitorSchedule = 'janitor';
 const janitorEvery = '10 minutes';
+export const forgettingsSchedule = 'forgettings';
+const forgettingsEvery = '5 minutes';
 export const storeGcSchedule = 'store-gc';
 const storeGcEvery = '6 hours';
 export const storeScrubSchedule = 'store-scrub';
@@ -35,6 +37,13 @@ const wantedSchedules = ({ MW_SCRUB_EVERY_HOURS: hours, MW_VERIFY_EVERY_MINUTES:
     every: janitorEvery,
     args: [],
     staticSummary: 'remove training jobs that no run needs any more',
+  },
+  {
+    id: forgettingsSchedule,
+    type: forgettingsType,
+    every: forgettingsEvery,
+    args: [],
+    staticSummary: 'begin forgettings again that are not done and have no workflow',
   },
   {
     id: storeGcSchedule,

@@ -16,6 +16,7 @@ import type { GateVerdict, TrainingMetrics } from '../../core/model.ts';
 import { type Policy, defaultPolicy } from '../../core/policy.ts';
 import type { TenantQuotas } from '../../core/quotas.ts';
 import { endedRunStates } from '../../core/run.ts';
+import type { FakeForgetting } from './fake-forgetting.ts';
 import { decideFakeSchema, newFakeSchema, refuseHeld } from './fake-schema.ts';
 import { fakeGpuUse, fakeOutcome, fakeSnapshot, fakeVerdict, newFakeRun } from './fake-rows.ts';
 import type { FakeCustomization, FakeRun } from './fake-tables.ts';
@@ -33,6 +34,9 @@ export class FakePlatform {
   readonly customizations = new Map<string, FakeCustomization>();
   readonly decisions: { readonly customizationId: string; readonly kind: string; readonly reason: string }[] = [];
   readonly calls: string[] = [];
+  /** By `customization/number`, all of one tenant. */
+  readonly forgettings = new Map<string, FakeForgetting>();
+  forgettingTenant = '';
   readonly discarded: RunKey[] = [];
   /** What jobs were stopped, one after another. */
   readonly stopped: { readonly customizationId: string; readonly run: number; readonly attempt: number }[] = [];
@@ -251,6 +255,10 @@ export class FakePlatform {
       await this.onActivity('stopTraining');
       this.stopped.push({ customizationId, run, attempt });
       return this.#used;
+    },
+    forgetTraining: async ({ customizationId }) => {
+      await this.onActivity('forgetTraining');
+      this.calls.push(`forget trainings of ${customizationId}`);
     },
     sweepJobs: async () => {
       await this.onActivity('sweepJobs');

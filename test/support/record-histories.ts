@@ -195,6 +195,22 @@ const scenarios: readonly Scenario[] = [
     platform.create('c');
     return { 'store-gc': await tenant.careForStore('gc'), 'store-scrub': await tenant.careForStore('scrub') };
   },
+  async (platform, tenant) => {
+    platform.create('c');
+    await tenant.sense(platform.commit(tenant.tenantId, 'c', { a: '1', b: '1' }));
+    await trainings(platform, 1);
+    await phase(tenant, 'idle');
+    platform.forgettings.set('c/1', {
+      ids: ['a'],
+      deadlineAtMs: Date.now() + 600_000,
+      held: new Set(),
+      withdrawn: new Set(),
+      waitsFor: [],
+      certified: 0,
+    });
+    await tenant.sense(platform.commit(tenant.tenantId, 'c', { a: null }));
+    return { forget: await tenant.forget('c', 1) };
+  },
 ];
 
 /** Without what names the machine that recorded it. */

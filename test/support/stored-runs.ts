@@ -1,8 +1,9 @@
+import { bucketBytes } from '../../activities/dataset/bucket-file.ts';
 import { registerDataset } from '../../activities/dataset/dataset-registry.ts';
 import { openRun, recordRun } from '../../activities/registry/runs.ts';
 import { publishModel } from '../../activities/sharding/publish-model.ts';
 import type { ShardedModel } from '../../activities/ports.ts';
-import type { DatasetManifest, DatasetRef } from '../../core/dataset.ts';
+import type { DatasetManifest, DatasetRef, DatasetRow } from '../../core/dataset.ts';
 import type { CustomizationKey, RunKey } from '../../core/ids.ts';
 import type { GateVerdict, ModelManifest, ModelShard, TrainingMetrics } from '../../core/model.ts';
 import type { ObjectRef } from '../../core/object-ref.ts';
@@ -31,6 +32,8 @@ export type Content = {
   readonly files?: readonly string[];
   readonly base?: readonly (string | Buffer)[];
   readonly rows?: readonly string[];
+  /** Instead of rows that texts stand for: real ones, in one bucket as the product writes it. */
+  readonly examples?: readonly DatasetRow[];
 };
 
 /** A tenant with one customization. */
@@ -72,13 +75,13 @@ export class StoredRun {
     await recordRun(this.#pool, { ...this.key, state, ...(this.#verdict ? { verdict: this.#verdict } : {}) });
   }
 
-  async #put(key: string, text: string): Promise<ObjectRef> {
-    const bytes = Buffer.from(text);
+  async #put(key: string, text: string | Buffer): Promise<ObjectRef> {
+    const bytes = typeof text === 'string' ? Buffer.from(text) : text;
     return (await this.#store.putContent(key, bytes, sha256Hex(bytes))).ref;
   }
 
   /** Builds its dataset; also leaves something in staging. */
-  async dataset(rows: readonly string[]): Promise<void> {
+  async dataset(rows: readonly (string | Buffer)[]): Promise<void> {
     const { key } = this;
     const none = { rows: 1, digest: '', labels: {} };
     const refs = await Promise.all(rows.map((row) => this.#put(datasetBucketKey(key, sha256Hex(row)), row)));
@@ -88,7 +91,8 @@ export class StoredRun {
       parent: null,
       cut,
       rows: rows.length,
-      digest: sha256Hex(rows.join()),
+      digest: sha256Hex(rows.map((row) => sha256Hex(row)).join()),
+      bucketCount: rows.length,
       buckets: refs.map((ref, index) => ({ index, ref, ...none })),
     } as unknown as DatasetManifest;
     const text = JSON.stringify(manifest);
@@ -97,6 +101,12 @@ export class StoredRun {
     const { number, digest } = manifest;
     this.#dataset = { number, digest, rows: rows.length, cut, manifest: ref, bucketsRead: 1, bucketsReused: 0 };
     await this.#put(stagingKey(key, 1, 'model.safetensors'), `staged by run ${key.run} of ${key.tenantId}`);
+  }
+
+  /** The same with real rows. */
+  async examples(rows: readonly DatasetRow[]): Promise<void> {
+    const bytes = await bucketBytes({ rows: rows.map((row) => ({ id: row.id, line: JSON.stringify(row), digest: Buffer.alloc(0) })) });
+    await this.dataset([bytes]);
   }
 
   /** Stores everything of its version, the manifest last. */
@@ -170,7 +180,8 @@ export async function publishVersion(
   production = false,
 ): Promise<number> {
   const run = await StoredRun.open(pool, store, key);
-  await run.dataset(content.rows ?? [`row of run ${run.key.run}`]);
+  if (content.examples) await run.examples(content.examples);
+  else await run.dataset(content.rows ?? [`row of run ${run.key.run}`]);
   await run.shard(content);
   const version = await run.publish();
   await run.state('succeeded');

@@ -2,8 +2,9 @@ import type { WorkflowHandle } from '@temporalio/client';
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import { NativeConnection, Runtime, Worker, type WorkflowBundle } from '@temporalio/worker';
 import type { ChangeDigest } from '../../core/change-digest.ts';
-import { tenantWorkflowId } from '../../core/ids.ts';
+import { forgetWorkflowId, tenantWorkflowId } from '../../core/ids.ts';
 import {
+  forgetType,
   janitorType,
   storeGcType,
   storeScrubType,
@@ -15,6 +16,7 @@ import {
 import { type CustomizationStatus, type TenantStatus, messageNames } from '../../core/tenant-messages.ts';
 import { tenantStart } from '../../core/tenant-start.ts';
 import { bundleWorkflows } from '../../workers/workflow-bundle.ts';
+import { fakeForgetting } from './fake-forgetting.ts';
 import type { FakePlatform } from './fake-platform.ts';
 import { fakeStoreCare } from './fake-store-care.ts';
 import { fakeVerification } from './fake-verification.ts';
@@ -62,7 +64,7 @@ export class WorkflowFixture {
       dataset: { ...platform.dataset, ...fakeVerification(platform) },
       training: platform.training,
       trainingControl: platform.training,
-      sharding: { ...platform.sharding, ...fakeStoreCare(platform) },
+      sharding: { ...platform.sharding, ...fakeStoreCare(platform), ...fakeForgetting(platform) },
     };
     for (const name of options.only ?? (Object.keys(taskQueues) as (keyof typeof taskQueues)[])) {
       const connection = await NativeConnection.connect({ address: this.env.address });
@@ -139,6 +141,18 @@ export class TenantClient {
       workflowId: `janitor/${this.tenantId}`,
       taskQueue: taskQueues.orchestrator,
       args: [],
+    });
+    await handle.result();
+    return handle;
+  }
+
+  /** Forgets what the platform was asked to. */
+  async forget(customizationId: string, number: number): Promise<WorkflowHandle> {
+    const key = { tenantId: this.tenantId, customizationId, number };
+    const handle = await this.#fixture.env.client.workflow.start(forgetType, {
+      workflowId: forgetWorkflowId(key),
+      taskQueue: taskQueues.orchestrator,
+      args: [key],
     });
     await handle.result();
     return handle;
