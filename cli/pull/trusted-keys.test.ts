@@ -91,7 +91,7 @@ describe('a manifest', () => {
   const former = { ...manifest, format: 'modelwright-model/1' } as ModelManifest;
 
   it.each<[string, ModelManifest, RegExp]>([
-    ['whose signature was taken away', manifest as ModelManifest, /its manifest has no signature: somebody has taken it away/],
+    ['whose signature was taken away', manifest, /its manifest has no signature: somebody has taken it away/],
     ['that was changed after it was signed', { ...signed, labels: ['b'] }, /was changed after it was signed/],
     ['that is signed with an unknown key', signManifest(manifest, second), /which is not trusted here/],
     ['of before there were signatures', former, /take it by --allow-unsigned/],
