@@ -5,6 +5,7 @@ import {
   type CompletedPart,
   CreateMultipartUploadCommand,
   ListMultipartUploadsCommand,
+  type ListMultipartUploadsCommandOutput,
   type S3Client,
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
@@ -148,11 +149,13 @@ export async function dropMultipartUploads(client: S3Client, bucket: string, pre
   let dropped = 0;
   let from: { KeyMarker?: string | undefined; UploadIdMarker?: string | undefined } | null = {};
   while (from) {
-    const page = await client.send(new ListMultipartUploadsCommand({ Bucket: bucket, Prefix: prefix, ...from })).catch((error: unknown) => {
-      // It knows no such uploads, and so has none.
-      if (statusNotDone.includes(statusOf(error))) return null;
-      throw error;
-    });
+    const page: ListMultipartUploadsCommandOutput | null = await client
+      .send(new ListMultipartUploadsCommand({ Bucket: bucket, Prefix: prefix, ...from }))
+      .catch((error: unknown) => {
+        // It knows no such uploads, and so has none.
+        if (statusNotDone.includes(statusOf(error))) return null;
+        throw error;
+      });
     for (const { Key, UploadId, Initiated } of page?.Uploads ?? []) {
       if (Key === undefined || !Key.startsWith(prefix) || (Initiated?.getTime() ?? Number.POSITIVE_INFINITY) > beforeMs) continue;
       await client.send(new AbortMultipartUploadCommand({ Bucket: bucket, Key, UploadId })).catch((error: unknown) => {

@@ -257,6 +257,24 @@ describe('a version in the store', () => {
     expect((await mw('models', 'verify', 'intents@v6', '--allow-unsigned')).stdout).toContain('not signed');
   });
 
+  it('is given out by addresses that any client reads, in ranges, until they expire', async () => {
+    type Files = { readonly items: readonly { path: string; sha256: string; url: string }[]; readonly expiresAt: string };
+    const files = (query: string) => api.call<Files>('GET', `/v1/customizations/intents/models/2/files${query}`);
+    const { items, expiresAt } = await files('');
+    const inMs = Date.parse(expiresAt) - Date.now();
+    expect(inMs).toBeGreaterThan(1_800_000);
+    expect(inMs).toBeLessThanOrEqual(3_600_000);
+    const { sha256 = '', url = '' } = items.find(({ path }) => path === 'answering.json') ?? {};
+    const whole = Buffer.from(await (await fetch(url)).arrayBuffer());
+    expect(sha256Hex(whole)).toBe(sha256);
+    const range = await fetch(url, { headers: { range: 'bytes=2-5' } });
+    expect([range.status, await range.text()]).toEqual([206, whole.subarray(2, 6).toString('utf8')]);
+    const short = (await files('?expiresIn=1')).items.find(({ path }) => path === 'answering.json')?.url ?? '';
+    await new Promise((resolve) => setTimeout(resolve, 2_500));
+    expect((await fetch(short)).status).toBe(403);
+    for (const wrong of ['0', '86401', 'never']) await expect(files(`?expiresIn=${wrong}`)).rejects.toMatchObject({ status: 400 });
+  });
+
   it('that was withdrawn is not given out', async () => {
     await pool.query("UPDATE modelwright_control.model_versions SET withdrawn_at = '2026-01-01' WHERE tenant_id = 'acme' AND version = 2");
     const { status, stderr } = await mw('pull', 'intents@v2', folder);

@@ -58,6 +58,8 @@ PARALLEL = min(max(os.cpu_count() or 2, 2), 8)
 TRIES = 4
 PAUSE_SECONDS = 0.5
 TIMEOUT_SECONDS = 60
+# Large models take long, and addresses are asked for once.
+ADDRESS_SECONDS = 86_400
 # The largest header that the reference library of safetensors reads.
 HEADER_BYTES = 100_000_000
 # First bytes of what people rename to .safetensors.
@@ -106,7 +108,7 @@ def load(
     name, _, wanted = reference.partition("@")
     versions = f"{url}/v1/customizations/{urllib.parse.quote(name, safe='')}/models"
     version = _version(versions, key, name, wanted or "production")
-    files = _ask(f"{versions}/{version}/files", key)
+    files = _ask(f"{versions}/{version}/files?expiresIn={ADDRESS_SECONDS}", key)
     told = files["manifest"]
     # As it is stored: the API's own answer could write numbers in another way.
     text = bytes(_fetch(Part(told["sha256"], told["bytes"], told["url"], "manifest"), threading.local()))
