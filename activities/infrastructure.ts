@@ -1,4 +1,4 @@
-import { CorruptObject, ObjectMissing, StoreUnavailable } from '../store/object-store.ts';
+import { CorruptObject, ObjectMissing, ObjectTooLarge, StoreUnavailable } from '../store/object-store.ts';
 import { failure } from './failure.ts';
 import { withDatabase } from './registry/database.ts';
 
@@ -10,6 +10,7 @@ export const withInfrastructure = <T>(work: () => Promise<T>): Promise<T> =>
     } catch (error) {
       if (error instanceof StoreUnavailable) throw failure('Unavailable', `${error.message}: see \`mw status\``, error);
       if (error instanceof CorruptObject || error instanceof ObjectMissing) throw failure('Corrupt', error.message, error);
+      if (error instanceof ObjectTooLarge) throw failure('BadOptions', error.message, error);
       throw error;
     }
   });

@@ -22,6 +22,10 @@ export const gcBody = z.strictObject({ dryRun: z.boolean().default(false) }).def
 
 const maxPage = 1_000;
 export const pageQuery = z.object({ limit: z.coerce.number().int().min(1).max(maxPage).default(50), cursor: z.string().optional() });
+/** Time enough for a large model; less for an address that is passed on. */
+export const filesQuery = z.object({
+  expiresIn: z.coerce.number().int().min(1).max(86_400).default(3_600).describe('seconds for which the addresses are valid'),
+});
 export const importQuery = z.object({ dryRun: z.enum(['0', '1', 'false', 'true']).optional() });
 export const receiptQuery = z.object({
   wait: z.enum(['sensed', 'due', 'dataset', 'training', 'gate', 'published', 'serving']).optional(),

@@ -1,21 +1,11 @@
-import { basename, resolve } from 'node:path';
-import { addEncoder } from '../infra/local/add-encoder.ts';
-import { provisionAll } from '../infra/local/provision.ts';
-import { trainerEnvProvisioner } from '../infra/local/trainer-env.ts';
+import type { Command } from 'commander';
 import { resolvePaths } from '../platform/paths.ts';
 import { BrokenEncoder, checkEncoders } from '../store/encoder-folder.ts';
-import { CommandError, type RegisterCommand, printJson } from './command.ts';
-import { table } from './wording.ts';
-
-const namePattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
-
-type AddOptions = {
-  readonly languages: string;
-  readonly name?: string;
-  readonly prefix: string;
-  readonly license?: string;
-  readonly maxTokens?: string;
-};
+import { type InstallOptions, checkedBase, installFlags, installFolder, languagesFlag, nameOf, prefixFlag } from './base/install-folder.ts';
+import { pushToStore, withdrawFromStore } from './base/push.ts';
+import { type RegisterCommand, printJson } from './command.ts';
+import { progressScreen } from './pull.ts';
+import { bytes, duration, table } from './wording.ts';
 
 export const registerBase: RegisterCommand = (program) => {
   const base = program
@@ -48,47 +38,51 @@ export const registerBase: RegisterCommand = (program) => {
       );
       console.log(`${modelsDir}\n${table(['base model', 'kind', 'dim', 'tokens', 'languages', 'licence', 'digest'], rows)}`);
     });
+  const withInstallFlags = (command: Command): Command => {
+    for (const [flag, what] of installFlags) command.option(flag, what);
+    return command.option(prefixFlag[0], prefixFlag[1], '');
+  };
+  withInstallFlags(
+    base
+      .command('add')
+      .description(
+        'add a BERT encoder, or a causal language model of Llama, Mistral or Qwen, in Hugging Face layout (config.json, model.safetensors, tokenizer.json): checks it and exports it for serving',
+      )
+      .argument('<folder>')
+      .requiredOption(...languagesFlag),
+  ).action(async (folder: string, options: InstallOptions) => {
+    const name = nameOf(folder, options);
+    const added = await installFolder(folder, name, options, (line) => console.log(line));
+    console.log(
+      `${name} is installed (${added.kind}, ${added.dim} dimensions, ${added.maxTokens} tokens): choose it by the option baseModel`,
+    );
+  });
+  withInstallFlags(
+    base
+      .command('push')
+      .description(
+        'put a base model into the store, for all tenants and workers: an installed folder, or one in Hugging Face layout, which is added first; after an interruption, the same command goes on',
+      )
+      .argument('<folder>')
+      .option(...languagesFlag)
+      .option('--json', 'print one JSON document'),
+  ).action(async (folder: string, options: InstallOptions & { json?: boolean }) => {
+    const screen = progressScreen(options.json);
+    const found = await checkedBase(folder, options, (line) => screen.line(line));
+    const pushed = await pushToStore(found, screen);
+    const { name, digest } = found;
+    if (options.json) return printJson({ name, digest, ...pushed });
+    screen.line(
+      `${name} is in the store: ${pushed.shards} shards and ${pushed.files.length} files, ${bytes(pushed.bytes)}, of which ${bytes(pushed.sentBytes)} were sent in ${duration(pushed.tookMs)}; workers find it by the option baseModel`,
+    );
+  });
   base
-    .command('add')
-    .description(
-      'add a BERT encoder, or a causal language model of Llama, Mistral or Qwen, in Hugging Face layout (config.json, model.safetensors, tokenizer.json): checks it and exports it for serving',
-    )
-    .argument('<folder>')
-    .requiredOption('--languages <codes>', 'languages that it was trained on, such as en,zh: it is chosen for examples in them')
-    .option('--name <name>', "name for the option baseModel (default: the folder's)")
-    .option('--prefix <text>', 'goes before every text, such as "query: "', '')
-    .option('--license <name>', 'its licence')
-    .option('--max-tokens <n>', 'tokens that it reads at most (default: what config.json says)')
-    .action(async (folder: string, options: AddOptions) => {
-      const paths = resolvePaths(process.env);
-      const signal = new AbortController().signal;
-      const name = options.name ?? basename(resolve(folder));
-      if (!namePattern.test(name))
-        throw new CommandError(`"${name}" is no name for a base model: use letters, digits, dot, dash and underscore, at most 100`);
-      const languages = options.languages.split(',').map((code) => code.trim());
-      if (!languages.every((code) => /^[a-z]{2,3}$/.test(code)))
-        throw new CommandError('--languages takes codes of ISO 639, such as en,zh');
-      const maxTokens = options.maxTokens === undefined ? {} : { maxTokens: Number(options.maxTokens) };
-      if (options.maxTokens !== undefined && !/^[1-9]\d{0,5}$/.test(options.maxTokens))
-        throw new CommandError('--max-tokens takes a whole number');
-      await provisionAll([trainerEnvProvisioner], paths, signal, process.stdout.isTTY);
-      const context = { paths, signal, report: (line: string) => console.log(line) };
-      const { license, prefix } = options;
-      try {
-        const added = await addEncoder(context, resolve(folder), {
-          name,
-          languages,
-          prefix,
-          ...maxTokens,
-          ...(license ? { license } : {}),
-        });
-        console.log(
-          `${name} is installed (${added.kind}, ${added.dim} dimensions, ${added.maxTokens} tokens): choose it by the option baseModel`,
-        );
-      } catch (error) {
-        if (error instanceof BrokenEncoder) throw new CommandError(error.message);
-        throw error;
-      }
+    .command('withdraw')
+    .description('let a pushed base model go from the store: what no version needs is removed by the next collection')
+    .argument('<name>')
+    .action(async (name: string) => {
+      await withdrawFromStore(name);
+      console.log(`${name} is withdrawn: versions that start from it keep what they need`);
     });
 };
 

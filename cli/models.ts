@@ -9,10 +9,11 @@ import { diffManifests } from './models/diff-manifests.ts';
 import { exportLayout } from './models/oci-layout.ts';
 import { verifiedLines, verifyVersion } from './models/verify-version.ts';
 import { progressScreen } from './pull.ts';
+import { type TrustOptions, readerTrust, trustFlags } from './pull/trusted-keys.ts';
 import { resolveVersion } from './pull/version-reference.ts';
 import { bytes, count, table } from './wording.ts';
 
-type Options = { readonly json?: boolean };
+type Options = TrustOptions & { readonly json?: boolean };
 const jsonFlag = ['--json', 'print one JSON document'] as const;
 
 /** What of a version's files is not as it should be, or cannot change. */
@@ -47,15 +48,19 @@ export const registerModels: RegisterCommand = (program) => {
   models
     .command('verify')
     .description(
-      'read every shard and file of a version and compare its SHA-256, in the store or in a pulled folder; status 1 if one is wrong',
+      'read every shard and file of a version and compare its SHA-256, in the store or in a pulled folder, and check its signature; status 1 if one is wrong',
     )
     .argument('<customization[@version]>', 'such as news, news@production or news@v3')
     .argument('[folder]', 'that it was pulled into')
     .option(...jsonFlag)
+    .option(...trustFlags[0])
+    .option(...trustFlags[1])
     .action(async (reference: string, folder: string | undefined, options: Options) => {
       const api = tenantClient();
       const screen = progressScreen(options.json);
-      const result = await verifyVersion(api, await resolveVersion(api, reference), folder ?? null, screen);
+      const found = await resolveVersion(api, reference);
+      const trust = await readerTrust(api, options, (line) => screen.line(line));
+      const result = await verifyVersion(api, found, folder ?? null, screen, trust);
       if (options.json) printJson(result);
       else for (const line of verifiedLines(result)) screen.line(line);
       if (!result.ok) process.exitCode = 1;
@@ -83,11 +88,13 @@ export const registerModels: RegisterCommand = (program) => {
     .argument('<customization[@version]>', 'such as news, news@production or news@v3')
     .argument('<folder>')
     .option(...jsonFlag)
+    .option(...trustFlags[0])
+    .option(...trustFlags[1])
     .action(async (reference: string, folder: string, options: Options) => {
       const api = tenantClient();
       const screen = progressScreen(options.json);
       const found = await resolveVersion(api, reference);
-      const exported = await exportLayout(api, found, folder, screen);
+      const exported = await exportLayout(api, found, folder, screen, await readerTrust(api, options, (line) => screen.line(line)));
       if (options.json) return printJson({ ...found, folder: resolve(folder), ...exported });
       screen.line(`v${found.version} of ${found.customization}: an OCI layout with the tag v${found.version} in ${resolve(folder)}`);
     });

@@ -17,6 +17,7 @@ import { createS3Client } from '../platform/s3.ts';
 import { parseSigner } from '../platform/signing-keys.ts';
 import { type TestStack, startTestStack } from '../test/support/engines.ts';
 import { drawnNumbers, headPublisher } from '../test/support/published-heads.ts';
+import { readerTrustOf } from '../test/support/reader-trust.ts';
 import { signManifest } from './model-signature.ts';
 import { CorruptObject, type ObjectStore, StoreUnavailable } from './object-store.ts';
 import { createS3ObjectStore } from './s3-object-store.ts';
@@ -110,7 +111,7 @@ describe('a reader in another language', () => {
   it('reads a pulled version by what the documentation says, and refuses what was changed', async () => {
     const folder = join(stack.home, 'pulled');
     const reference = { customization: key.customizationId, version: 1 };
-    const { manifest } = await pullModel(api, reference, folder, new Screen(false));
+    const { manifest } = await pullModel(api, reference, folder, new Screen(false), readerTrustOf(stack));
     const { tensors, signature } = await read(folder);
     expect(signature).toMatch(/^good$|^not checked: the package cryptography/);
     expect(Object.keys(tensors).sort()).toEqual(Object.keys(manifest.tensors).sort());
@@ -124,7 +125,7 @@ describe('a reader in another language', () => {
     await writeFile(path, shard);
     await expect(read(folder)).rejects.toThrow(/does not have the SHA-256 of its shard/);
     await rm(path);
-    await pullModel(api, reference, folder, new Screen(false));
+    await pullModel(api, reference, folder, new Screen(false), readerTrustOf(stack));
     const { signature: _, ...unsigned } = manifest;
     await writeFile(join(folder, 'manifest.json'), JSON.stringify(unsigned));
     await expect(read(folder)).rejects.toThrow(/the manifest has no signature/);

@@ -1,10 +1,11 @@
-import { PutObjectCommand } from '@aws-sdk/client-s3';
-import { beforeAll, expect, it } from 'vitest';
+import { Readable } from 'node:stream';
+import { CreateMultipartUploadCommand, ListMultipartUploadsCommand, PutObjectCommand } from '@aws-sdk/client-s3';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { randomBytes } from '../platform/clock.ts';
 import type { Config } from '../platform/config.ts';
 import { sha256Hex } from '../platform/hash.ts';
 import { createS3Client } from '../platform/s3.ts';
-import { CorruptObject, ObjectMissing, type ObjectStore, StoreUnavailable } from './object-store.ts';
+import { type ByteSource, CorruptObject, ObjectMissing, type ObjectStore, StoreUnavailable } from './object-store.ts';
 import { createS3ObjectStore } from './s3-object-store.ts';
 
 export type Gateway = {
@@ -26,6 +27,11 @@ export async function keysOf(store: ObjectStore, prefix: string): Promise<string
   const keys: string[] = [];
   for await (const { key } of store.list(prefix)) keys.push(key);
   return keys;
+}
+
+/** In pieces that end within parts. */
+function* piecesOf(bytes: Buffer): Generator<Buffer> {
+  for (let at = 0; at < bytes.byteLength; at += 700_001) yield bytes.subarray(at, at + 700_001);
 }
 
 /** What the platform relies on of an object store, whichever gateway is behind it. Call it within a `describe`. */
@@ -92,6 +98,71 @@ export function objectStoreContract(opened: () => Gateway): void {
     const parts: Buffer[] = [];
     for await (const part of await store.stream(ref.key)) parts.push(part as Buffer);
     expect(sha256Hex(Buffer.concat(parts))).toBe(ref.sha256);
+  });
+
+  describe('an object that is larger than one request may be', () => {
+    /** The least that S3 takes for a part, so that these are three. */
+    const limits = { putBytes: 6 * 1024 ** 2, partBytes: 5 * 1024 ** 2 };
+    const bytes = randomBytes(13 * 1024 ** 2);
+    const sha256 = sha256Hex(bytes);
+    const sourceOf = (content: Buffer, told = sha256): ByteSource => ({
+      bytes: bytes.byteLength,
+      sha256: told,
+      open: () => Promise.resolve(Readable.from(piecesOf(content))),
+    });
+    const parted = () => createS3ObjectStore(clientOf(), gateway.s3.bucket, limits);
+    const uploads = async (): Promise<string[]> => {
+      const found = await clientOf().send(new ListMultipartUploadsCommand({ Bucket: gateway.s3.bucket, Prefix: 'contract/parted' }));
+      return (found.Uploads ?? []).map(({ Key = '' }) => Key);
+    };
+
+    it('is stored in parts, once, and read verified', async () => {
+      expect(await parted().putContentStream('contract/parted/one', sourceOf(bytes))).toMatchObject({ created: true, ref: { sha256 } });
+      expect((await parted().putContentStream('contract/parted/one', sourceOf(bytes))).created).toBe(false);
+      expect(await store.size('contract/parted/one')).toBe(bytes.byteLength);
+      expect((await store.read({ key: 'contract/parted/one', sha256 })).byteLength).toBe(bytes.byteLength);
+      const part: Buffer[] = [];
+      for await (const chunk of await store.streamPart('contract/parted/one', 5 * 1024 ** 2 - 10, 20)) part.push(chunk as Buffer);
+      expect(Buffer.concat(part).equals(bytes.subarray(5 * 1024 ** 2 - 10, 5 * 1024 ** 2 + 10))).toBe(true);
+      expect(await uploads()).toEqual([]);
+    });
+
+    it('is whole whoever of several writers at once was first', async () => {
+      const results = await Promise.all(
+        Array.from({ length: 3 }, () => parted().putContentStream('contract/parted/raced', sourceOf(bytes))),
+      );
+      expect(results.filter(({ created }) => created).length).toBeGreaterThanOrEqual(1);
+      expect((await store.read({ key: 'contract/parted/raced', sha256 })).byteLength).toBe(bytes.byteLength);
+      expect(await uploads()).toEqual([]);
+    });
+
+    it('is not stored where its bytes are wrong, too few or too many, or break off, and nothing is left of it', async () => {
+      const key = 'contract/parted/wrong';
+      for (const content of [
+        Buffer.concat([bytes.subarray(1), bytes.subarray(0, 1)]),
+        bytes.subarray(1),
+        Buffer.concat([bytes, bytes.subarray(0, 1)]),
+      ])
+        await expect(parted().putContentStream(key, sourceOf(content))).rejects.toThrow(CorruptObject);
+      const broken = async function* (): AsyncGenerator<Buffer> {
+        yield await Promise.resolve(bytes.subarray(0, 11 * 1024 ** 2));
+        throw new Error('the connection was reset');
+      };
+      const source = { bytes: bytes.byteLength, sha256, open: () => Promise.resolve(Readable.from(broken())) };
+      await expect(parted().putContentStream(key, source)).rejects.toThrow('the connection was reset');
+      expect(await store.size(key)).toBeNull();
+      expect(await uploads()).toEqual([]);
+    });
+
+    it('whose upload nobody finished is given up when it is old enough, and no other', async () => {
+      for (const name of ['contract/parted/left', 'contract/other/left'])
+        await clientOf().send(new CreateMultipartUploadCommand({ Bucket: gateway.s3.bucket, Key: name }));
+      expect(await store.dropUploads('contract/parted/', Date.now() - 3_600_000)).toBe(0);
+      expect(await uploads()).toEqual(['contract/parted/left']);
+      expect(await store.dropUploads('contract/parted/', Date.now() + 3_600_000)).toBe(1);
+      expect(await uploads()).toEqual([]);
+      expect(await store.dropUploads('contract/', Date.now() + 3_600_000)).toBe(1);
+    });
   });
 
   it('lists all of a prefix in order, and nothing else, and deletes all of it', async () => {

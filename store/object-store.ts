@@ -11,6 +11,11 @@ export class StoreUnavailable extends Error {
   override name = 'StoreUnavailable';
 }
 
+/** The store cannot take so many bytes as one object; the same again will not do it. */
+export class ObjectTooLarge extends Error {
+  override name = 'ObjectTooLarge';
+}
+
 /** The object does not exist. */
 export class ObjectMissing extends Error {
   override name = 'ObjectMissing';
@@ -27,7 +32,10 @@ export type ObjectStore = {
   readonly bucket: string;
   /** Stores under a key that carries the bytes' own digest; does nothing when it is there. */
   putContent(key: string, bytes: Uint8Array, sha256: string): Promise<PutResult>;
-  /** The same from a stream, 5 GiB at most. Stores nothing where its bytes do not have the digest (CorruptObject), and throws what `open` or its stream throws. */
+  /**
+   * The same from a stream, whatever its size: above 5 GiB in parts (ObjectTooLarge where the gateway does not do that). Stores nothing where its bytes do
+   * not have the digest (CorruptObject), and throws what `open` or its stream throws.
+   */
   putContentStream(key: string, source: ByteSource): Promise<PutResult>;
   /**
    * Stores only if the key is free: of two writers with different bytes one wins, the other gets `created: false`. True also where an earlier try
@@ -45,6 +53,8 @@ export type ObjectStore = {
   /** Stores whether or not the key is taken: for repairs, which bring back the very bytes that belong there. */
   replace(key: string, bytes: Uint8Array): Promise<void>;
   delete(keys: readonly string[], signal?: AbortSignal): Promise<void>;
+  /** Gives up uploads below the prefix that were begun before that time (by the store's clock) and never finished; returns how many there were. */
+  dropUploads(prefix: string, beforeMs: number): Promise<number>;
   /** `modifiedMs`: Unix epoch milliseconds by the store's own clock, in whole seconds with some gateways. */
   list(prefix: string): AsyncIterable<ListedObject>;
   presignGet(key: string, expiresSeconds: number): Promise<string>;

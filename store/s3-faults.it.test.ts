@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { sha256Hex } from '../platform/hash.ts';
 import { createS3Client } from '../platform/s3.ts';
@@ -92,6 +93,23 @@ describe.each(faults)('one request with the fault %s', (fault) => {
       await direct.putContent(key, bytesOf(key), sha256);
       expect(await held(key)).toEqual(bytesOf(key));
     }
+  });
+
+  it('to store an object in parts: stored, and whole', { timeout: 120_000 }, async () => {
+    const { s3 } = stack.config;
+    const content = Buffer.alloc(6 * 1024 ** 2, 'in two parts ');
+    const source = { bytes: content.byteLength, sha256: sha256Hex(content), open: () => Promise.resolve(Readable.from([content])) };
+    // Two looks, the beginning, two parts, the end, and what is given up.
+    for (const at of [1, 2, 3, 5, 6]) {
+      const key = newKey();
+      const client = createS3Client({ s3: { ...s3, endpoint: proxy.endpoint } }, { maxAttempts, silenceMs });
+      const parted = createS3ObjectStore(client, s3.bucket, { putBytes: 1, partBytes: 5 * 1024 ** 2 });
+      proxy.follow(({ number }) => (number === at ? fault : null));
+      await parted.putContentStream(key, source);
+      expect((await held(key)).equals(content)).toBe(true);
+      client.destroy();
+    }
+    await direct.dropUploads('faults/', Date.now() + 3_600_000);
   });
 
   it('to read, look, list and delete: the right answer, or an error where nobody can know', async () => {

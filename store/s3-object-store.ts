@@ -10,13 +10,15 @@ import {
 } from '@aws-sdk/client-s3';
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import { sha256Hex } from '../platform/hash.ts';
-import { CorruptObject, ObjectMissing, type ObjectStore, StoreUnavailable } from './object-store.ts';
+import { CorruptObject, ObjectMissing, type ObjectStore, ObjectTooLarge, StoreUnavailable } from './object-store.ts';
 import { checkDeleted, checkPage } from './s3-answers.ts';
+import { dropMultipartUploads, putMultipart } from './s3-multipart.ts';
 import { SourceFailed, putCommand, putStream } from './s3-upload.ts';
 import { attemptsOf, isMissing, statusOf, storeFailure } from './store-failure.ts';
 
-/** S3's limit for one PUT. */
-const putBytes = 5 * 1024 * 1024 * 1024;
+/** S3's limit for one PUT, and what a part of an upload has where an object is larger. */
+const defaultPutBytes = 5 * 1024 * 1024 * 1024;
+const defaultPartBytes = 32 * 1024 * 1024;
 /** A stream cannot be sent again by the client itself, as it does with bytes: so often it is opened anew. */
 const streamAttempts = 4;
 /** Keys in one DeleteObjects request. */
@@ -32,9 +34,13 @@ const defaultPatienceMs = 120_000;
 const slowestBytesPerMs = 256;
 
 /** The object store over S3: Ceph RGW on a cluster, the light server of the embedded default. */
-export function createS3ObjectStore(client: S3Client, bucket: string, { patienceMs = defaultPatienceMs } = {}): ObjectStore {
+export function createS3ObjectStore(
+  client: S3Client,
+  bucket: string,
+  { patienceMs = defaultPatienceMs, putBytes = defaultPutBytes, partBytes = defaultPartBytes } = {},
+): ObjectStore {
   const failed = (what: string, key: string, error: unknown): Error =>
-    error instanceof StoreUnavailable ? error : storeFailure(what, key, bucket, error);
+    error instanceof StoreUnavailable || error instanceof ObjectTooLarge ? error : storeFailure(what, key, bucket, error);
   const patience = (bytes: number) => ({ abortSignal: AbortSignal.timeout(patienceMs + Math.ceil(bytes / slowestBytesPerMs)) });
 
   const size = async (key: string): Promise<number | null> => {
@@ -133,15 +139,15 @@ export function createS3ObjectStore(client: S3Client, bucket: string, { patience
     putContentStream: async (key, source) => {
       const { bytes, sha256 } = source;
       const ref = { bucket, key, sha256, bytes };
-      if (bytes > putBytes) throw new RangeError(`${key} would have ${bytes} bytes: one object can have ${putBytes}`);
       if ((await size(key)) === bytes) return { ref, created: false };
       for (let attempt = 1; ; attempt += 1) {
         try {
+          if (bytes > putBytes) return { ref, created: await putMultipart(client, bucket, key, source, { partBytes, patience, size }) };
           await putStream(client, bucket, key, source, patience(bytes).abortSignal);
           return { ref, created: true };
         } catch (error) {
           if (error instanceof SourceFailed) throw error.cause;
-          if (attempt === streamAttempts) throw failed('storing', key, error);
+          if (error instanceof ObjectTooLarge || attempt === streamAttempts) throw failed('storing', key, error);
         }
       }
     },
@@ -162,6 +168,13 @@ export function createS3ObjectStore(client: S3Client, bucket: string, { patience
         } catch (error) {
           throw failed('deleting', batch[0] ?? '', error);
         }
+      }
+    },
+    dropUploads: async (prefix, beforeMs) => {
+      try {
+        return await dropMultipartUploads(client, bucket, prefix, beforeMs);
+      } catch (error) {
+        throw failed('giving up uploads below', prefix, error);
       }
     },
     async *list(prefix) {

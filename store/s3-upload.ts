@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
-import { PutObjectCommand, type S3Client } from '@aws-sdk/client-s3';
+import { PutObjectCommand, type S3Client, type UploadPartCommand } from '@aws-sdk/client-s3';
 import { type ByteSource, CorruptObject } from './object-store.ts';
 
 /**
@@ -8,8 +8,12 @@ import { type ByteSource, CorruptObject } from './object-store.ts';
  * signed, which costs as much time as the upload.
  */
 export function putCommand(bucket: string, key: string, body: Uint8Array | Readable, bytes: number, sha256: string): PutObjectCommand {
-  const command = new PutObjectCommand({ Bucket: bucket, Key: key, Body: body, ContentLength: bytes });
-  command.middlewareStack.add(
+  return withKnownDigest(new PutObjectCommand({ Bucket: bucket, Key: key, Body: body, ContentLength: bytes }), sha256);
+}
+
+export function withKnownDigest<T extends PutObjectCommand | UploadPartCommand>(command: T, sha256: string): T {
+  // Of both commands; the compiler does not see that their stacks have this in common.
+  (command as PutObjectCommand).middlewareStack.add(
     (next) => async (args) => {
       (args.request as { headers: Record<string, string> }).headers['x-amz-content-sha256'] = sha256;
       return await next(args);

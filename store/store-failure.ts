@@ -36,6 +36,9 @@ function reasonOf(bucket: string, error: unknown): string {
       'It goes on when there is space; nothing stored is lost'
     );
   }
+  if (name === 'RequestTimeTooSkewed') {
+    return `the store's clock and this machine's differ by more than it takes (${said}): set both by NTP; \`mw doctor\` says by how much`;
+  }
   if (status === deniedStatus) {
     return `the store refused it (${said}): the key in MW_S3_ACCESS_KEY may not do this in bucket ${bucket}, or its secret is wrong`;
   }

@@ -10,6 +10,7 @@ import { sha256Hex } from '../platform/hash.ts';
 import { parseSafetensors } from '../store/safetensors.ts';
 import { type Pool, createPool } from '../platform/mysql.ts';
 import { type TestStack, startTestStack } from './support/engines.ts';
+import { readerTrustOf } from './support/reader-trust.ts';
 import { LiveTenant, eventually, sentences } from './support/live-tenant.ts';
 
 let stack: TestStack;
@@ -42,7 +43,7 @@ describe('the main job', () => {
       key: string;
     }>('POST', '/v1/tenants/plain/keys', {});
     const api = createApiClient(`http://127.0.0.1:${stack.config.settings.MW_API_PORT}`, key.key);
-    const { manifest } = await pullModel(api, { customization: 'stories', version: 1 }, folder, new Screen(false));
+    const { manifest } = await pullModel(api, { customization: 'stories', version: 1 }, folder, new Screen(false), readerTrustOf(stack));
     // The base has 90 MB: of the default size it would be a few.
     expect(manifest.shards.length).toBeGreaterThan(20);
     const index = JSON.parse(await readFile(join(folder, 'model.safetensors.index.json'), 'utf8')) as {

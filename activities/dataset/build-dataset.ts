@@ -7,6 +7,7 @@ import { sha256Hex } from '../../platform/hash.ts';
 import { datasetManifestKey } from '../../store/keys.ts';
 import type { DatasetActivities } from '../ports.ts';
 import { chooseBaseModel } from '../training/base-model.ts';
+import { bringPushedBase } from '../training/bring-base.ts';
 import { approveStructure } from '../registry/approved-structure.ts';
 import { loadTrainingSettings } from '../registry/training-settings.ts';
 import { bucketCountFor, bucketsToRead, fineBucketsOf } from './bucket-count.ts';
@@ -134,7 +135,14 @@ export async function buildDataset(
       conflicts: groups.conflicts,
       duplicates: groups.duplicates,
       languages,
-      baseModel: await chooseBaseModel(modelsDir, settings.options, languages, parent, settings.model.base),
+      baseModel: await chooseBaseModel(
+        modelsDir,
+        settings.options,
+        languages,
+        parent,
+        settings.model.base,
+        bringPushedBase({ pool, store, modelsDir, beat }),
+      ),
       digest: merkleRoot(buckets.map(({ digest }) => Buffer.from(digest, 'hex'))).toString('hex'),
     };
     return { manifest, bucketsRead: toRead.size, readBuckets: fineBucketsOf([...toRead], bucketCount), approved };

@@ -3,8 +3,9 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import type { CustomizationKey, RunKey } from '../../core/ids.ts';
 import { sha256Hex } from '../../platform/hash.ts';
-import { baseFileKey, keptEmbeddingsKey, keptPrefix, stagingKey } from '../../store/keys.ts';
+import { keptEmbeddingsKey, keptPrefix, stagingKey } from '../../store/keys.ts';
 import { ObjectMissing, type ObjectStore } from '../../store/object-store.ts';
+import { storeBaseFile } from '../sharding/base-parts.ts';
 import { type JobRequest, type JobResult, type RemoteFolders, addressSeconds } from '../training/executor.ts';
 
 /** Checkpoints of so many attempts before are looked for. */
@@ -30,8 +31,8 @@ export function createRemoteJobs(store: ObjectStore, seen: Pick<ObjectStore, 'pr
       const files = { ...base.sha256, [aboutBase]: sha256Hex(about) };
       const baseModel = await Promise.all(
         Object.entries(files).map(async ([path, sha256]) => {
-          const bytes = await storeBaseFile(store, join(base.folder, path), sha256);
-          return { path, url: await seen.presignGet(baseFileKey(sha256), addressSeconds), sha256, bytes };
+          const { ref } = await storeBaseFile(store, join(base.folder, path), sha256, () => undefined);
+          return { path, url: await seen.presignGet(ref.key, addressSeconds), sha256, bytes: ref.bytes };
         }),
       );
       const attempts = Array.from({ length: Math.min(attempt, attemptsBack) }, (_, i) => attempt - i);
@@ -71,13 +72,4 @@ export function createRemoteJobs(store: ObjectStore, seen: Pick<ObjectStore, 'pr
     },
     removeCache: (key) => store.delete([keptEmbeddingsKey(key)]),
   };
-}
-
-/** A file of the base model in the store, once for all tenants; returns its size. */
-async function storeBaseFile(store: ObjectStore, path: string, sha256: string): Promise<number> {
-  const there = await store.size(baseFileKey(sha256));
-  if (there !== null) return there;
-  const bytes = await readFile(path);
-  await store.putContent(baseFileKey(sha256), bytes, sha256);
-  return bytes.byteLength;
 }

@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream';
 import type { ModelFile } from '../../core/model.ts';
 import { sha256OfFile } from '../../store/encoder-folder.ts';
 import { baseFileKey, baseShardKey } from '../../store/keys.ts';
-import type { ObjectStore } from '../../store/object-store.ts';
+import type { ObjectStore, PutResult } from '../../store/object-store.ts';
 import type { BaseModel } from '../training/base-model.ts';
 import { notStored } from './not-stored.ts';
 import { type Beat, type SharderOptions, type StoredTensors, storeTensors } from './store-tensors.ts';
@@ -43,13 +43,16 @@ async function storeAll(store: ObjectStore, base: BaseModel, beat: Beat, options
   let { created } = tensors;
   for (const file of [...Object.keys(base.sha256).filter((one) => one !== weights), 'modelwright.json']) {
     const path = join(base.folder, file);
-    const source = await fileSource(path);
-    const { bytes } = source;
-    const sha256 = base.sha256[file] ?? (await sha256OfFile(path));
-    const open = (): Promise<Readable> => Promise.resolve(streamOf(source, () => beat()));
-    const put = await store.putContentStream(baseFileKey(sha256), { bytes, sha256, open });
-    if (put.created) created += bytes;
-    stored.push({ path: file, role: roles[file] ?? 'config', sha256, bytes, key: put.ref.key, scope: 'base' });
+    const { ref, created: isNew } = await storeBaseFile(store, path, base.sha256[file] ?? (await sha256OfFile(path)), beat);
+    if (isNew) created += ref.bytes;
+    stored.push({ path: file, role: roles[file] ?? 'config', sha256: ref.sha256, bytes: ref.bytes, key: ref.key, scope: 'base' });
   }
   return { ...tensors, created, files: stored };
+}
+
+/** A file of a base model in the store, once for all tenants, whatever its size: it is never in memory as a whole. */
+export async function storeBaseFile(store: ObjectStore, path: string, sha256: string, beat: Beat): Promise<PutResult> {
+  const source = await fileSource(path);
+  const open = (): Promise<Readable> => Promise.resolve(streamOf(source, () => beat()));
+  return await store.putContentStream(baseFileKey(sha256), { bytes: source.bytes, sha256, open });
 }

@@ -13,6 +13,7 @@ import { readManifest } from '../dataset/dataset-registry.ts';
 import { loadTrainingSettings } from '../registry/training-settings.ts';
 import { checkObject } from '../store-care/check-object.ts';
 import { baseModelOf } from '../training/base-model.ts';
+import { bringPushedBase } from '../training/bring-base.ts';
 import { storeBase } from './base-parts.ts';
 import { KnownTensors } from './known-tensors.ts';
 import { nextVersion, partsOfParent } from './parent-version.ts';
@@ -30,7 +31,8 @@ export async function shardModel(
 ): Promise<ShardedModel> {
   const { tenantId, customizationId, run, dataset, training, verdict } = input;
   const settings = await loadTrainingSettings(pool, catalog, input);
-  const base = await baseModelOf(modelsDir, settings.options, await readManifest(store, dataset.manifest), settings.model.base);
+  const bring = bringPushedBase({ pool, store, modelsDir, beat });
+  const base = await baseModelOf(modelsDir, settings.options, await readManifest(store, dataset.manifest), settings.model.base, bring);
   const { version, parent } = await nextVersion(pool, input);
   const parentVersion = parent?.version ?? null;
   const staged = (name: string): ObjectRef => {

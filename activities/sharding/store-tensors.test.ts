@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ModelManifest } from '../../core/model.ts';
 import { sha256Hex } from '../../platform/hash.ts';
 import { CorruptObject, StoreUnavailable } from '../../store/object-store.ts';
-import { buildHeader, parseSafetensors, tensorBytes } from '../../store/safetensors.ts';
+import { SafetensorsError, buildHeader, parseSafetensors, tensorBytes } from '../../store/safetensors.ts';
 import { memoryStore } from '../../test/support/memory-store.ts';
 import { KnownTensors } from './known-tensors.ts';
 import { type SharderOptions, storeTensors } from './store-tensors.ts';
@@ -132,6 +132,23 @@ describe('the sharder', () => {
     await expect(stored(store, file, { sha256: '00' })).rejects.toThrow(CorruptObject);
     const source: TensorSource = { name: 'gone', bytes: 100, open: () => Promise.reject(new Error('reset')) };
     await expect(storeTensors(store, source, 'tenant', keyOf, beat)).rejects.toThrow(/gone broke off at byte 0/);
+  });
+
+  it.each([
+    ['a pickle', Buffer.from('80028a0a6cfc9c46f9206aa85019', 'hex'), /staged: header of \d+ bytes.* begins like a Python pickle/],
+    [
+      'a bomb of a length',
+      Buffer.concat([Buffer.from('e0c7e70500000000', 'hex'), Buffer.alloc(8)]),
+      /staged: a header of 99076072 bytes in a file of 16/,
+    ],
+    ['a file that was cut off', Buffer.from('ff', 'hex'), /staged: shorter than the 8 bytes/],
+  ])('refuses %s before anything is stored, and names it', async (_, content, said) => {
+    const { store: empty, objects } = memoryStore();
+    const { ref } = await empty.putNew('staged', content);
+    const sharded = storeTensors(empty, stagedSource(empty, ref), 'tenant', keyOf, beat);
+    await expect(sharded).rejects.toThrow(SafetensorsError);
+    await expect(sharded).rejects.toThrow(said);
+    expect([...objects.keys()]).toEqual(['staged']);
   });
 
   it('ends when the activity is cancelled', async () => {

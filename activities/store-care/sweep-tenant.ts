@@ -46,7 +46,11 @@ export async function sweepTenant(
   { tenantId, roundId, dryRun }: { readonly tenantId: string; readonly roundId: string; readonly dryRun: boolean },
 ): Promise<SweepReport> {
   const { pool, store, retention, beat } = dependencies;
-  const listed = await listForSweep(store, [tenantPrefix(tenantId), keptTenantPrefix(tenantId)], retention.graceMs, beat);
+  const listed = await listForSweep(store, [tenantPrefix(tenantId), keptTenantPrefix(tenantId)], {
+    graceMs: retention.graceMs,
+    dryRun,
+    beat,
+  });
   const known = await customizationsOf(pool, tenantId);
   const retired = new Map<string, Retired>();
   for (const customizationId of known) {

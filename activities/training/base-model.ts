@@ -5,6 +5,7 @@ import type { Json } from '../../core/json.ts';
 import { type BaseKind, BrokenEncoder, type InstalledEncoder, listEncoders, readEncoder } from '../../store/encoder-folder.ts';
 import { chooseEncoder } from '../dataset/choose-encoder.ts';
 import { failure } from '../failure.ts';
+import type { BringBase } from './bring-base.ts';
 
 export type BaseModel = InstalledEncoder;
 
@@ -15,14 +16,24 @@ const wording: Readonly<Record<BaseKind, { readonly a: string; readonly none: st
 const namesOf = async (modelsDir: string, kind: BaseKind): Promise<string[]> =>
   (await listEncoders(modelsDir)).filter((base) => base.kind === kind).map(({ name }) => name);
 
-/** A base model with all its files checked. Fails with BadOptions, which names the file and what to do. */
-export async function loadBaseModel(modelsDir: string, name: string, kind: BaseKind = 'encoder'): Promise<BaseModel> {
-  const { a, none, what } = wording[kind];
-  const folder = join(modelsDir, name);
-  const installed = await access(folder).then(
+const isInstalled = (modelsDir: string, name: string): Promise<boolean> =>
+  access(join(modelsDir, name)).then(
     () => true,
     () => false,
   );
+const bringNothing: BringBase = () => Promise.resolve();
+
+/** A base model with all its files checked; one that is not here is brought first. Fails with BadOptions, which names the file and what to do. */
+export async function loadBaseModel(
+  modelsDir: string,
+  name: string,
+  kind: BaseKind = 'encoder',
+  bring: BringBase = bringNothing,
+): Promise<BaseModel> {
+  const { a, none, what } = wording[kind];
+  const folder = join(modelsDir, name);
+  if (!(await isInstalled(modelsDir, name))) await bring(name);
+  const installed = await isInstalled(modelsDir, name);
   if (!installed) {
     const others = await namesOf(modelsDir, kind);
     const choice = others.length > 0 ? `choose another baseModel (${others.join(', ')})` : 'none is';
@@ -54,10 +65,13 @@ export async function chooseBaseModel(
   counts: NonNullable<DatasetManifest['languages']>,
   parent: Pick<DatasetManifest, 'baseModel'> | null,
   kind: BaseKind = 'encoder',
+  bring: BringBase = bringNothing,
 ): Promise<ChosenEncoder> {
+  const wished = optionOf(options);
+  if (wished !== null && !(await isInstalled(modelsDir, wished))) await bring(wished);
   const installed = (await listEncoders(modelsDir)).filter((base) => base.kind === kind);
   const before = parent?.baseModel?.name ?? null;
-  const option = optionOf(options);
+  const option = wished;
   // What language a model writes well says nothing of what it is good for: a person chooses it.
   if (kind === 'causal-lm' && option === null) {
     const names = installed.map(({ name }) => name).join(', ') || `none is installed; ${wording[kind].none}`;
@@ -79,8 +93,9 @@ export async function baseModelOf(
   options: Options,
   { baseModel }: Pick<DatasetManifest, 'baseModel'>,
   kind: BaseKind = 'encoder',
+  bring: BringBase = bringNothing,
 ): Promise<BaseModel> {
-  const base = await loadBaseModel(modelsDir, baseModel?.name ?? optionOf(options) ?? formerDefault, kind);
+  const base = await loadBaseModel(modelsDir, baseModel?.name ?? optionOf(options) ?? formerDefault, kind, bring);
   if (baseModel && base.digest !== baseModel.digest)
     throw failure(
       'BadOptions',

@@ -9,6 +9,7 @@ import { measureAnswers, readAnswers, worstLabels } from '../gate/answers-file.t
 import type { TrainingActivities, TrainingFailureDetail, TrainingRef } from '../ports.ts';
 import { loadTrainingSettings } from '../registry/training-settings.ts';
 import { baseModelOf } from './base-model.ts';
+import { bringPushedBase } from './bring-base.ts';
 import { watchBudget } from './budget-watch.ts';
 import { completeClaim } from './claims.ts';
 import { type JobClass, type JobEnd, type JobSpec, addressSeconds } from './executor.ts';
@@ -40,7 +41,8 @@ export async function train(dependencies: TrainingDependencies, input: Parameter
   const { dataset, attempt, overrides } = input;
   const settings = await loadTrainingSettings(pool, catalog, input);
   const manifest = await readManifest(store, dataset.manifest);
-  const base = await baseModelOf(modelsDir, settings.options, manifest, settings.model.base);
+  const bring = bringPushedBase({ pool, store, modelsDir, beat: () => beat(null) });
+  const base = await baseModelOf(modelsDir, settings.options, manifest, settings.model.base, bring);
   const { trainerFile, basePath, largerTier, host } = await executor.provide({
     key: input,
     attempt,

@@ -10,6 +10,7 @@ import { readManifest } from '../dataset/dataset-registry.ts';
 import { gpuSecondsShown } from '../registry/gpu-use.ts';
 import { loadTrainingSettings } from '../registry/training-settings.ts';
 import { type BaseModel, baseModelOf } from './base-model.ts';
+import { bringPushedBase } from './bring-base.ts';
 import { claim, releaseClaim } from './claims.ts';
 import type { TrainingExecutor } from './executor.ts';
 import { forgetTraining } from './forget-training.ts';
@@ -58,7 +59,9 @@ export const createTrainingControl = ({
   claimTraining: (input) =>
     withInfrastructure(async () => {
       const settings = await loadTrainingSettings(pool, catalog, input);
-      const base = await baseModelOf(modelsDir, settings.options, await readManifest(store, input.dataset.manifest), settings.model.base);
+      const bring = bringPushedBase({ pool, store, modelsDir, beat: () => activity().beat(null) });
+      const manifest = await readManifest(store, input.dataset.manifest);
+      const base = await baseModelOf(modelsDir, settings.options, manifest, settings.model.base, bring);
       const digests = {
         dataset: input.dataset.digest,
         options: settings.optionsDigest,

@@ -9,7 +9,7 @@ import type { ApiContext } from '../context.ts';
 import { findCustomization } from '../example-content.ts';
 import { page, partsOf } from '../paging.ts';
 import { Problem } from '../problems.ts';
-import { customizationParams, modelParams, pageQuery, promoteBody, reasonBody } from '../schemas.ts';
+import { customizationParams, filesQuery, modelParams, pageQuery, promoteBody, reasonBody } from '../schemas.ts';
 import { update } from '../tenant-workflow.ts';
 import { idempotencyKeyOf } from '../write.ts';
 import { actorOf } from './runs.ts';
@@ -40,8 +40,6 @@ type ModelRow = RowDataPacket & {
 };
 
 const tags = ['models'];
-/** Addresses of files hold this long: time enough for a large model, not for passing them on. */
-const addressSeconds = 3_600;
 const select = `SELECT v.*, d.digest, d.row_count, d.cut, d.base_model,
     (SELECT GROUP_CONCAT(a.alias ORDER BY a.alias) FROM modelwright_control.aliases a
      WHERE a.tenant_id = v.tenant_id AND a.customization_id = v.customization_id AND a.version = v.version) AS aliases,
@@ -129,12 +127,15 @@ export function modelRoutes(app: FastifyInstance, context: ApiContext): void {
     {
       schema: {
         tags,
-        summary: 'Addresses of the manifest and of every shard and file, valid until `expiresAt` (an hour)',
+        summary:
+          'Addresses of the manifest and of every shard and file, valid until `expiresAt` (an hour, or `expiresIn` seconds); 410 for a removed version',
         params: modelParams,
+        querystring: filesQuery,
       },
     },
     async (request) => {
       const { c, version } = paramsOf(request.params);
+      const { expiresIn } = filesQuery.parse(request.query);
       const row = await findModel(tenantOf(request.caller), c, version);
       if (row.withdrawn_at)
         throw new Problem(
@@ -142,15 +143,15 @@ export function modelRoutes(app: FastifyInstance, context: ApiContext): void {
           `v${version} of ${c} was withdrawn at ${row.withdrawn_at.toISOString()}: it is not given out any more`,
         );
       const { shards, files } = await manifestOf(row);
-      const expiresAt = new Date(nowMs() + addressSeconds * 1_000).toISOString();
+      const expiresAt = new Date(nowMs() + expiresIn * 1_000).toISOString();
       const parts = [...shards.map((shard) => ({ ...shard, path: `shards/${shard.sha256}.safetensors` })), ...files];
       const items = await Promise.all(
-        parts.map(async ({ path, sha256, bytes, key }) => ({ path, sha256, bytes, url: await store.presignGet(key, addressSeconds) })),
+        parts.map(async ({ path, sha256, bytes, key }) => ({ path, sha256, bytes, url: await store.presignGet(key, expiresIn) })),
       );
       const manifest = {
         sha256: row.manifest_sha256,
         bytes: Number(row.manifest_bytes),
-        url: await store.presignGet(row.manifest_key, addressSeconds),
+        url: await store.presignGet(row.manifest_key, expiresIn),
       };
       return { items, nextCursor: null, manifest, expiresAt };
     },

@@ -1,14 +1,18 @@
 import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { open, readFile, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PutObjectCommand, type S3Client } from '@aws-sdk/client-s3';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { promoteModel } from '../../activities/registry/promotions.ts';
 import type { ModelManifest } from '../../core/model.ts';
+import { signerOf } from '../../platform/config.ts';
 import { sha256Hex } from '../../platform/hash.ts';
 import { type Pool, createPool } from '../../platform/mysql.ts';
 import { projectDir } from '../../platform/paths.ts';
 import { createS3Client } from '../../platform/s3.ts';
+import { parseSigner } from '../../platform/signing-keys.ts';
+import { signManifest } from '../../store/model-signature.ts';
 import type { ObjectStore } from '../../store/object-store.ts';
 import { createS3ObjectStore } from '../../store/s3-object-store.ts';
 import { DownloadProxy } from '../../test/support/download-proxy.ts';
@@ -27,6 +31,7 @@ let store: ObjectStore;
 let proxy: DownloadProxy;
 let api: ApiClient;
 let folder: string;
+let publish: (version: number, sign?: (manifest: Omit<ModelManifest, 'signature'>) => ModelManifest) => Promise<void>;
 
 beforeAll(async () => {
   stack = await startTestStack({ engines: ['mysql', 's3'], services: ['api'] });
@@ -38,8 +43,9 @@ beforeAll(async () => {
   const { key } = await createApiClient(url, config.operatorKey).call<{ key: string }>('POST', '/v1/tenants', { id: 'acme', name: 'Acme' });
   api = createApiClient(url, key);
   await api.call('POST', '/v1/customizations', { id: 'intents', name: 'Intents', businessModel: 'text-classification' });
-  const { dim, publish } = await headPublisher(stack, pool, store);
-  for (const version of [1, 2]) {
+  const heads = await headPublisher(stack, pool, store);
+  const { dim } = heads;
+  publish = async (version, sign) => {
     const weights = drawnNumbers(version, labels.length * dim);
     const dataset = { number: version, run_number: version, digest: sha256Hex(String(version)), cut: '', row_count: 1_100 };
     await pool.query('INSERT INTO modelwright_control.datasets SET ?', {
@@ -50,8 +56,11 @@ beforeAll(async () => {
       manifest_sha256: '',
       manifest_bytes: 0,
     });
-    await publish({ tenantId: 'acme', customizationId: 'intents', version }, { labels, weights, biases: new Float32Array(labels.length) });
-  }
+    const head = { labels, weights, biases: new Float32Array(labels.length) };
+    await heads.publish({ tenantId: 'acme', customizationId: 'intents', version }, head, sign);
+  };
+  await publish(1);
+  await publish(2);
   const asked = { tenantId: 'acme', customizationId: 'intents', requestKey: 'promote', version: 1, actor: 'test', reason: null };
   await promoteModel(pool, { ...asked, force: false, fence: null });
   proxy = await DownloadProxy.before(config.settings.MW_API_PORT, config.settings.MW_S3_PORT);
@@ -112,7 +121,7 @@ describe('a pull', () => {
       return short;
     };
     const { status, stdout, stderr } = await mw('pull', 'intents@production', folder, '--json');
-    expect([status, stderr.replaceAll(/^ {2}pulling .*\n/gm, '')]).toEqual([0, '']);
+    expect([status, stderr.replaceAll(/^( {2}pulling|trusting) .*\n/gm, '')]).toEqual([0, '']);
     const result = JSON.parse(stdout) as { version: number; bytes: number; fetchedBytes: number };
     expect(result.version).toBe(1);
     expect(result.bytes).toBeGreaterThan(100 * mebi);
@@ -120,7 +129,9 @@ describe('a pull', () => {
     expect(result.fetchedBytes).toBeGreaterThanOrEqual(result.bytes - before);
     expect(result.fetchedBytes).toBeLessThan(result.bytes - before / 2);
     proxy.breakAfter = Infinity;
-    expect((await mw('models', 'verify', 'intents', folder)).stdout).toMatch(/^ok: v1 of intents in .*: every SHA-256 is right\n$/m);
+    expect((await mw('models', 'verify', 'intents', folder)).stdout).toMatch(
+      /^ok: v1 of intents in .*: every SHA-256 is right, signed with the key [0-9a-f]{16}\n$/m,
+    );
     const { manifest } = await api.call<{ manifest: { sha256: string } }>('GET', '/v1/customizations/intents/models/1/files');
     expect(sha256Hex(await readFile(join(folder, 'manifest.json')))).toBe(manifest.sha256);
   });
@@ -208,6 +219,60 @@ describe('a version in the store', () => {
       expect((await blob(layer)).equals(await readFile(join(folder, named[i] ?? '')))).toBe(true);
     const again = await mw('models', 'export', 'intents@v1', layout);
     expect([again.status, again.stderr]).toEqual([1, expect.stringContaining('is the layout of something else')]);
+  });
+
+  it('that nobody trusted has signed is not handed out by any command', async () => {
+    const stranger = parseSigner(Buffer.alloc(32, 9).toString('base64'));
+    const signs: readonly ((manifest: Omit<ModelManifest, 'signature'>) => ModelManifest)[] = [
+      (manifest) => signManifest(manifest, stranger),
+      (manifest) => ({ ...signManifest(manifest, signerOf(stack.config)), labels: ['forged'] }),
+      (manifest) => manifest,
+      (manifest) => ({ ...manifest, format: 'modelwright-model/1' }),
+    ];
+    for (const [i, sign] of signs.entries()) await publish(3 + i, sign);
+    const whys = [
+      `it is signed with the key ${stranger.keyId}, which is not trusted here`,
+      'was changed after it was signed',
+      'its manifest has no signature',
+      'it is from before versions were signed',
+    ];
+    for (const [i, why] of whys.entries()) {
+      const target = join(stack.home, `untrusted-${i}`);
+      for (const words of [['pull'], ['models', 'export']]) {
+        const { status, stderr } = await mw(...words, `intents@v${3 + i}`, target);
+        expect([status, stderr]).toEqual([1, expect.stringContaining(`mw: v${3 + i} of intents is not trusted: `)]);
+        expect(stderr).toContain(why);
+        expect(existsSync(target)).toBe(false);
+      }
+      const verified = await mw('models', 'verify', `intents@v${3 + i}`, '--json');
+      expect(verified.status).toBe(1);
+      expect(JSON.parse(verified.stdout)).toMatchObject({
+        signedBy: null,
+        faults: [{ path: 'manifest.json', what: 'untrusted', detail: expect.stringContaining(why) as string }],
+      });
+    }
+    const given = ['--trusted-key', stranger.publicKey];
+    expect((await mw('models', 'verify', 'intents@v3', ...given)).stdout).toContain(`signed with the key ${stranger.keyId}`);
+    expect((await mw('models', 'verify', 'intents@v2', ...given)).status).toBe(1);
+    expect((await mw('models', 'verify', 'intents@v6', '--allow-unsigned')).stdout).toContain('not signed');
+  });
+
+  it('is given out by addresses that any client reads, in ranges, until they expire', async () => {
+    type Files = { readonly items: readonly { path: string; sha256: string; url: string }[]; readonly expiresAt: string };
+    const files = (query: string) => api.call<Files>('GET', `/v1/customizations/intents/models/2/files${query}`);
+    const { items, expiresAt } = await files('');
+    const inMs = Date.parse(expiresAt) - Date.now();
+    expect(inMs).toBeGreaterThan(1_800_000);
+    expect(inMs).toBeLessThanOrEqual(3_600_000);
+    const { sha256 = '', url = '' } = items.find(({ path }) => path === 'answering.json') ?? {};
+    const whole = Buffer.from(await (await fetch(url)).arrayBuffer());
+    expect(sha256Hex(whole)).toBe(sha256);
+    const range = await fetch(url, { headers: { range: 'bytes=2-5' } });
+    expect([range.status, await range.text()]).toEqual([206, whole.subarray(2, 6).toString('utf8')]);
+    const short = (await files('?expiresIn=1')).items.find(({ path }) => path === 'answering.json')?.url ?? '';
+    await new Promise((resolve) => setTimeout(resolve, 2_500));
+    expect((await fetch(short)).status).toBe(403);
+    for (const wrong of ['0', '86401', 'never']) await expect(files(`?expiresIn=${wrong}`)).rejects.toMatchObject({ status: 400 });
   });
 
   it('that was withdrawn is not given out', async () => {

@@ -8,6 +8,8 @@ import { Addresses } from '../pull/addresses.ts';
 import { folderParts, indexFile, manifestFile, tensorIndex } from '../pull/hugging-face-folder.ts';
 import { type Pulled, pullParts } from '../pull/pull-parts.ts';
 import { readManifest } from '../pull/read-manifest.ts';
+import type { ReaderTrust } from '../pull/trusted-keys.ts';
+import { checkTrusted } from '../pull/trusted-manifest.ts';
 import type { VersionReference } from '../pull/version-reference.ts';
 import type { Screen } from '../screen.ts';
 
@@ -90,9 +92,16 @@ export function modelPack(manifest: ModelManifest, text: string): { readonly ind
 }
 
 /** Writes a version as an OCI image layout, which `skopeo copy oci:DIR:vN docker://...` or `oras cp --from-oci-layout` take to a registry. */
-export async function exportLayout(api: ApiClient, reference: VersionReference, folder: string, screen: Screen): Promise<Pulled> {
+export async function exportLayout(
+  api: ApiClient,
+  reference: VersionReference,
+  folder: string,
+  screen: Screen,
+  trust: ReaderTrust,
+): Promise<Pulled> {
   const addresses = await Addresses.of(api, reference);
   const { manifest, text } = await readManifest(addresses);
+  checkTrusted(manifest, reference, trust);
   const { index, blobs } = modelPack(manifest, text);
   const other = await readFile(join(folder, 'index.json'), 'utf8').catch(() => index);
   if (other !== index) throw new CommandError(`${folder} is the layout of something else: choose another folder`);

@@ -6,7 +6,8 @@ import type { PartSource } from './part-source.ts';
 
 export type Fault = {
   readonly path: string;
-  readonly what: 'missing' | 'damaged' | 'unreadable';
+  /** `untrusted`: of the manifest only. */
+  readonly what: 'missing' | 'damaged' | 'unreadable' | 'untrusted';
   readonly detail: string;
   /** Tensors of the version that are lost with it; all of the shard, where the manifest has no digests of tensors. */
   readonly tensors: readonly string[];

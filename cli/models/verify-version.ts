@@ -8,6 +8,8 @@ import { Addresses } from '../pull/addresses.ts';
 import { folderParts, indexFile, manifestFile, tensorIndex } from '../pull/hugging-face-folder.ts';
 import { Progress } from '../pull/progress.ts';
 import { readManifest } from '../pull/read-manifest.ts';
+import type { ReaderTrust } from '../pull/trusted-keys.ts';
+import { UntrustedVersion, checkTrusted, signedWords } from '../pull/trusted-manifest.ts';
 import type { VersionReference } from '../pull/version-reference.ts';
 import type { Screen } from '../screen.ts';
 import { bytes, count } from '../wording.ts';
@@ -22,21 +24,34 @@ export type VerifiedVersion = VersionReference & {
   readonly files: number;
   readonly tensors: number;
   readonly bytes: number;
+  /** The trusted key whose signature is good; null: there is none, or it is not trusted. */
+  readonly signedBy: string | null;
   readonly faults: readonly Fault[];
 };
 
-/** Reads all of a version, in the store or in a folder that it was pulled into, and compares it with the digests that the registry vouches for. */
+/**
+ * Reads all of a version, in the store or in a folder that it was pulled into, and compares it with the digests that the registry vouches for, and its
+ * signature with the keys that are trusted.
+ */
 export async function verifyVersion(
   api: ApiClient,
   reference: VersionReference,
   folder: string | null,
   screen: Screen,
+  trust: ReaderTrust,
 ): Promise<VerifiedVersion> {
   const addresses = await Addresses.of(api, reference);
   const faults: Fault[] = [];
   const whole = { ...reference, folder: folder === null ? null : resolve(folder) };
   const manifest = await manifestOf(addresses, folder, faults);
-  if (!manifest) return { ...whole, ok: false, shards: 0, files: 0, tensors: 0, bytes: 0, faults };
+  if (!manifest) return { ...whole, ok: false, shards: 0, files: 0, tensors: 0, bytes: 0, signedBy: null, faults };
+  let signedBy: string | null = null;
+  try {
+    signedBy = checkTrusted(manifest, reference, trust);
+  } catch (error) {
+    if (!(error instanceof UntrustedVersion)) throw error;
+    faults.push({ path: manifestFile, what: 'untrusted', detail: error.message, tensors: [] });
+  }
   const named = folderParts(manifest);
   // In the store, shards have no numbers.
   const parts = folder === null ? named.map((part, i) => ({ ...part, path: manifest.shards[i]?.key ?? part.path })) : named;
@@ -50,7 +65,7 @@ export async function verifyVersion(
   }
   const { shards, files, tensors } = manifest;
   const counts = { shards: shards.length, files: files.length, tensors: Object.keys(tensors).length, bytes: total };
-  return { ...whole, ok: faults.length === 0, ...counts, faults };
+  return { ...whole, ok: faults.length === 0, ...counts, signedBy, faults };
 }
 
 const ofText = (path: string, found: string | null, detail: string): Fault => ({
@@ -79,12 +94,14 @@ const namedTensors = 5;
 
 /** The outcome as lines for people. */
 export function verifiedLines(result: VerifiedVersion): string[] {
-  const { customization, version, folder, faults, ok } = result;
+  const { customization, version, folder, faults, ok, signedBy } = result;
   const what = `${count(result.shards)} shards with ${count(result.tensors)} tensors, ${count(result.files)} files, ${bytes(result.bytes)}`;
   const where = `v${version} of ${customization} ${folder === null ? 'in the store' : `in ${folder}`}`;
-  if (ok) return [`ok: ${where}: ${what}, manifest: every SHA-256 is right`];
-  const remedy =
-    folder === null
+  if (ok) return [`ok: ${where}: ${what}, manifest: every SHA-256 is right, ${signedWords(signedBy)}`];
+  const untrusted = faults.every(({ what }) => what === 'untrusted');
+  const remedy = untrusted
+    ? 'every SHA-256 is right'
+    : folder === null
       ? 'tell the operator, who can repair the store; other versions may be whole'
       : `\`./mw pull ${customization}@v${version} ${folder}\` fetches what is wrong`;
   return [

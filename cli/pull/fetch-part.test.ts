@@ -47,7 +47,9 @@ describe('fetching a part', () => {
       response.write(bytes.subarray(from, from + 40_000), () => setTimeout(() => response.destroy(), 5));
       return true;
     };
-    expect(await fetchIt()).toEqual({ reached: content.byteLength, fetched: content.byteLength });
+    const { reached, fetched } = await fetchIt();
+    // What was on its way to the disk when a connection broke comes twice.
+    expect([reached, fetched >= content.byteLength, fetched < 2 * content.byteLength]).toEqual([content.byteLength, true, true]);
     expect(await isRight()).toBe(true);
     expect(server.ranges[0]).toBeUndefined();
     expect(new Set(server.ranges).size).toBeGreaterThan(5);
@@ -87,10 +89,12 @@ describe('fetching a part', () => {
     expect(await isRight()).toBe(true);
     await rm(file);
     server.whim = (_, response) => {
-      response.writeHead(403).end();
+      response.writeHead(403).end('<Error><Code>RequestTimeTooSkewed</Code></Error>');
       return true;
     };
-    await expect(fetchBy()).rejects.toThrow(/^model.safetensors cannot be fetched \(the store answered 403\): what has come is kept/);
+    await expect(fetchBy()).rejects.toThrow(
+      /^model.safetensors cannot be fetched \(the store answered 403 RequestTimeTooSkewed: its key may not read the bucket, or the clocks of the API and the store differ\): what has come is kept/,
+    );
   });
 
   it('rides through errors of the server and gives up when nothing comes any more, keeping what it has', async () => {

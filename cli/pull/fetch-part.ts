@@ -1,4 +1,5 @@
 import { type Hash, createHash } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { rm, stat } from 'node:fs/promises';
 import { Transform } from 'node:stream';
@@ -15,6 +16,8 @@ export type Part = { readonly path: string; readonly sha256: string; readonly by
 export type Patience = { readonly tries: number; readonly firstPauseMs: number };
 export const usualPatience: Patience = { tries: 8, firstPauseMs: 500 };
 const longestPauseMs = 10_000;
+/** Letters of an error of the store that are looked at. */
+const mostSaid = 2_000;
 
 /** What passes by itself, so that it is tried again. */
 class Passing extends Error {}
@@ -95,12 +98,13 @@ async function append(
   const status = response.statusCode ?? 0;
   const ofRange = status === 206 && (response.headers['content-range'] ?? '').startsWith(`bytes ${from}-`);
   if (from === 0 ? status !== 200 : !ofRange) {
+    const said = status === 403 ? await refusalOf(response) : '';
     response.destroy();
     if (status === 404) throw new CommandError(`${part.path} is missing in the store: tell the operator, who can repair it`);
     // It expired meanwhile, or the store's clock is not the API's: that shows when new ones are refused as well.
     if (status === 403) await addresses.renew(part.sha256, url);
     else if (from > 0 && (status < 400 || status === 416)) await rm(file, { force: true });
-    throw new Passing(`the store answered ${status}`);
+    throw new Passing(`the store answered ${status}${said}`);
   }
   const taking = new Transform({
     transform: (chunk: Buffer, _encoding, next) => {
@@ -113,6 +117,17 @@ async function append(
     },
   });
   await pipeline(response, taking, createWriteStream(file, { flags: from > 0 ? 'a' : 'w', flush: true }), { signal });
+}
+
+/** Why an address may be refused, with S3's own code. */
+async function refusalOf(response: IncomingMessage): Promise<string> {
+  let body = '';
+  for await (const chunk of response) {
+    body += (chunk as Buffer).toString('utf8');
+    if (body.length > mostSaid) break;
+  }
+  const code = /<Code>(\w+)<\/Code>/.exec(body)?.[1];
+  return `${code === undefined ? '' : ` ${code}`}: its key may not read the bucket, or the clocks of the API and the store differ`;
 }
 
 function wordsOf(error: unknown): string {

@@ -7,18 +7,22 @@ import type { Part, Patience } from './fetch-part.ts';
 import { folderParts, indexFile, manifestFile, tensorIndex } from './hugging-face-folder.ts';
 import { type Pulled, pullParts } from './pull-parts.ts';
 import { readManifest } from './read-manifest.ts';
+import type { ReaderTrust } from './trusted-keys.ts';
+import { checkTrusted } from './trusted-manifest.ts';
 import type { VersionReference } from './version-reference.ts';
 
-/** Writes a version as a folder that plain transformers and safetensors load; `manifest.json` is there when all of it is. */
+/** Writes a version as a folder that plain transformers and safetensors load; `manifest.json` is there when all of it is. Nothing of one that is not trusted. */
 export async function pullModel(
   api: ApiClient,
   reference: VersionReference,
   folder: string,
   screen: Screen,
+  trust: ReaderTrust,
   patience?: Patience,
-): Promise<Pulled & { readonly manifest: ModelManifest }> {
+): Promise<Pulled & { readonly manifest: ModelManifest; readonly signedBy: string | null }> {
   const addresses = await Addresses.of(api, reference);
   const { manifest, text } = await readManifest(addresses);
+  const signedBy = checkTrusted(manifest, reference, trust);
   const pulled = await pullParts(
     folder,
     {
@@ -31,7 +35,7 @@ export async function pullModel(
     screen,
     patience,
   );
-  return { ...pulled, manifest };
+  return { ...pulled, manifest, signedBy };
 }
 
 /** A manifest.json that is not ours says nothing of what is in the folder. */

@@ -1,10 +1,13 @@
 import { createHash } from 'node:crypto';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { promoteModel } from '../../activities/registry/promotions.ts';
 import { createApiClient } from '../../cli/api-client.ts';
 import { runCommand } from '../../infra/local/run-command.ts';
 import { type Pool, createPool } from '../../platform/mysql.ts';
 import { createS3Client } from '../../platform/s3.ts';
+import { parseSigner } from '../../platform/signing-keys.ts';
+import { signManifest } from '../../store/model-signature.ts';
 import { createS3ObjectStore } from '../../store/s3-object-store.ts';
 import { type TestStack, startTestStack } from '../../test/support/engines.ts';
 import { drawnNumbers, headPublisher } from '../../test/support/published-heads.ts';
@@ -12,6 +15,7 @@ import { drawnNumbers, headPublisher } from '../../test/support/published-heads.
 const here = import.meta.dirname;
 const key = { tenantId: 'acme', customizationId: 'intents' };
 const labels = ['card', 'money', 'refund'];
+const stranger = parseSigner(Buffer.alloc(32, 9).toString('base64'));
 
 let stack: TestStack;
 let pool: Pool;
@@ -37,8 +41,9 @@ beforeAll(async () => {
   });
   const publisher = await headPublisher(stack, pool, createS3ObjectStore(createS3Client(config), config.s3.bucket));
   ({ dim } = publisher);
-  for (const version of [1, 2]) {
-    await publisher.publish({ ...key, version }, { labels, weights: weightsOf(version), biases: new Float32Array(labels.length) });
+  for (const version of [1, 2, 3]) {
+    const head = { labels, weights: weightsOf(version), biases: new Float32Array(labels.length) };
+    await publisher.publish({ ...key, version }, head, version === 3 ? (manifest) => signManifest(manifest, stranger) : undefined);
     // Versions are listed with the dataset that they learned.
     await pool.query('INSERT INTO modelwright_control.datasets SET ?', {
       tenant_id: key.tenantId,
@@ -63,7 +68,7 @@ afterAll(async () => {
 const python = (...args: readonly string[]): Promise<string> =>
   runCommand(stack.config.paths.trainerPython, args, {
     cwd: here,
-    env: { PYTHONPATH: here, PYTHONDONTWRITEBYTECODE: '1', MW_URL: url, MW_KEY: apiKey },
+    env: { PYTHONPATH: here, PYTHONDONTWRITEBYTECODE: '1', MW_URL: url, MW_KEY: apiKey, MW_HOME: join(stack.home, 'reader') },
   });
 
 const script = `
@@ -83,6 +88,12 @@ it('loads what is published, by alias and by number, the shared encoder included
   const shape = `[${labels.length}, ${dim}]`;
   expect(await loaded('intents')).toMatch(new RegExp(`^2 \\d{3} \\${shape} ${digest(2)}$`));
   expect(await loaded('intents@v1')).toMatch(new RegExp(`^1 \\d{3} \\${shape} ${digest(1)}$`));
+});
+
+it('loads nothing of what a key signed that it does not trust', async () => {
+  expect(await loaded('intents@v3')).toMatch(
+    new RegExp(`^LoadError: v3 of intents is not trusted: it is signed with the key ${stranger.keyId}, which is not trusted here`),
+  );
 });
 
 it('says what there is not', async () => {

@@ -22,6 +22,7 @@ class Store(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.shards: dict[str, bytes] = {}
         self.asked: list[str] = []
+        self.asked_for: list[str] = []
         self.fault: Callable[[int], tuple[str, int] | None] = lambda number: None
 
     def put(self, tensors: dict[str, torch.Tensor], spoilt: Callable[[bytes], bytes] = lambda data: data) -> tuple[dict, Part]:
@@ -47,6 +48,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.asked.append(self.headers.get("range", "all"))
+        self.server.asked_for.append(self.path[1:].partition("?")[0])
         fault = self.server.fault(len(self.server.asked))
         if fault and fault[0] == "status":
             self.send_response(fault[1])
@@ -111,7 +113,10 @@ def test_gives_up_and_says_where(store: Store) -> None:
     with pytest.raises(LoadError, match=f"shard {part.sha256} broke off at byte 4000 of {part.bytes}"):
         load_parts(told, [part])
     store.fault = lambda number: ("status", 403)
-    with pytest.raises(LoadError, match="the store answered 403"):
+    with pytest.raises(LoadError, match="the store answered 403.*the API's key may not read the bucket, or clocks differ"):
+        load_parts(told, [part])
+    store.fault = lambda number: ("status", 404)
+    with pytest.raises(LoadError, match=f"shard {part.sha256} is missing in the store: tell the operator"):
         load_parts(told, [part])
 
 
@@ -133,12 +138,35 @@ def test_what_is_shorter_or_longer_than_its_manifest_says_is_refused(store: Stor
         load_parts(told, [Part(part.sha256, part.bytes + 1, part.url)])
 
 
+def with_header(header: bytes) -> bytes:
+    return struct.pack("<Q", len(header)) + header + bytes(8)
+
+
+def tensors_at(*places: tuple[int, int]) -> bytes:
+    """Of bytes each."""
+    return json.dumps({f"t{i}": {"dtype": "U8", "shape": [max(end - begin, 0)], "data_offsets": [begin, end]} for i, (begin, end) in enumerate(places)}).encode()
+
+
 @pytest.mark.parametrize(
     ("spoilt", "said"),
     [
         (lambda data: b"\xff" * 8 + data[8:], "no safetensors file: its header would be"),
         (lambda data: data[:4], "no safetensors file"),
+        (lambda data: struct.pack("<Q", 100_000_001) + data[8:], "its header would be 100000001 bytes long"),
+        (lambda data: b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19" + data, "begins like a Python pickle"),
+        (lambda data: b"PK\x03\x04" + data, "begins like a zip file, as PyTorch"),
+        (lambda data: b"GGUF" + data, "begins like a GGUF file"),
         (lambda data: data[:8] + b"}" + data[9:], "its header is not JSON"),
+        (lambda data: with_header(b"[" * 90_000 + b"]" * 90_000), "its header is not JSON"),
+        (lambda data: with_header(b"[]"), "its header is not an object"),
+        (lambda data: with_header(b"{\"a\":1,\"a\":2}"), "its header names a twice"),
+        (lambda data: with_header(b"{\"a\":7}"), "has no type, shape and offsets"),
+        (lambda data: with_header(tensors_at((0, 6), (4, 8))), "tensor t1 of shard [0-9a-f]{64} starts at 4, the one before ends at 6"),
+        (lambda data: with_header(tensors_at((0, 2), (4, 8))), "tensor t1 of shard [0-9a-f]{64} starts at 4, the one before ends at 2"),
+        (lambda data: with_header(tensors_at((0, 4))), "has 8 bytes of tensors, its header describes 4"),
+        (lambda data: with_header(tensors_at((0, 9))), "is not what lies at 0 to 9"),
+        (lambda data: with_header(tensors_at((8, 0))), "is not what lies at 8 to 0"),
+        (lambda data: with_header(b"{\"a\":{\"dtype\":\"U8\",\"shape\":[-1,-8],\"data_offsets\":[0,8]}}"), "is not what lies at 0 to 8"),
         (lambda data: data.replace(b'"shape": [300, 500]', b'"shape": [900, 500]'), "is not what lies at"),
         (lambda data: data.replace(b'"F32"', b'"F99"', 1), "is not what lies at"),
     ],

@@ -38,6 +38,7 @@ export function memoryStore(beforePut: (key: string) => void = () => undefined) 
     streamPart: async (key, from, bytes) => await Promise.resolve(Readable.from([get(key).subarray(from, from + bytes)])),
     size: (key) => Promise.resolve(objects.get(key)?.byteLength ?? null),
     delete: (keys) => Promise.resolve(keys.forEach((key) => objects.delete(key))),
+    dropUploads: () => Promise.resolve(0),
     async *list(prefix) {
       await Promise.resolve();
       for (const [key, { byteLength }] of objects) if (key.startsWith(prefix)) yield { key, bytes: byteLength, modifiedMs: 0 };

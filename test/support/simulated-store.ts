@@ -59,6 +59,7 @@ export function simulatedStore(
     size: (key) => Promise.resolve(stagedKey.test(key) ? (stagedOf(key)?.byteLength ?? null) : 1),
     replace: () => Promise.resolve(),
     delete: () => Promise.resolve(),
+    dropUploads: () => Promise.resolve(0),
     // eslint-disable-next-line no-empty-function
     list: async function* () {},
     presignGet: (key, seconds) => presigner.presignGet(key, seconds),
