@@ -46,7 +46,8 @@ export async function removeForgotten(
   await dropKeptAnswers(pool, key, exampleIds);
   const { last, goingOn } = await runsOf(pool, key);
   const roundId = `forget/${sha256Hex(idOf(key).join('/')).slice(0, 32)}`;
-  const listed = await listForSweep(store, [tenantPrefix(tenantId), keptTenantPrefix(tenantId)], 0, beat);
+  // Uploads in parts hold weights, which a run that lives may be sending.
+  const listed = await listForSweep(store, [tenantPrefix(tenantId), keptTenantPrefix(tenantId)], { graceMs: 0, leaveUploads: true, beat });
   const { deferred } = await sweepObjects(
     dependencies,
     { tenantId, roundId, dryRun: false },

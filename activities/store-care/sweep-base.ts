@@ -15,7 +15,7 @@ export async function sweepBase(
   { roundId, dryRun }: { readonly roundId: string; readonly dryRun: boolean },
 ): Promise<SweepReport> {
   const { pool, store, retention, beat } = dependencies;
-  const listed = await listForSweep(store, [basePrefix, carePrefix], { graceMs: retention.graceMs, dryRun, beat });
+  const listed = await listForSweep(store, [basePrefix, carePrefix], { graceMs: retention.graceMs, leaveUploads: dryRun, beat });
   const swept = await sweep(dependencies, { roundId, dryRun }, listed, [baseScope], async (scopes) => {
     const live = new Set<string>();
     const deferred: string[] = [];

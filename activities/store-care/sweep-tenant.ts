@@ -48,7 +48,7 @@ export async function sweepTenant(
   const { pool, store, retention, beat } = dependencies;
   const listed = await listForSweep(store, [tenantPrefix(tenantId), keptTenantPrefix(tenantId)], {
     graceMs: retention.graceMs,
-    dryRun,
+    leaveUploads: dryRun,
     beat,
   });
   const known = await customizationsOf(pool, tenantId);

@@ -20,16 +20,16 @@ export type Listed = {
 };
 
 /**
- * Everything under the prefixes, told apart by the store's own clock. Uploads in parts that are older than the grace are given up (but in a dry run):
+ * Everything under the prefixes, told apart by the store's own clock. Uploads in parts that are older than the grace are given up, unless `leaveUploads`:
  * whoever began them is dead, and what they hold is in no listing.
  */
 export async function listForSweep(
   store: ObjectStore,
   prefixes: readonly string[],
-  { graceMs, dryRun, beat }: { readonly graceMs: number; readonly dryRun: boolean; readonly beat: () => void },
+  { graceMs, leaveUploads, beat }: { readonly graceMs: number; readonly leaveUploads: boolean; readonly beat: () => void },
 ): Promise<Listed> {
   const beforeMs = (await storeClockMs(store)) - graceMs;
-  if (!dryRun) for (const prefix of prefixes) await store.dropUploads(prefix, beforeMs);
+  if (!leaveUploads) for (const prefix of prefixes) await store.dropUploads(prefix, beforeMs);
   const old: Candidate[] = [];
   let young = nothing;
   let unknown = nothing;
