@@ -207,7 +207,11 @@ export function storeRoutes(app: FastifyInstance, context: ApiContext): void {
       [tenant, c, version],
     );
     if (!rows[0]) throw new Problem('not_found', `there is no version ${versionName(version)} of ${tenant}/${c}`);
-    if (rows[0].removed_at) throw new Problem('version_removed');
+    if (rows[0].removed_at)
+      throw new Problem(
+        'version_removed',
+        `${versionName(version)} of ${tenant}/${c} was removed on ${rows[0].removed_at.toISOString()}: there is nothing left to hold`,
+      );
   };
   const hold = '/v1/tenants/:tenant/customizations/:c/models/:v/hold';
   app.put(
