@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { serviceNames } from '../core/process-names.ts';
+import { lean } from '../infra/local/service-process.ts';
 import { parseSettings } from '../platform/config.ts';
 import { projectDir } from '../platform/paths.ts';
 
@@ -24,10 +25,16 @@ const { services } = compose;
 describe('docker-compose.yml', () => {
   it('runs every role of the native start, each by its own entry file', () => {
     for (const name of serviceNames) {
-      const entry = services[name]?.command?.[1] ?? '';
+      const entry = services[name]?.command?.at(-1) ?? '';
       expect(entry).toBe(name === 'api' ? 'api/main.ts' : `workers/${name}.ts`);
       expect(existsSync(join(projectDir, entry))).toBe(true);
     }
+  });
+
+  it('starts the sharder as the native start does, so that it stays small', () => {
+    const { command, environment } = services['sharding'] ?? {};
+    expect(command).toEqual(['node', ...lean.flags, 'workers/sharding.ts']);
+    expect(environment).toMatchObject(lean.env);
   });
 
   it('takes the settings of MySQL, Connect, topics and connector from the files of the native start', () => {

@@ -5,19 +5,27 @@ import type { ShardMemory } from './shard-memory.ts';
 import type { PlannedTensor } from './shard-plan.ts';
 import { type TensorSource, chunksOf } from './tensor-source.ts';
 
+/** Read at once, and then said to be done. */
+const pieceBytes = 4 * 1024 * 1024;
+
 /** Reads the tensors of a file in order, each into the memory that it is given, and hashes the file as a whole where that is asked for. */
 export class TensorReader {
   readonly #hashes: HashPool;
   readonly #whole: StreamHash | null;
+  readonly #source: TensorSource;
   readonly #chunks: AsyncGenerator<Buffer>;
   readonly #advance: (bytes: number) => void;
   #rest: Buffer = Buffer.alloc(0);
+  #at: number;
   #seen: Promise<void> = Promise.resolve();
 
   /** `header`: hashed before the tensors; null where the file is not hashed as a whole. */
   constructor(source: TensorSource, dataStart: number, hashes: HashPool, header: Uint8Array | null, advance: (bytes: number) => void) {
     this.#hashes = hashes;
     this.#whole = header && hashes.stream();
+    this.#source = source;
+    this.#at = dataStart;
+    // Does not begin before it is asked.
     this.#chunks = chunksOf(source, dataStart, source.bytes - dataStart);
     this.#advance = advance;
     if (header) this.#see(shared(header));
@@ -26,6 +34,21 @@ export class TensorReader {
   /** Reads the next bytes of the file to this place. */
   async into(part: BytesAt): Promise<void> {
     const target = new Uint8Array(part.memory, part.from, part.bytes);
+    if (this.#source.readInto) await this.#readInto(target);
+    else await this.#copyInto(target);
+    this.#see(part);
+  }
+
+  async #readInto(target: Uint8Array): Promise<void> {
+    for (let done = 0; done < target.byteLength; done += pieceBytes) {
+      const piece = target.subarray(done, done + pieceBytes);
+      await this.#source.readInto?.(piece, this.#at);
+      this.#at += piece.byteLength;
+      this.#advance(piece.byteLength);
+    }
+  }
+
+  async #copyInto(target: Uint8Array): Promise<void> {
     for (let done = 0; done < target.byteLength;) {
       if (this.#rest.byteLength === 0) {
         const next = await this.#chunks.next();
@@ -38,7 +61,6 @@ export class TensorReader {
       done += taken.byteLength;
       this.#rest = this.#rest.subarray(taken.byteLength);
     }
-    this.#see(part);
   }
 
   /** Reads a tensor piece by piece and keeps nothing of it: its own SHA-256, and that of a shard that holds it alone. */

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { lean } from '../../infra/local/service-process.ts';
 import { resolvePaths } from '../../platform/paths.ts';
 import { judge } from '../support/figures.ts';
 import { benchEndpoint } from './endpoint.ts';
@@ -22,9 +23,11 @@ try {
   const key = 'put/whole.safetensors';
   const child = join(import.meta.dirname, 'put-child.ts');
   const peer = (way: string) => (): Promise<Usage> => usageOfPeer(tools, folder, { way, send: true, key, file, rclone: tools.rclone }, s3);
+  const allocator = Object.entries(lean.env).map(([name, value]) => `${name}=${value}`);
   const ours = 'sharder, hashed';
   const ways: Readonly<Record<string, () => Promise<Usage>>> = {
-    [ours]: () => usageOf(tools, folder, [process.execPath, child, file, 'put/shards', JSON.stringify(s3)], s3),
+    [ours]: () =>
+      usageOf(tools, folder, ['env', ...allocator, process.execPath, ...lean.flags, child, file, 'put/shards', JSON.stringify(s3)], s3),
     boto3: peer('boto3'),
     'aws-cli': peer('awscli'),
     rclone: peer('rclone'),

@@ -17,7 +17,7 @@ const layerShapes: readonly (readonly [string, readonly number[]])[] = [
   ['post_attention_layernorm.weight', [hidden]],
 ];
 
-type Shaped = { readonly name: string; readonly dtype: 'BF16'; readonly shape: readonly number[]; readonly bytes: number };
+export type Shaped = { readonly name: string; readonly dtype: 'BF16' | 'F32'; readonly shape: readonly number[]; readonly bytes: number };
 
 const shaped = (name: string, shape: readonly number[]): Shaped => ({
   name,
@@ -35,6 +35,19 @@ export function realShapes(bytes: number): Shaped[] {
   return tensors;
 }
 
+/** Numbers that are all finite, in BF16 or F32: no exponent is full. */
+function fillWithNumbers(part: Buffer): void {
+  randomFillSync(part);
+  for (let at = 1; at < part.byteLength; at += 2) part[at] = (part[at] ?? 0) & 0xbf;
+}
+
+/** The same as `writeModel`, in memory: what a training leaves. */
+export function modelBytes(tensors: readonly Shaped[]): Buffer {
+  const data = Buffer.alloc(tensors.reduce((sum, { bytes }) => sum + bytes, 0));
+  fillWithNumbers(data);
+  return Buffer.concat([buildHeader(tensors), data]);
+}
+
 /** Writes a safetensors file of random numbers: nothing in it can be packed or is stored already. Answers with its size. */
 export async function writeModel(path: string, tensors: readonly Shaped[]): Promise<number> {
   const file = await open(path, 'w');
@@ -46,9 +59,7 @@ export async function writeModel(path: string, tensors: readonly Shaped[]): Prom
     let written = header.byteLength;
     for (const { bytes } of tensors) {
       const part = block.subarray(0, bytes);
-      // Of numbers that are all finite: no exponent is full.
-      randomFillSync(part);
-      for (let at = 1; at < bytes; at += 2) part[at] = (part[at] ?? 0) & 0xbf;
+      fillWithNumbers(part);
       await file.writev([part]);
       written += bytes;
     }

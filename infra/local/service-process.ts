@@ -15,8 +15,11 @@ const portVariables = {
   predictor: 'MW_PREDICTOR_PORT',
 } as const satisfies Record<ServiceName, keyof Settings>;
 
-/** The sharder reads gigabytes in small buffers, which stay until the young generation is full: a small one keeps 40 MiB of them less. */
-const flags: Partial<Record<ServiceName, readonly string[]>> = { sharding: ['--max-semi-space-size=1'] };
+/**
+ * How the sharder's Node is to be started, so that it stays below 256 MiB: what it reads lies in small buffers until the young generation is full, and
+ * what its threads have freed would stay in a heap of each.
+ */
+export const lean = { flags: ['--max-semi-space-size=1'], env: { MALLOC_ARENA_MAX: '1' } } as const;
 
 /** One of our own processes: the same Node, an entry file, settings by environment. */
 export function serviceProcess(name: ServiceName, config: Config, env: Readonly<Record<string, string>>): ProcessSpec {
@@ -29,12 +32,12 @@ export function serviceProcess(name: ServiceName, config: Config, env: Readonly<
     ports: [{ port, variable }],
     command: process.execPath,
     args: [
-      ...(flags[name] ?? []),
+      ...(name === 'sharding' ? lean.flags : []),
       '--disable-warning=ExperimentalWarning',
       '--disable-warning=TimeoutNegativeWarning',
       join(projectDir, entry),
     ],
-    env,
+    env: name === 'sharding' ? { ...env, ...lean.env } : env,
     probe: () => probeHttp(`http://127.0.0.1:${port}/livez`),
     readyDeadlineMs: 120_000,
     stopDeadlineMs: 25_000,

@@ -46,12 +46,16 @@ type Attempt = RunKey & { readonly attempt: number };
 /** Everything that publishing an attempt of a run needs to know. */
 export type PublishInput = Parameters<ShardingActivities['shardModel']>[0];
 
-export async function makeCustomization(pool: Pool, { tenantId, customizationId }: CustomizationKey): Promise<void> {
+export async function makeCustomization(
+  pool: Pool,
+  { tenantId, customizationId }: CustomizationKey,
+  businessModel = 'text-classification',
+): Promise<void> {
   await pool.query('INSERT IGNORE INTO modelwright_control.tenants (tenant_id, name, quotas) VALUES (?, ?, ?)', [tenantId, tenantId, '{}']);
   await pool.query(
     `INSERT INTO modelwright.customizations (tenant_id, customization_id, name, business_model, options, policy, split_salt)
-     VALUES (?, ?, 'C', 'text-classification', '{}', '{}', ?)`,
-    [tenantId, customizationId, 'a'.repeat(32)],
+     VALUES (?, ?, 'C', ?, '{}', '{}', ?)`,
+    [tenantId, customizationId, businessModel, 'a'.repeat(32)],
   );
 }
 
@@ -64,8 +68,10 @@ export async function makeRun(pool: Pool, { tenantId, customizationId, run }: Ru
   );
 }
 
-/** Puts what the training of an attempt left where the sharding looks for it. */
-export async function stage(store: ObjectStore, key: Attempt): Promise<PublishInput> {
+/** Weights as a training leaves them, and the base model that they stand on; null: the one that is chosen where a dataset says nothing. */
+export type Left = { readonly weights: Buffer; readonly baseModel: { readonly name: string; readonly digest: string } | null };
+
+function markedHead(key: Attempt): Left {
   const weight = new Float32Array(8).fill(0.5);
   weight[0] = markOf(key);
   const bias = new Float32Array(2);
@@ -73,8 +79,14 @@ export async function stage(store: ObjectStore, key: Attempt): Promise<PublishIn
     { name: 'classifier.weight', dtype: 'F32', shape: [2, 4], bytes: weight.byteLength },
     { name: 'classifier.bias', dtype: 'F32', shape: [2], bytes: bias.byteLength },
   ]);
+  return { weights: Buffer.concat([header, Buffer.from(weight.buffer), Buffer.from(bias.buffer)]), baseModel: null };
+}
+
+/** Puts what the training of an attempt left where the sharding looks for it. */
+export async function stage(store: ObjectStore, key: Attempt, { weights, baseModel }: Left = markedHead(key)): Promise<PublishInput> {
   const put = async (objectKey: string, bytes: Buffer) => (await store.putContent(objectKey, bytes, sha256Hex(bytes))).ref;
-  const dataset = { format: 'modelwright-dataset/1', digest, buckets: [], rows: 10 };
+  const dataset = { format: 'modelwright-dataset/1', digest, buckets: [], rows: 10, ...(baseModel ? { baseModel } : {}) };
+  const manifest = Buffer.from(JSON.stringify(dataset));
   return {
     ...key,
     dataset: {
@@ -82,7 +94,7 @@ export async function stage(store: ObjectStore, key: Attempt): Promise<PublishIn
       digest,
       rows: 10,
       cut: '',
-      manifest: await put(`datasets/${digest}`, Buffer.from(JSON.stringify(dataset))),
+      manifest: await put(`datasets/${sha256Hex(manifest)}`, manifest),
       bucketsRead: 0,
       bucketsReused: 0,
     },
@@ -92,10 +104,7 @@ export async function stage(store: ObjectStore, key: Attempt): Promise<PublishIn
       optionsDigest: digest,
       files: {
         'result.json': await put(stagingKey(key, key.attempt, 'result.json'), Buffer.from(JSON.stringify({ labels, maxTokens: 16 }))),
-        'model.safetensors': await put(
-          stagingKey(key, key.attempt, 'model.safetensors'),
-          Buffer.concat([header, Buffer.from(weight.buffer), Buffer.from(bias.buffer)]),
-        ),
+        'model.safetensors': await put(stagingKey(key, key.attempt, 'model.safetensors'), weights),
       },
       metrics,
       labels: labels.length,

@@ -1,0 +1,61 @@
+import { createPool } from '../../platform/mysql.ts';
+import { createS3Client } from '../../platform/s3.ts';
+import { createS3ObjectStore } from '../../store/s3-object-store.ts';
+import type { InstalledEncoder } from '../../store/encoder-folder.ts';
+import { startTestStack } from '../../test/support/engines.ts';
+import { createPublisher, makeCustomization, makeRun, stage } from '../../test/support/publish-scene.ts';
+import { countedEndpoint } from './counted-endpoint.ts';
+import { benchEndpoint } from './endpoint.ts';
+import { type Shaped, modelBytes } from './synthetic-model.ts';
+
+const businessModels = { encoder: 'text-classification', 'causal-lm': 'causal-lm-sft' } as const;
+
+export type Published = {
+  /** Of the tensors that the training left. */
+  readonly changedBytes: number;
+  /** All that went to the store, the heads of requests included. */
+  readonly sentBytes: number;
+  readonly seconds: number;
+  readonly version: number;
+};
+
+/** Publishes trainings by the very activities of the sharding worker, with a real registry and store; what a job would have left is drawn. */
+export async function trainingsPublisher(modelsDir: string) {
+  const registry = await startTestStack({ engines: ['mysql'] });
+  const pool = createPool(registry.config);
+  const { s3, store, close } = await benchEndpoint();
+  const counted = await countedEndpoint(s3.endpoint);
+  const client = createS3Client({ s3: { ...s3, endpoint: counted.endpoint } });
+  const publisher = (await createPublisher(modelsDir))(pool, createS3ObjectStore(client, s3.bucket));
+  const runs = new Map<string, number>();
+  return {
+    store,
+    /** The next version of a tenant's customization of this base. Only one at a time is counted right. */
+    publish: async (tenantId: string, base: InstalledEncoder, tensors: readonly Shaped[]): Promise<Published> => {
+      const key = { tenantId, customizationId: base.name };
+      const name = `${tenantId}/${base.name}`;
+      const run = (runs.get(name) ?? 0) + 1;
+      runs.set(name, run);
+      if (run === 1) await makeCustomization(pool, key, businessModels[base.kind]);
+      await makeRun(pool, { ...key, run });
+      const { name: baseName, digest } = base;
+      const left = { weights: modelBytes(tensors), baseModel: { name: baseName, digest } };
+      const input = await stage(store, { ...key, run, attempt: 1 }, left);
+      const sent = counted.sent();
+      const started = performance.now();
+      const { version } = await publisher.publish(input);
+      const seconds = (performance.now() - started) / 1_000;
+      // As when a run ends.
+      await store.delete(Object.values(input.training.files).map((file) => file.key));
+      const changedBytes = tensors.reduce((sum, { bytes }) => sum + bytes, 0);
+      return { changedBytes, sentBytes: counted.sent() - sent, seconds, version };
+    },
+    close: async (): Promise<void> => {
+      client.destroy();
+      await counted.close();
+      await close();
+      await pool.end();
+      await registry.remove();
+    },
+  };
+}
