@@ -51,6 +51,7 @@ try {
     'aws-cli + load_file': peer('awscli', 'whole.safetensors'),
     'rclone + load_file': peer('rclone', 'whole.safetensors'),
     'boto3 + torch.load': peer('boto3-torch', 'whole.pt'),
+    'PyTorch alone': peer('torch alone', ''),
     'curl, to nowhere': () => usageOf(tools, folder, ['curl', '-sf', '-o', '/dev/null', whole], s3),
   };
   const runs = new Map<string, Usage[]>(Object.keys(ways).map((name) => [name, []]));
@@ -66,7 +67,14 @@ try {
   const ofCurl = of('curl, to nowhere', 'wallS') / median((runs.get(ours) ?? []).map(({ saidS = 0 }) => saidS));
   const fastest = (figure: 'wallS' | 'cpuS'): number =>
     Math.min(...['boto3', 'aws-cli', 'rclone'].map((name) => of(`${name} + load_file`, figure)));
+  const peakOf = (name: string): number => Math.max(...(runs.get(name) ?? []).map(({ peakMiB }) => peakMiB));
+  const own = peakOf(ours) - peakOf('PyTorch alone');
+  const mostMiB = (shards.reduce((sum, shard) => sum + shard.bytes, 0) + Math.max(...shards.map((shard) => shard.bytes))) / 2 ** 20;
   judge([
+    {
+      what: `peak memory of the loader ${own.toFixed(0)} MiB more than PyTorch alone (model and one shard: <= ${mostMiB.toFixed(0)})`,
+      holds: own <= mostMiB,
+    },
     { what: `${(100 * ofCurl).toFixed(0)} % of the speed of curl (>= 80 %)`, holds: ofCurl >= 0.8 },
     ...(['wallS', 'cpuS'] as const).flatMap((figure) => {
       const unit = figure === 'wallS' ? 'wall time' : 'CPU seconds';

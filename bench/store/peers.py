@@ -36,6 +36,11 @@ def touch(tensors):
 
 def main(spec):
     way, s3, file = spec["way"], spec["s3"], spec.get("file")
+    if way == "torch alone":
+        import torch
+
+        print(torch.empty(1).numel())
+        return
     if way == "ours":
         sys.path.insert(0, spec["loader"])
         from modelwright_load import Part, load_parts
