@@ -34,6 +34,18 @@ async function ceph(): Promise<Gateway> {
   };
 }
 
+async function two(): Promise<Gateway> {
+  const [first, second] = [await light(), await light()];
+  return {
+    ...first,
+    second: second.s3,
+    close: async () => {
+      await first.close();
+      await second.close();
+    },
+  };
+}
+
 /** Both contracts on one running gateway; `lacks` is what it is known to lack. */
 function contracts(open: () => Promise<Gateway>, lacks: Partial<GatewayAbilities>): void {
   let gateway: Gateway;
@@ -47,6 +59,15 @@ function contracts(open: () => Promise<Gateway>, lacks: Partial<GatewayAbilities
 
 describe('the light S3 server', () => {
   contracts(light, {});
+});
+
+describe('the store on two light S3 servers', () => {
+  let gateway: Gateway;
+  beforeAll(async () => {
+    gateway = await two();
+  });
+  afterAll(async () => await gateway?.close());
+  objectStoreContract(() => gateway);
 });
 
 describe.skipIf(why !== null)(`the gateway of Ceph${why === null ? '' : ` (left out: ${why})`}`, () => {

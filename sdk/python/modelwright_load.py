@@ -69,6 +69,8 @@ class Part:
     sha256: str
     bytes: int
     url: str
+    #: The same bytes on another site of the store.
+    other_urls: tuple[str, ...] = ()
 
 
 def load(url: str, key: str, reference: str, parallel: int = PARALLEL) -> Model:
@@ -77,8 +79,8 @@ def load(url: str, key: str, reference: str, parallel: int = PARALLEL) -> Model:
     versions = f"{url.rstrip('/')}/v1/customizations/{urllib.parse.quote(name, safe='')}/models"
     version = _version(versions, key, name, wanted or "production")
     manifest = _ask(f"{versions}/{version}/manifest", key)
-    addresses = {item["sha256"]: item["url"] for item in _ask(f"{versions}/{version}/files", key)["items"]}
-    parts = [Part(shard["sha256"], shard["bytes"], addresses[shard["sha256"]]) for shard in manifest["shards"]]
+    addresses = {item["sha256"]: (item["url"], *item.get("otherUrls", [])) for item in _ask(f"{versions}/{version}/files", key)["items"]}
+    parts = [Part(shard["sha256"], shard["bytes"], urls[0], urls[1:]) for shard in manifest["shards"] for urls in [addresses[shard["sha256"]]]]
     return Model(manifest, load_parts(manifest["tensors"], parts, parallel))
 
 
@@ -159,9 +161,20 @@ class _Download:
 
     def __init__(self, part: Part) -> None:
         self.part = part
-        self.url = urllib.parse.urlsplit(part.url)
+        self.urls = [urllib.parse.urlsplit(url) for url in (part.url, *part.other_urls)]
         self.bytes = _memory(part.bytes)
         self.view = memoryview(self.bytes)
+        self.again()
+
+    @property
+    def url(self) -> urllib.parse.SplitResult:
+        return self.urls[0]
+
+    def turn(self) -> None:
+        """The next site's address comes first."""
+        self.urls.append(self.urls.pop(0))
+
+    def again(self) -> None:
         self.digest = hashlib.sha256()
         self.at = 0
 
@@ -184,8 +197,26 @@ class _Download:
 
 
 def _fetch(part: Part, kept: threading.local) -> mmap.mmap:
-    """The bytes of a shard, checked. `kept`: the thread's connection, which the next shard uses too."""
+    """The bytes of a shard, checked, from whichever site has them right. `kept`: the thread's connection, which the next shard uses too."""
     download = _Download(part)
+    for sites_left in reversed(range(len(download.urls))):
+        try:
+            _fetch_once(download, kept)
+            return download.bytes
+        except LoadError:
+            if sites_left == 0:
+                raise
+            if getattr(kept, "connection", None) is not None:
+                # An answer that was not read to its end is in the way of the next.
+                kept.connection.close()
+            kept.place = None
+            download.turn()
+            download.again()
+    raise AssertionError("not reached")
+
+
+def _fetch_once(download: _Download, kept: threading.local) -> None:
+    part = download.part
     for left in reversed(range(TRIES)):
         place = (download.url.scheme, download.url.netloc)
         if getattr(kept, "place", None) != place:
@@ -197,12 +228,12 @@ def _fetch(part: Part, kept: threading.local) -> mmap.mmap:
             kept.connection.close()
             kept.place = None
             if left > 0:
+                download.turn()
                 time.sleep(PAUSE_SECONDS)
                 continue
             raise LoadError(f"shard {part.sha256} broke off at byte {download.at} of {part.bytes}: {error}") from error
     if download.digest.hexdigest() != part.sha256:
         raise LoadError(f"shard {part.sha256} is damaged: its bytes have the SHA-256 {download.digest.hexdigest()}")
-    return download.bytes
 
 
 def _tensors(sha256: str, shard: torch.Tensor) -> dict[str, torch.Tensor]:
