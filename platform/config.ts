@@ -208,6 +208,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
       throw new ConfigError(`${variable} is not set and ${paths.secretsFile} does not exist: run \`./mw up\`, or set it`);
     return value;
   };
+  const mysqlPassword = need(settings.MW_MYSQL_PASSWORD ?? secrets.mysqlAppPassword, 'MW_MYSQL_PASSWORD');
   const s3: S3Place = {
     endpoint: settings.MW_S3_ENDPOINT ?? `http://127.0.0.1:${settings.MW_S3_PORT}`,
     region: settings.MW_S3_REGION,
@@ -224,7 +225,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
       host: settings.MW_MYSQL_HOST,
       port: settings.MW_MYSQL_PORT,
       user: settings.MW_MYSQL_USER,
-      password: need(settings.MW_MYSQL_PASSWORD ?? secrets.mysqlAppPassword, 'MW_MYSQL_PASSWORD'),
+      password: mysqlPassword,
     },
     kafka: {
       brokers: (settings.MW_KAFKA_BROKERS ?? `127.0.0.1:${settings.MW_KAFKA_PORT}`).split(','),

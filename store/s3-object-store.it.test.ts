@@ -6,6 +6,7 @@ import { startCeph } from '../infra/ceph/ceph.ts';
 import { canRunCeph } from '../infra/ceph/requirements.ts';
 import { resolvePaths } from '../platform/paths.ts';
 import { startTestStack } from '../test/support/engines.ts';
+import { twoSiteStore } from '../test/support/two-site-store.ts';
 import type { GatewayAbilities } from './gateway-probe.ts';
 import { gatewayProbeContract } from './gateway-probe-contract.ts';
 import { type Gateway, objectStoreContract } from './object-store-contract.ts';
@@ -38,7 +39,7 @@ async function two(): Promise<Gateway> {
   const [first, second] = [await light(), await light()];
   return {
     ...first,
-    second: second.s3,
+    second: { s3: second.s3, store: twoSiteStore([first.s3, second.s3]).store },
     close: async () => {
       await first.close();
       await second.close();

@@ -55,7 +55,7 @@ export async function* listEither(sites: TwoSites, prefix: string): AsyncGenerat
   const step = async (turn: Turn): Promise<void> => {
     try {
       const { done, value } = await turn.objects.next();
-      turn.next = done === true ? null : (value as ListedObject);
+      turn.next = done === true ? null : value;
       sites.health.here(turn.site);
     } catch (error) {
       failures.push(error);
