@@ -4,9 +4,8 @@ import { runProcess } from '../platform/lifecycle.ts';
 import { createLogger } from '../platform/logger.ts';
 import { createPool } from '../platform/mysql.ts';
 import { createPredictorClient } from '../platform/predictor-client.ts';
-import { createS3Client } from '../platform/s3.ts';
 import { createTemporalClient } from '../platform/temporal.ts';
-import { createS3ObjectStore } from '../store/s3-object-store.ts';
+import { openStore } from '../store/open-store.ts';
 import { buildApp } from './app.ts';
 
 /** Requests write in transactions of their own: as many at once as this, the others wait. */
@@ -21,7 +20,7 @@ await runProcess(logger, async () => {
   const app = await buildApp({
     config,
     pool,
-    store: createS3ObjectStore(createS3Client(config), config.s3.bucket),
+    store: openStore(config, pool),
     temporal: client,
     predictor: createPredictorClient(config),
     catalog: await loadCatalog(config.settings.MW_CATALOG_DIR),

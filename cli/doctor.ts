@@ -11,13 +11,14 @@ import { portProblems } from '../infra/local/ports.ts';
 import { runCommand } from '../infra/local/run-command.ts';
 import { serviceProcess } from '../infra/local/service-process.ts';
 import { readState } from '../infra/local/supervisor-state.ts';
-import { type Config, loadConfig, parseSettings, type Settings } from '../platform/config.ts';
+import { type Config, type S3Place, type Settings, loadConfig, parseSettings, secondS3Of } from '../platform/config.ts';
 import { createConnectClient } from '../platform/kafka-connect.ts';
 import { createPool, type RowDataPacket } from '../platform/mysql.ts';
 import { type Paths, resolvePaths } from '../platform/paths.ts';
 import { BrokenEncoder, checkEncoders } from '../store/encoder-folder.ts';
 import { GatewayRefused, type GatewayAbilities, lackingAbilities, probeGateway } from '../store/gateway-probe.ts';
 import { StoreUnavailable } from '../store/object-store.ts';
+import { placesOf } from '../store/open-store.ts';
 import { printJson, type RegisterCommand } from './command.ts';
 import { readSensing, sensingProblems } from './sensing-table.ts';
 
@@ -184,11 +185,11 @@ async function clusterProblems(settings: Settings): Promise<Problem[]> {
   }
 }
 
-/** What the store's gateway does, as workers find it when they start; null where it is not looked at or not to be had. */
+/** What each site's gateway does, as workers find it when they start; null where it is not looked at or not to be had. */
 async function storeFindings(
   settings: Settings,
   up: boolean,
-): Promise<{ readonly problems: Problem[]; readonly abilities: GatewayAbilities | null }> {
+): Promise<{ readonly problems: Problem[]; readonly abilities: GatewayAbilities | null; readonly lacking: string[] }> {
   const {
     MW_S3_ENDPOINT: endpoint,
     MW_S3_REGION: region,
@@ -198,19 +199,35 @@ async function storeFindings(
   } = settings;
   // The embedded one is there only while all is up; one of your own may be asked before there are any secrets of ours.
   const own = endpoint && accessKey && secretKey ? { endpoint, region, bucket, accessKey, secretKey } : null;
-  if (!up && own === null) return { problems: [], abilities: null };
+  if (!up && own === null) return { problems: [], abilities: null, lacking: [] };
   const s3 = own ?? loadConfig(process.env).s3;
+  const places = placesOf({ s3, secondS3: secondS3Of(settings, s3) });
+  const found = await Promise.all(places.map((place) => gatewayFindings(place.s3, place.settings)));
+  const lacking = found.flatMap(({ abilities }, index) =>
+    abilities === null ? [] : lackingAbilities(abilities).map((said) => (index === 0 ? said : `its second site: ${said}`)),
+  );
+  return { problems: found.flatMap(({ problems }) => problems), abilities: found[0]?.abilities ?? null, lacking };
+}
+
+async function gatewayFindings(
+  s3: S3Place,
+  settings: string,
+): Promise<{ readonly problems: Problem[]; readonly abilities: GatewayAbilities | null }> {
   try {
-    return { problems: [], abilities: await probeGateway({ s3 }) };
+    return { problems: [], abilities: await probeGateway({ s3 }, settings) };
   } catch (error) {
     if (error instanceof GatewayRefused) return { problems: [{ problem: error.problem, remedy: error.remedy }], abilities: null };
     if (!(error instanceof StoreUnavailable)) throw error;
-    return { problems: [{ problem: error.message, remedy: `see that ${s3.endpoint} runs (MW_S3_ENDPOINT)` }], abilities: null };
+    return { problems: [{ problem: error.message, remedy: `see that ${s3.endpoint} runs (${settings}_ENDPOINT)` }], abilities: null };
   }
 }
 
 /** All problems that stand in the way of `mw up` or of what runs, each with its remedy. */
-export async function diagnose(): Promise<{ readonly problems: readonly Problem[]; readonly store: GatewayAbilities | null }> {
+export async function diagnose(): Promise<{
+  readonly problems: readonly Problem[];
+  readonly store: GatewayAbilities | null;
+  readonly lacking: readonly string[];
+}> {
   const settings = parseSettings(process.env);
   const paths = resolvePaths(process.env);
   const up = readState(paths)?.alive ?? false;
@@ -222,7 +239,7 @@ export async function diagnose(): Promise<{ readonly problems: readonly Problem[
     clusterProblems(settings),
     up ? runningProblems(loadConfig(process.env)) : freePortProblems(settings, paths),
   ]);
-  return { problems: [...parts.flat(), ...store.problems], store: store.abilities };
+  return { problems: [...parts.flat(), ...store.problems], store: store.abilities, lacking: store.lacking };
 }
 
 export const registerDoctor: RegisterCommand = (program) => {
@@ -231,8 +248,7 @@ export const registerDoctor: RegisterCommand = (program) => {
     .description('list every problem and its remedy')
     .option('--json', 'print one JSON document')
     .action(async (options: { json?: boolean }) => {
-      const { problems, store } = await diagnose();
-      const lacking = store === null ? [] : lackingAbilities(store);
+      const { problems, store, lacking } = await diagnose();
       if (options.json) printJson({ problems, store });
       else if (problems.length === 0) console.log('no problems found');
       else for (const { problem, remedy } of problems) console.log(`- ${problem}\n  remedy: ${remedy}`);

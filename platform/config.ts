@@ -154,6 +154,15 @@ export const secretsSchema = z.object({
 });
 export type Secrets = z.infer<typeof secretsSchema>;
 
+/** A bucket on an S3 server. */
+export type S3Place = {
+  readonly endpoint: string;
+  readonly region: string;
+  readonly bucket: string;
+  readonly accessKey: string;
+  readonly secretKey: string;
+};
+
 /** Settings with every default resolved: what the processes use. */
 export type Config = {
   readonly paths: Paths;
@@ -164,13 +173,9 @@ export type Config = {
   readonly kafka: { readonly brokers: readonly string[]; readonly topicPrefix: string };
   readonly connectUrl: string;
   readonly temporal: { readonly address: string; readonly namespace: string };
-  readonly s3: {
-    readonly endpoint: string;
-    readonly region: string;
-    readonly bucket: string;
-    readonly accessKey: string;
-    readonly secretKey: string;
-  };
+  readonly s3: S3Place;
+  /** A second site that holds everything too; null: there is none. */
+  readonly secondS3: S3Place | null;
   readonly predictorUrl: string;
   readonly operatorKey: string;
   readonly internalToken: string;
@@ -203,6 +208,14 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
       throw new ConfigError(`${variable} is not set and ${paths.secretsFile} does not exist: run \`./mw up\`, or set it`);
     return value;
   };
+  const mysqlPassword = need(settings.MW_MYSQL_PASSWORD ?? secrets.mysqlAppPassword, 'MW_MYSQL_PASSWORD');
+  const s3: S3Place = {
+    endpoint: settings.MW_S3_ENDPOINT ?? `http://127.0.0.1:${settings.MW_S3_PORT}`,
+    region: settings.MW_S3_REGION,
+    bucket: settings.MW_S3_BUCKET,
+    accessKey: need(settings.MW_S3_ACCESS_KEY ?? secrets.s3AccessKey, 'MW_S3_ACCESS_KEY'),
+    secretKey: need(settings.MW_S3_SECRET_KEY ?? secrets.s3SecretKey, 'MW_S3_SECRET_KEY'),
+  };
   const connectorPassword = settings.MW_MYSQL_DEBEZIUM_PASSWORD ?? secrets.mysqlDebeziumPassword;
   return {
     paths,
@@ -212,7 +225,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
       host: settings.MW_MYSQL_HOST,
       port: settings.MW_MYSQL_PORT,
       user: settings.MW_MYSQL_USER,
-      password: need(settings.MW_MYSQL_PASSWORD ?? secrets.mysqlAppPassword, 'MW_MYSQL_PASSWORD'),
+      password: mysqlPassword,
     },
     kafka: {
       brokers: (settings.MW_KAFKA_BROKERS ?? `127.0.0.1:${settings.MW_KAFKA_PORT}`).split(','),
@@ -223,18 +236,32 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
       address: settings.MW_TEMPORAL_ADDRESS ?? `127.0.0.1:${settings.MW_TEMPORAL_PORT}`,
       namespace: settings.MW_TEMPORAL_NAMESPACE,
     },
-    s3: {
-      endpoint: settings.MW_S3_ENDPOINT ?? `http://127.0.0.1:${settings.MW_S3_PORT}`,
-      region: settings.MW_S3_REGION,
-      bucket: settings.MW_S3_BUCKET,
-      accessKey: need(settings.MW_S3_ACCESS_KEY ?? secrets.s3AccessKey, 'MW_S3_ACCESS_KEY'),
-      secretKey: need(settings.MW_S3_SECRET_KEY ?? secrets.s3SecretKey, 'MW_S3_SECRET_KEY'),
-    },
+    s3,
+    secondS3: secondS3Of(settings, s3),
     predictorUrl: settings.MW_PREDICTOR_URL ?? `http://127.0.0.1:${settings.MW_PREDICTOR_PORT}`,
     operatorKey: need(settings.MW_OPERATOR_KEY ?? secrets.operatorKey, 'MW_OPERATOR_KEY'),
     internalToken: need(settings.MW_INTERNAL_TOKEN ?? secrets.internalToken, 'MW_INTERNAL_TOKEN'),
     signing: signingOf(settings, secrets.signingKey),
   };
+}
+
+/** The second site that the settings name; null: none. Throws ConfigError where it cannot be one. */
+export function secondS3Of(settings: Settings, first: Pick<S3Place, 'endpoint' | 'bucket'>): S3Place | null {
+  const {
+    MW_S3_SECOND_ENDPOINT: endpoint,
+    MW_S3_SECOND_REGION: region,
+    MW_S3_SECOND_BUCKET: bucket,
+    MW_S3_SECOND_ACCESS_KEY: accessKey,
+    MW_S3_SECOND_SECRET_KEY: secretKey,
+  } = settings;
+  if (endpoint === undefined) return null;
+  if (accessKey === undefined || secretKey === undefined)
+    throw new ConfigError('MW_S3_SECOND_ENDPOINT is set without MW_S3_SECOND_ACCESS_KEY and MW_S3_SECOND_SECRET_KEY: set all three');
+  if (new URL(endpoint).href === new URL(first.endpoint).href && bucket === first.bucket)
+    throw new ConfigError(
+      'MW_S3_SECOND_ENDPOINT and MW_S3_SECOND_BUCKET name the first site: a second one must be another server or bucket',
+    );
+  return { endpoint, region, bucket, accessKey, secretKey };
 }
 
 function signingOf(settings: Settings, stored: string | undefined): SigningKeys {

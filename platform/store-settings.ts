@@ -1,7 +1,13 @@
 import { z } from 'zod';
 
-/** Settings of how models are cut, signed, kept and looked after in the store. Part of `settingsSchema`. */
+/** Settings of where models lie, and how they are cut, signed, kept and looked after in the store. Part of `settingsSchema`. */
 export const storeSettings = {
+  MW_S3_SECOND_ENDPOINT: z.url().optional().describe('S3 address of a second site that holds everything too (docs/store/placement.md)'),
+  MW_S3_SECOND_REGION: z.string().default('us-east-1').describe('its region'),
+  MW_S3_SECOND_BUCKET: z.string().default('modelwright').describe('its bucket'),
+  MW_S3_SECOND_ACCESS_KEY: z.string().optional().describe('its access key; needed with MW_S3_SECOND_ENDPOINT'),
+  MW_S3_SECOND_SECRET_KEY: z.string().optional().describe('its secret key; needed with MW_S3_SECOND_ENDPOINT'),
+  MW_S3_SECOND_JOBS_ENDPOINT: z.url().optional().describe('its address as Jobs on the cluster see it (default: as we see it)'),
   MW_SHARD_BYTES: z.coerce
     .number()
     .int()

@@ -44,6 +44,19 @@ export function createModelStore(pool: Pool, store: ObjectStore, cacheDir: strin
     await rename(temporary, path(sha256));
     return read;
   };
+  const fetchFile = async (key: string, sha256: string): Promise<void> => {
+    const temporary = `${path(sha256)}.${randomUUID()}`;
+    try {
+      await pipeline(await store.stream(key), createWriteStream(temporary)).catch((error: unknown) => {
+        throw error instanceof ObjectMissing ? error : new StoreUnavailable(`reading ${key} broke off`, { cause: error });
+      });
+      if ((await sha256OfFile(temporary)) !== sha256)
+        throw new CorruptObject(`${key} does not have the SHA-256 ${sha256} that its reference names`);
+      await rename(temporary, path(sha256));
+    } finally {
+      await rm(temporary, { force: true });
+    }
+  };
   return {
     bytes,
     cachePath: path,
@@ -51,16 +64,14 @@ export function createModelStore(pool: Pool, store: ObjectStore, cacheDir: strin
       // In pieces: an encoder would be in memory twice more while it is loaded, and the memory would stay with the process.
       if ((await sha256OfFile(path(sha256)).catch(() => null)) === sha256) return path(sha256);
       await mkdir(dirname(path(sha256)), { recursive: true });
-      const temporary = `${path(sha256)}.${randomUUID()}`;
-      try {
-        await pipeline(await store.stream(key), createWriteStream(temporary)).catch((error: unknown) => {
-          throw error instanceof ObjectMissing ? error : new StoreUnavailable(`reading ${key} broke off`, { cause: error });
-        });
-        if ((await sha256OfFile(temporary)) !== sha256)
-          throw new CorruptObject(`${key} does not have the SHA-256 ${sha256} that its reference names`);
-        await rename(temporary, path(sha256));
-      } finally {
-        await rm(temporary, { force: true });
+      for (let sitesLeft = (store.sites ?? [null]).length - 1; ; sitesLeft -= 1) {
+        try {
+          await fetchFile(key, sha256);
+          break;
+        } catch (error) {
+          // What one site had wrong comes from the other the next time.
+          if (!(error instanceof CorruptObject) || sitesLeft === 0) throw error;
+        }
       }
       return path(sha256);
     },

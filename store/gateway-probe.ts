@@ -55,12 +55,12 @@ const answerMs = 20_000;
 const writers = 2;
 const text = Buffer.from('what a gateway does');
 
-/** Tries out a gateway, under `probe/` of the bucket, and removes what it wrote. */
-export async function probeGateway({ s3 }: Pick<Config, 's3'>): Promise<GatewayAbilities> {
+/** Tries out a gateway, under `probe/` of the bucket, and removes what it wrote. `settings`: how its settings begin. */
+export async function probeGateway({ s3 }: Pick<Config, 's3'>, settings = 'MW_S3'): Promise<GatewayAbilities> {
   const client = createS3Client({ s3 });
   const folder = `${prefix}${randomUUID()}/`;
   try {
-    await mustHaveBucket(client, s3);
+    await mustHaveBucket(client, s3, settings);
     const clockSkewMs = await skewOf(s3.endpoint);
     if (Math.abs(clockSkewMs) > mostSkewMs) {
       const off = `${Math.round(Math.abs(clockSkewMs) / 1_000)} s ${clockSkewMs > 0 ? 'ahead of' : 'behind'}`;
@@ -70,7 +70,7 @@ export async function probeGateway({ s3 }: Pick<Config, 's3'>): Promise<GatewayA
       );
     }
     try {
-      await mustCreateOnly(client, s3, `${folder}new`);
+      await mustCreateOnly(client, s3, `${folder}new`, settings);
       return {
         range: await canRange(client, s3.bucket, `${folder}new`),
         copy: await succeeds(() =>
@@ -84,7 +84,9 @@ export async function probeGateway({ s3 }: Pick<Config, 's3'>): Promise<GatewayA
       await cleanUp(client, s3.bucket, folder).catch(() => undefined);
     }
   } catch (error) {
-    throw error instanceof GatewayRefused || error instanceof StoreUnavailable ? error : storeFailure('probing', folder, s3.bucket, error);
+    throw error instanceof GatewayRefused || error instanceof StoreUnavailable
+      ? error
+      : storeFailure('probing', folder, s3.bucket, error, settings);
   } finally {
     client.destroy();
   }
@@ -102,23 +104,27 @@ export function lackingAbilities({ range, copy, copyPart, conditionalComplete, c
   ].filter((sentence) => sentence !== '');
 }
 
-const refusedKey = (s3: Config['s3'], wish: string, error: unknown): GatewayRefused =>
+const refusedKey = (s3: Config['s3'], settings: string, wish: string, error: unknown): GatewayRefused =>
   new GatewayRefused(
-    `the key in MW_S3_ACCESS_KEY may not ${wish} in bucket ${s3.bucket} of ${s3.endpoint} (status ${statusOf(error)})`,
-    'give it read and write permission to the bucket, or set MW_S3_ACCESS_KEY and MW_S3_SECRET_KEY to a key that has it',
+    `the key in ${settings}_ACCESS_KEY may not ${wish} in bucket ${s3.bucket} of ${s3.endpoint} (status ${statusOf(error)})`,
+    `give it read and write permission to the bucket, or set ${settings}_ACCESS_KEY and ${settings}_SECRET_KEY to a key that has it`,
     { cause: error },
   );
 
-async function mustHaveBucket(client: S3Client, s3: Config['s3']): Promise<void> {
+async function mustHaveBucket(client: S3Client, s3: Config['s3'], settings: string): Promise<void> {
   try {
     await client.send(new HeadBucketCommand({ Bucket: s3.bucket }), { abortSignal: AbortSignal.timeout(answerMs) });
   } catch (error) {
     if (statusOf(error) === 404) {
-      throw new GatewayRefused(`bucket ${s3.bucket} does not exist on ${s3.endpoint}`, 'make it, or set MW_S3_BUCKET to one that exists', {
-        cause: error,
-      });
+      throw new GatewayRefused(
+        `bucket ${s3.bucket} does not exist on ${s3.endpoint}`,
+        `make it, or set ${settings}_BUCKET to one that exists`,
+        {
+          cause: error,
+        },
+      );
     }
-    if ([401, 403].includes(statusOf(error))) throw refusedKey(s3, 'look', error);
+    if ([401, 403].includes(statusOf(error))) throw refusedKey(s3, settings, 'look', error);
     throw new StoreUnavailable(
       `${s3.endpoint} does not answer as a store (${error instanceof Error ? error.name : 'error'}, status ${statusOf(error)})`,
       {
@@ -136,7 +142,7 @@ async function skewOf(endpoint: string): Promise<number> {
 }
 
 /** One winner among writers at once, and none after: what publishing a version and every lease stand on. */
-async function mustCreateOnly(client: S3Client, s3: Config['s3'], key: string): Promise<void> {
+async function mustCreateOnly(client: S3Client, s3: Config['s3'], key: string, settings: string): Promise<void> {
   const put = async (): Promise<boolean> => {
     try {
       await client.send(
@@ -145,7 +151,7 @@ async function mustCreateOnly(client: S3Client, s3: Config['s3'], key: string): 
       return true;
     } catch (error) {
       if ([409, 412].includes(statusOf(error))) return false;
-      if (statusOf(error) === 403) throw refusedKey(s3, 'write', error);
+      if (statusOf(error) === 403) throw refusedKey(s3, settings, 'write', error);
       if ([400, 501].includes(statusOf(error))) return true;
       throw error;
     }

@@ -31,3 +31,6 @@ export const basePrefix = 'base/';
 /** Objects that are stored to see what time the store has. */
 export const carePrefix = 'care/';
 export const clockKey = (id: string): string => `${carePrefix}clock-${id}`;
+
+/** The digest that the key of a content-addressed object carries; null for other keys. */
+export const digestOfKey = (key: string): string | null => /\/([0-9a-f]{64})(?:\.[a-z.]+)?$/.exec(key)?.[1] ?? null;

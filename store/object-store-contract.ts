@@ -10,6 +10,8 @@ import { createS3ObjectStore } from './s3-object-store.ts';
 
 export type Gateway = {
   readonly s3: Config['s3'];
+  /** A second site: the contract is that of `store`, which lies on both. */
+  readonly second?: { readonly s3: Config['s3']; readonly store: ObjectStore };
   /** Credentials that may do nothing in the bucket. */
   readonly stranger: Pick<Config['s3'], 'accessKey' | 'secretKey'>;
   readonly close: () => Promise<void>;
@@ -46,7 +48,8 @@ export function objectStoreContract(opened: () => Gateway): void {
 
   beforeAll(() => {
     gateway = opened();
-    store = createS3ObjectStore(clientOf(), gateway.s3.bucket);
+    const { s3, second } = gateway;
+    store = second?.store ?? createS3ObjectStore(clientOf(), s3.bucket);
   });
 
   it('stores content once and reads it verified', async () => {
@@ -87,7 +90,8 @@ export function objectStoreContract(opened: () => Gateway): void {
 
   it('does not hand out bytes that are not what their reference names', async () => {
     const { ref } = await put('contract/flipped', 'right');
-    await clientOf().send(new PutObjectCommand({ Bucket: gateway.s3.bucket, Key: ref.key, Body: Buffer.from('wrong') }));
+    for (const s3 of [gateway.s3, ...(gateway.second ? [gateway.second.s3] : [])])
+      await clientOf(s3).send(new PutObjectCommand({ Bucket: s3.bucket, Key: ref.key, Body: Buffer.from('wrong') }));
     await expect(store.read(ref)).rejects.toThrow(CorruptObject);
     await expect(store.read(ref)).rejects.toThrow(ref.key);
   });

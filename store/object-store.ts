@@ -59,4 +59,25 @@ export type ObjectStore = {
   list(prefix: string): AsyncIterable<ListedObject>;
   presignGet(key: string, expiresSeconds: number): Promise<string>;
   presignPut(key: string, expiresSeconds: number): Promise<string>;
+  /** Where the store lies on two sites: both, the one that is asked first before the other. */
+  readonly sites?: readonly StoreSite[];
+  /** Where it lies on two sites: every address by which the object can be read or written, the best first. */
+  presignAll?(method: 'get' | 'put', key: string, expiresSeconds: number): Promise<readonly string[]>;
+  /** Where it lies on two sites: gives each its copy of what somebody has put by an address, and so on one of them only. */
+  spread?(ref: Pick<ObjectRef, 'key' | 'sha256' | 'bytes'>): Promise<void>;
 };
+
+export type SiteName = 'first' | 'second';
+export type StoreSite = { readonly name: SiteName; readonly endpoint: string; readonly store: ObjectStore };
+
+/** All addresses of an object, the best first: more than one where the store lies on two sites. */
+export async function addressesOf(
+  store: Pick<ObjectStore, 'presignGet' | 'presignPut' | 'presignAll'>,
+  method: 'get' | 'put',
+  key: string,
+  expiresSeconds: number,
+): Promise<{ readonly url: string; readonly otherUrls: readonly string[] }> {
+  const presign = method === 'get' ? store.presignGet : store.presignPut;
+  const [url = '', ...otherUrls] = (await store.presignAll?.(method, key, expiresSeconds)) ?? [await presign(key, expiresSeconds)];
+  return { url, otherUrls };
+}

@@ -6,6 +6,7 @@ import { startCeph } from '../infra/ceph/ceph.ts';
 import { canRunCeph } from '../infra/ceph/requirements.ts';
 import { resolvePaths } from '../platform/paths.ts';
 import { startTestStack } from '../test/support/engines.ts';
+import { twoSiteStore } from '../test/support/two-site-store.ts';
 import type { GatewayAbilities } from './gateway-probe.ts';
 import { gatewayProbeContract } from './gateway-probe-contract.ts';
 import { type Gateway, objectStoreContract } from './object-store-contract.ts';
@@ -34,6 +35,18 @@ async function ceph(): Promise<Gateway> {
   };
 }
 
+async function two(): Promise<Gateway> {
+  const [first, second] = [await light(), await light()];
+  return {
+    ...first,
+    second: { s3: second.s3, store: twoSiteStore([first.s3, second.s3]).store },
+    close: async () => {
+      await first.close();
+      await second.close();
+    },
+  };
+}
+
 /** Both contracts on one running gateway; `lacks` is what it is known to lack. */
 function contracts(open: () => Promise<Gateway>, lacks: Partial<GatewayAbilities>): void {
   let gateway: Gateway;
@@ -47,6 +60,15 @@ function contracts(open: () => Promise<Gateway>, lacks: Partial<GatewayAbilities
 
 describe('the light S3 server', () => {
   contracts(light, {});
+});
+
+describe('the store on two light S3 servers', () => {
+  let gateway: Gateway;
+  beforeAll(async () => {
+    gateway = await two();
+  });
+  afterAll(async () => await gateway?.close());
+  objectStoreContract(() => gateway);
 });
 
 describe.skipIf(why !== null)(`the gateway of Ceph${why === null ? '' : ` (left out: ${why})`}`, () => {

@@ -33,14 +33,14 @@ const defaultPatienceMs = 120_000;
 /** The slowest line that is waited for: each object may take longer by its size. */
 const slowestBytesPerMs = 256;
 
-/** The object store over S3: Ceph RGW on a cluster, the light server of the embedded default. */
+/** The object store over S3: Ceph RGW on a cluster, the light server of the embedded default. `settings`: how its settings begin, for errors. */
 export function createS3ObjectStore(
   client: S3Client,
   bucket: string,
-  { patienceMs = defaultPatienceMs, putBytes = defaultPutBytes, partBytes = defaultPartBytes } = {},
+  { patienceMs = defaultPatienceMs, putBytes = defaultPutBytes, partBytes = defaultPartBytes, settings = 'MW_S3' } = {},
 ): ObjectStore {
   const failed = (what: string, key: string, error: unknown): Error =>
-    error instanceof StoreUnavailable || error instanceof ObjectTooLarge ? error : storeFailure(what, key, bucket, error);
+    error instanceof StoreUnavailable || error instanceof ObjectTooLarge ? error : storeFailure(what, key, bucket, error, settings);
   const patience = (bytes: number) => ({ abortSignal: AbortSignal.timeout(patienceMs + Math.ceil(bytes / slowestBytesPerMs)) });
 
   const size = async (key: string): Promise<number | null> => {

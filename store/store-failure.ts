@@ -16,17 +16,17 @@ const nameOf = (error: unknown): string => (error instanceof Error ? error.name 
 export const isMissing = (error: unknown): boolean =>
   nameOf(error) !== 'NoSuchBucket' && (statusOf(error) === 404 || nameOf(error) === 'NoSuchKey');
 
-/** What an error of S3 means, in a sentence for whoever runs the store. `what` is as in "storing". */
-export function storeFailure(what: string, key: string, bucket: string, error: unknown): Error {
+/** What an error of S3 means, in a sentence for whoever runs the store. `what` is as in "storing"; `settings`: how those of this store begin. */
+export function storeFailure(what: string, key: string, bucket: string, error: unknown, settings = 'MW_S3'): Error {
   if (isMissing(error)) return new ObjectMissing(`${key} does not exist in bucket ${bucket}`, { cause: error });
-  return new StoreUnavailable(`${what} ${key} failed: ${reasonOf(bucket, error)}`, { cause: error });
+  return new StoreUnavailable(`${what} ${key} failed: ${reasonOf(bucket, error, settings)}`, { cause: error });
 }
 
-function reasonOf(bucket: string, error: unknown): string {
+function reasonOf(bucket: string, error: unknown, settings: string): string {
   const name = nameOf(error);
   const status = statusOf(error);
   const said = `${name}, status ${status}`;
-  if (name === 'NoSuchBucket') return `bucket ${bucket} does not exist (MW_S3_BUCKET)`;
+  if (name === 'NoSuchBucket') return `bucket ${bucket} does not exist (${settings}_BUCKET)`;
   if (status === fullStatus || fullNames.has(name)) {
     return `the store has no room left, or the quota of its user or bucket is used up (${said}): give it space, nothing stored is lost`;
   }
@@ -40,7 +40,7 @@ function reasonOf(bucket: string, error: unknown): string {
     return `the store's clock and this machine's differ by more than it takes (${said}): set both by NTP; \`mw doctor\` says by how much`;
   }
   if (status === deniedStatus) {
-    return `the store refused it (${said}): the key in MW_S3_ACCESS_KEY may not do this in bucket ${bucket}, or its secret is wrong`;
+    return `the store refused it (${said}): the key in ${settings}_ACCESS_KEY may not do this in bucket ${bucket}, or its secret is wrong`;
   }
   return said;
 }

@@ -7,9 +7,8 @@ import { loadCatalog } from '../catalog/catalog.ts';
 import { taskQueues } from '../core/task-queues.ts';
 import { createPool } from '../platform/mysql.ts';
 import { PredictorUnavailable, VersionNotServable, createPredictorClient } from '../platform/predictor-client.ts';
-import { createS3Client } from '../platform/s3.ts';
 import { createTemporalClient } from '../platform/temporal.ts';
-import { createS3ObjectStore } from '../store/s3-object-store.ts';
+import { openStore } from '../store/open-store.ts';
 import { beatOfActivity, runWorker } from './activity-worker.ts';
 import { probedGateway } from './gateway.ts';
 import { verificationMetrics } from './verification-metrics.ts';
@@ -25,7 +24,7 @@ await runWorker(
   async (config, registry, logger) => {
     const pool = createPool(config);
     const temporal = createTemporalClient(config);
-    const store = createS3ObjectStore(createS3Client(config), config.s3.bucket);
+    const store = openStore(config, pool);
     const common = {
       pool,
       store,

@@ -6,18 +6,17 @@ import { loadConfig, trustOf } from '../platform/config.ts';
 import { runProcess } from '../platform/lifecycle.ts';
 import { createLogger } from '../platform/logger.ts';
 import { createPool } from '../platform/mysql.ts';
-import { createS3Client } from '../platform/s3.ts';
 import { forgottenCache, lookEveryMs } from '../predictor/forgotten-cache.ts';
 import { createModelStore } from '../predictor/model-store.ts';
 import { createPredictor } from '../predictor/predictor.ts';
 import { predictorServer } from '../predictor/server.ts';
-import { createS3ObjectStore } from '../store/s3-object-store.ts';
+import { openStore } from '../store/open-store.ts';
 
 const config = loadConfig();
 const logger = createLogger('predictor', config.settings.MW_LOG_LEVEL);
 
 await runProcess(logger, async () => {
-  const { settings, paths, s3 } = config;
+  const { settings, paths } = config;
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const passTexts = new Histogram({
@@ -28,12 +27,7 @@ await runProcess(logger, async () => {
   });
   const catalog = await loadCatalog(settings.MW_CATALOG_DIR);
   const pool = createPool(config);
-  const store = createModelStore(
-    pool,
-    createS3ObjectStore(createS3Client(config), s3.bucket),
-    join(paths.processDir('predictor'), 'cache'),
-    trustOf(config),
-  );
+  const store = createModelStore(pool, openStore(config, pool), join(paths.processDir('predictor'), 'cache'), trustOf(config));
   const predictor = createPredictor({
     store,
     catalog,

@@ -1,19 +1,21 @@
 import { createForgettingActivities } from '../activities/forgetting/forgetting-activities.ts';
 import { createShardingActivities } from '../activities/sharding/sharding-activities.ts';
+import { settleSites } from '../activities/store-care/settle-sites.ts';
 import { createStoreCareActivities } from '../activities/store-care/store-care-activities.ts';
 import { loadCatalog } from '../catalog/catalog.ts';
 import { taskQueues } from '../core/task-queues.ts';
 import { signerOf } from '../platform/config.ts';
 import { createPool } from '../platform/mysql.ts';
 import { createPredictorClient } from '../platform/predictor-client.ts';
-import { createS3Client } from '../platform/s3.ts';
 import { createTemporalClient } from '../platform/temporal.ts';
-import { createS3ObjectStore } from '../store/s3-object-store.ts';
+import { openStore } from '../store/open-store.ts';
 import { beatOfActivity, runWorker } from './activity-worker.ts';
 import { createKafka } from './cdc/kafkajs-feed.ts';
 import { probedGateway } from './gateway.ts';
 import { keptElsewhere } from './kept-elsewhere.ts';
 
+/** What one site of the store missed is brought there when it answers again. */
+const settleEveryMs = 60_000;
 /** Each holds two and a half times MW_SHARD_BYTES at most. */
 const concurrentActivities = 4;
 
@@ -22,7 +24,7 @@ await runWorker(
   ({ settings }) => settings.MW_SHARDING_PORT,
   async (config, _registry, logger) => {
     const pool = createPool(config);
-    const store = createS3ObjectStore(createS3Client(config), config.s3.bucket);
+    const store = openStore(config, pool);
     const { modelsDir } = config.paths;
     const catalog = await loadCatalog(config.settings.MW_CATALOG_DIR);
     const signer = signerOf(config);
@@ -34,6 +36,15 @@ await runWorker(
       temporal: temporal.client,
       namespace: config.temporal.namespace,
     };
+    let settling: Promise<unknown> | null = null;
+    const settle = (): void =>
+      void (settling ??= settleSites(pool, store, () => undefined)
+        .then(
+          (settled) => settled > 0 && logger.info({ settled }, 'brought to a site of the store what it had missed'),
+          (error: unknown) => logger.warn({ err: error }, 'what a site of the store missed could not be brought there: it is tried again'),
+        )
+        .finally(() => (settling = null)));
+    const settleTimer = store.sites ? setInterval(settle, settleEveryMs) : undefined;
     return {
       workers: [
         {
@@ -78,6 +89,8 @@ await runWorker(
       prepare: (signal) => probedGateway(config, logger, signal),
       checks: [{ name: 'mysql', check: async () => void (await pool.query('SELECT 1')) }],
       close: async () => {
+        clearInterval(settleTimer);
+        await settling;
         await temporal.close();
         await pool.end();
       },

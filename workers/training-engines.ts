@@ -14,15 +14,15 @@ import { nowMs } from '../platform/clock.ts';
 import type { Config } from '../platform/config.ts';
 import type { ReadinessCheck } from '../platform/health-server.ts';
 import type { Logger } from '../platform/logger.ts';
-import { createS3Client } from '../platform/s3.ts';
 import type { ObjectStore } from '../store/object-store.ts';
-import { createS3ObjectStore } from '../store/s3-object-store.ts';
+
+type Addresses = Pick<ObjectStore, 'presignGet' | 'presignPut' | 'presignAll'>;
 
 /** Where trainings run, wired: MW_EXECUTOR. */
 export type TrainingEngine = {
   readonly executor: TrainingExecutor;
   /** The store's addresses as jobs see it. */
-  readonly addresses: Pick<ObjectStore, 'presignGet' | 'presignPut'>;
+  readonly addresses: Addresses;
   readonly checks: readonly ReadinessCheck[];
   readonly close: () => Promise<void>;
 };
@@ -48,20 +48,19 @@ export async function processEngine(
 /** So long the cluster may say nothing before the worker says that it is not ready. */
 const blindMs = 30_000;
 
-/** Refuses to start on a cluster that cannot train: all that is wrong at once, and nothing is made before. */
+/** Refuses to start on a cluster that cannot train: all that is wrong at once, and nothing is made before. `seen`: the store's addresses as jobs see it. */
 export async function kubernetesEngine(
   config: Config,
   installation: string,
   catalog: Catalog,
-  store: ObjectStore,
+  { store, seen }: { readonly store: ObjectStore; readonly seen: Addresses },
   logger: Logger,
 ): Promise<TrainingEngine> {
-  const { settings, s3 } = config;
+  const { settings } = config;
   const tiers = loadResourceTiers(settings.MW_RESOURCE_TIERS);
   const cluster = connectCluster(settings.MW_KUBECONFIG, settings.MW_JOB_NAMESPACE, installation);
   const { problems, clusterQueue } = await checkCluster(cluster, settings, tiers, catalog);
   if (problems.length > 0) throw new Error(problems.map(({ problem, remedy }) => `${problem}: ${remedy}`).join('\n'));
-  const seen = createS3ObjectStore(createS3Client({ s3: { ...s3, endpoint: settings.MW_S3_JOBS_ENDPOINT ?? s3.endpoint } }), s3.bucket);
   const watched = watchJobs(cluster, logger);
   const executor = createKubernetesExecutor({
     cluster,

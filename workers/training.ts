@@ -8,8 +8,7 @@ import { loadCatalog } from '../catalog/catalog.ts';
 import { taskQueues } from '../core/task-queues.ts';
 import { createPool } from '../platform/mysql.ts';
 import { projectDir } from '../platform/paths.ts';
-import { createS3Client } from '../platform/s3.ts';
-import { createS3ObjectStore } from '../store/s3-object-store.ts';
+import { openStore } from '../store/open-store.ts';
 import { runWorker } from './activity-worker.ts';
 import { probedGateway } from './gateway.ts';
 import { kubernetesEngine, processEngine } from './training-engines.ts';
@@ -22,10 +21,10 @@ await runWorker(
     const { paths, settings } = config;
     const trainerDir = join(projectDir, 'trainer');
     const catalog = await loadCatalog(config.settings.MW_CATALOG_DIR);
-    const store = createS3ObjectStore(createS3Client(config), config.s3.bucket);
+    const store = openStore(config, pool);
     const engine =
       settings.MW_EXECUTOR === 'kubernetes'
-        ? await kubernetesEngine(config, await installationId(pool), catalog, store, logger)
+        ? await kubernetesEngine(config, await installationId(pool), catalog, { store, seen: openStore(config, pool, true) }, logger)
         : await processEngine(config, trainerDir, store, logger);
     const dependencies: TrainingDependencies = {
       pool,

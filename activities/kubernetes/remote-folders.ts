@@ -4,7 +4,7 @@ import { text } from 'node:stream/consumers';
 import type { CustomizationKey, RunKey } from '../../core/ids.ts';
 import { sha256Hex } from '../../platform/hash.ts';
 import { keptEmbeddingsKey, keptPrefix, stagingKey } from '../../store/keys.ts';
-import { ObjectMissing, type ObjectStore } from '../../store/object-store.ts';
+import { ObjectMissing, type ObjectStore, addressesOf } from '../../store/object-store.ts';
 import { storeBaseFile } from '../sharding/base-parts.ts';
 import { type JobRequest, type JobResult, type RemoteFolders, addressSeconds } from '../training/executor.ts';
 
@@ -24,7 +24,7 @@ export type RemoteJobs = {
 };
 
 /** `seen`: the same store at the address at which jobs see it. */
-export function createRemoteJobs(store: ObjectStore, seen: Pick<ObjectStore, 'presignGet' | 'presignPut'>): RemoteJobs {
+export function createRemoteJobs(store: ObjectStore, seen: Pick<ObjectStore, 'presignGet' | 'presignPut' | 'presignAll'>): RemoteJobs {
   return {
     folders: async (key, attempt, base) => {
       const about = await readFile(join(base.folder, aboutBase));
@@ -32,7 +32,7 @@ export function createRemoteJobs(store: ObjectStore, seen: Pick<ObjectStore, 'pr
       const baseModel = await Promise.all(
         Object.entries(files).map(async ([path, sha256]) => {
           const { ref } = await storeBaseFile(store, join(base.folder, path), sha256, () => undefined);
-          return { path, url: await seen.presignGet(ref.key, addressSeconds), sha256, bytes: ref.bytes };
+          return { path, ...(await addressesOf(seen, 'get', ref.key, addressSeconds)), sha256, bytes: ref.bytes };
         }),
       );
       const attempts = Array.from({ length: Math.min(attempt, attemptsBack) }, (_, i) => attempt - i);
@@ -40,7 +40,9 @@ export function createRemoteJobs(store: ObjectStore, seen: Pick<ObjectStore, 'pr
         baseModel,
         checkpoint: {
           put: await seen.presignPut(stagingKey(key, attempt, checkpointFile), addressSeconds),
-          get: await Promise.all(attempts.map((one) => seen.presignGet(stagingKey(key, one, checkpointFile), addressSeconds))),
+          get: (
+            await Promise.all(attempts.map((one) => addressesOf(seen, 'get', stagingKey(key, one, checkpointFile), addressSeconds)))
+          ).flatMap(({ url, otherUrls }) => [url, ...otherUrls]),
         },
         cache: {
           put: await seen.presignPut(keptEmbeddingsKey(key), addressSeconds),

@@ -1,11 +1,13 @@
 import { type ScrubPart, type ScrubShare, addAmounts, maxNamed, nothing } from '../../core/store-care.ts';
 import { basePrefix } from '../../store/keys.ts';
-import { checkObject } from './check-object.ts';
+import type { StoreSite } from '../../store/object-store.ts';
+import { checkSites, otherSite } from './check-sites.ts';
 import { showDamage } from './damage-conditions.ts';
 import { type Damage, closeDamage, forgetDamages, isStillLive, markOwners, openDamages, recordDamage, sharedTenant } from './damages.ts';
 import { installedBaseParts } from './installed-base.ts';
 import { type LiveObject, liveObjects } from './live-objects.ts';
 import { repairFromCopy, writeAnew } from './repair-object.ts';
+import { settleSites } from './settle-sites.ts';
 import type { StoreCareDependencies } from './store-care-activities.ts';
 import { everyTenant } from './tenants.ts';
 
@@ -30,15 +32,19 @@ async function readAndRepair(
   let read = nothing;
   let count = { damaged: 0, missing: 0, repaired: 0 };
   const left: Found[] = [];
+  const away = new Map<StoreSite, string>();
   for (const object of objects) {
     if (!inShare(object.sha256, share) && !before.has(object.key)) continue;
     beat();
-    const { state, bytes } = await checkObject(store, object, beat);
+    const { state, bytes, mended } = await checkSites(store, object, beat, away);
     read = addAmounts(read, { objects: 1, bytes });
-    if (state === 'whole') {
+    if (mended !== null) {
+      count = { ...count, [mended]: count[mended] + 1, repaired: count.repaired + 1 };
+      await recordDamage(pool, tenantId, { key: object.key, sha256: object.sha256, what: mended }, otherSite);
+    } else if (state === 'whole') {
       if (before.has(object.key)) await closeDamage(pool, object.key);
-      continue;
     }
+    if (state === 'whole') continue;
     if (!(await isStillLive(pool, object))) continue;
     count = { ...count, [state]: count[state] + 1 };
     const damage: Damage = { key: object.key, sha256: object.sha256, what: state };
@@ -51,7 +57,8 @@ async function readAndRepair(
       count = { ...count, repaired: count.repaired + 1 };
     }
   }
-  return { part: { ...part, ...read, ...count }, left };
+  const open = [...away].map(([site, reason]) => `the ${site.name} site of the store (${site.endpoint}) was not read: ${reason}`);
+  return { part: { ...part, ...read, ...count, open }, left };
 }
 
 /** What is not whole and still needed. What nothing refers to any more is forgotten, if it is known what everything refers to. */
@@ -73,6 +80,7 @@ async function stillOpen(
 /** What all tenants share: a damaged part is also made anew from the base models that are installed here. Before the tenants. Key: none; read again. */
 export async function scrubBase(dependencies: StoreCareDependencies, { share }: { readonly share: ScrubShare | null }): Promise<ScrubPart> {
   const { pool, store, beat } = dependencies;
+  await settleSites(pool, store, beat);
   const objects = new Map<string, LiveObject>();
   let allKnown = true;
   for await (const tenantId of everyTenant(pool)) {
@@ -102,7 +110,7 @@ export async function scrubBase(dependencies: StoreCareDependencies, { share }: 
     );
   const open = await stillOpen(dependencies, sharedTenant, objects, allKnown);
   await showDamage(pool, 'base models', open.length === 0 ? null : `${sentenceOf(open)}; every version on that base model is affected`);
-  return { ...part, repaired: part.repaired + repaired, open: openSentences('base models', open) };
+  return { ...part, repaired: part.repaired + repaired, open: [...part.open, ...openSentences('base models', open)] };
 }
 
 /** A tenant's own objects; and marks its versions and datasets, also for what it shares. Key: none; read again. */
@@ -139,7 +147,7 @@ export async function scrubTenant(
     damaged: part.damaged + urgent.part.damaged,
     missing: part.missing + urgent.part.missing,
     repaired: part.repaired + urgent.part.repaired,
-    open: openSentences(tenantId, keys),
+    open: [...new Set([...urgent.part.open, ...part.open]), ...openSentences(tenantId, keys)].slice(0, maxNamed),
   };
 }
 

@@ -20,6 +20,8 @@ export type JobSpec = {
     readonly buckets: readonly {
       readonly index: number;
       readonly url: string;
+      /** Where the store lies on two sites: the same bytes on the other one. So with all addresses. */
+      readonly otherUrls?: readonly string[];
       readonly sha256: string;
       readonly bytes: number;
       readonly rows: number;
@@ -37,6 +39,7 @@ export type JobSpec = {
   readonly tier?: string;
   /** Presigned addresses by file name: a job can write its own staging objects and nothing else. */
   readonly outputs: Readonly<Record<string, string>>;
+  readonly otherOutputs?: Readonly<Record<string, readonly string[]>>;
   readonly workDir: string;
   /** Folder of the customization that outlives its jobs: embeddings that a later training needs again. */
   readonly cacheDir: string;
@@ -47,7 +50,13 @@ export type JobSpec = {
 /** Presigned addresses for a job that has no lasting disk: what other jobs find in folders. */
 export type RemoteFolders = {
   /** Files of the base model by their path in its folder: fetched where `baseModel.path` is absent. */
-  readonly baseModel: readonly { readonly path: string; readonly url: string; readonly sha256: string; readonly bytes: number }[];
+  readonly baseModel: readonly {
+    readonly path: string;
+    readonly url: string;
+    readonly otherUrls?: readonly string[];
+    readonly sha256: string;
+    readonly bytes: number;
+  }[];
   /** The newest checkpoint as one object: where this attempt leaves its own, and where it looks for one, its own first, then those of attempts before. */
   readonly checkpoint: { readonly put: string; readonly get: readonly string[] };
   /** The customization's kept embeddings as one object. */

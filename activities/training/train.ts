@@ -3,6 +3,7 @@ import type { ObjectRef } from '../../core/object-ref.ts';
 import type { TrainingProgress } from '../../core/run.ts';
 import { nowMs } from '../../platform/clock.ts';
 import { stagingKey } from '../../store/keys.ts';
+import { addressesOf } from '../../store/object-store.ts';
 import { readManifest } from '../dataset/dataset-registry.ts';
 import { failure } from '../failure.ts';
 import { measureAnswers, readAnswers, worstLabels } from '../gate/answers-file.ts';
@@ -51,6 +52,9 @@ export async function train(dependencies: TrainingDependencies, input: Parameter
     trainerFile: settings.model.trainerFile,
     base,
   });
+  const staged = await Promise.all(
+    stagedFiles.map(async (file) => [file, await addressesOf(addresses, 'put', stagingKey(input, attempt, file), addressSeconds)] as const),
+  );
   const spec: JobSpec = {
     jobName: jobText(input, attempt),
     tenantId: input.tenantId,
@@ -64,7 +68,7 @@ export async function train(dependencies: TrainingDependencies, input: Parameter
       buckets: await Promise.all(
         manifest.buckets.map(async ({ index, ref, rows }) => ({
           index,
-          url: await addresses.presignGet(ref.key, addressSeconds),
+          ...(await addressesOf(addresses, 'get', ref.key, addressSeconds)),
           sha256: ref.sha256,
           bytes: ref.bytes,
           rows,
@@ -76,11 +80,8 @@ export async function train(dependencies: TrainingDependencies, input: Parameter
     overrides: { batchDivisor: overrides.batchDivisor, learningRateDivisor: overrides.learningRateDivisor },
     seed: Number(settings.options['seed'] ?? 7),
     ...host,
-    outputs: Object.fromEntries(
-      await Promise.all(
-        stagedFiles.map(async (file) => [file, await addresses.presignPut(stagingKey(input, attempt, file), addressSeconds)] as const),
-      ),
-    ),
+    outputs: Object.fromEntries(staged.map(([file, { url }]) => [file, url])),
+    otherOutputs: Object.fromEntries(staged.map(([file, { otherUrls }]) => [file, otherUrls])),
     workDir: executor.workDir(input, attempt),
     cacheDir: executor.cacheDir(input),
   };
@@ -150,6 +151,8 @@ export async function train(dependencies: TrainingDependencies, input: Parameter
     const stored = await store.size(key);
     if (stored !== bytes) throw failure('Corrupt', `staged ${name} has ${stored ?? 'no'} bytes, the trainer wrote ${bytes}`);
     files[name] = { bucket: store.bucket, key, sha256, bytes };
+    // The job has written it by an address, and so to one site: the training need not be repeated if that one is lost.
+    await store.spread?.(files[name]);
   }
   const measured = measureAnswers(settings.model, await readAnswers(store, files));
   await completeClaim(pool, input);

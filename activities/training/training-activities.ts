@@ -21,7 +21,7 @@ export type TrainingDependencies = {
   readonly pool: Pool;
   readonly store: ObjectStore;
   /** The store's addresses as jobs see it. */
-  readonly addresses: Pick<ObjectStore, 'presignGet' | 'presignPut'>;
+  readonly addresses: Pick<ObjectStore, 'presignGet' | 'presignPut' | 'presignAll'>;
   readonly catalog: Catalog;
   readonly executor: TrainingExecutor;
   readonly modelsDir: string;

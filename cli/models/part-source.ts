@@ -23,10 +23,19 @@ export const storeSource =
   (addresses: Addresses): PartSource =>
   async ({ path, sha256 }, take) => {
     const url = addresses.urlOf(sha256);
-    const response = await openAddress(url, 0, new AbortController().signal);
+    // What cannot be read now may be on the other site.
+    const turning = (error: unknown): never => {
+      addresses.turnFrom(sha256, url);
+      throw error;
+    };
+    const response = await openAddress(url, 0, new AbortController().signal).catch(turning);
     const status = response.statusCode ?? 0;
     if (status === 200) {
-      for await (const chunk of response) take(chunk as Buffer);
+      try {
+        for await (const chunk of response) take(chunk as Buffer);
+      } catch (error) {
+        turning(error);
+      }
       return true;
     }
     response.destroy();

@@ -2,13 +2,14 @@ import type { ApiClient } from '../api-client.ts';
 import { CommandError } from '../command.ts';
 import type { VersionReference } from './version-reference.ts';
 
-type Addressed = { readonly sha256: string; readonly bytes: number; readonly url: string };
+/** `otherUrls`: the same bytes on another site of the store. */
+type Addressed = { readonly sha256: string; readonly bytes: number; readonly url: string; readonly otherUrls?: readonly string[] };
 type FilesAnswer = { readonly items: readonly Addressed[]; readonly manifest: Addressed };
 
 /** Where the bytes of a version are read, by their SHA-256. Addresses hold for an hour; a pull may take longer, so they are asked for again. */
 export class Addresses {
   readonly #ask: () => Promise<FilesAnswer>;
-  #urls: ReadonlyMap<string, string>;
+  #urls: Map<string, readonly string[]>;
   #asking: Promise<void> | null = null;
   readonly manifest: Pick<Addressed, 'sha256' | 'bytes'>;
 
@@ -24,9 +25,20 @@ export class Addresses {
   }
 
   urlOf(sha256: string): string {
-    const url = this.#urls.get(sha256);
+    const [url] = this.#urls.get(sha256) ?? [];
     if (url === undefined) throw new CommandError(`the API names no address for the part with SHA-256 ${sha256}`);
     return url;
+  }
+
+  /** On how many sites of the store the part can be read. */
+  sitesOf(sha256: string): number {
+    return this.#urls.get(sha256)?.length ?? 0;
+  }
+
+  /** The address was of no use: the next site's is the next one that `urlOf` tells, and this one comes last. */
+  turnFrom(sha256: string, url: string): void {
+    const [first, ...others] = this.#urls.get(sha256) ?? [];
+    if (first === url) this.#urls.set(sha256, [...others, first]);
   }
 
   /** New addresses, asked for once for all who found theirs expired at a time. */
@@ -39,5 +51,5 @@ export class Addresses {
   }
 }
 
-const urlsOf = ({ items, manifest }: FilesAnswer): ReadonlyMap<string, string> =>
-  new Map([...items, manifest].map(({ sha256, url }) => [sha256, url]));
+const urlsOf = ({ items, manifest }: FilesAnswer): Map<string, readonly string[]> =>
+  new Map([...items, manifest].map(({ sha256, url, otherUrls = [] }) => [sha256, [url, ...otherUrls]]));

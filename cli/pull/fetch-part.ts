@@ -21,6 +21,8 @@ const mostSaid = 2_000;
 
 /** What passes by itself, so that it is tried again. */
 class Passing extends Error {}
+/** The site that was asked does not have it. */
+class Missing extends Passing {}
 
 /**
  * Fetches a part into a file, going on behind the bytes that an interrupted call left there. When it returns, the file is on disk and has the
@@ -36,9 +38,12 @@ export async function fetchPart(
 ): Promise<void> {
   let failures = 0;
   let damaged = 0;
+  let missing = 0;
   let furthest = 0;
   for (;;) {
     const { hash, bytes: before } = await found(file, part.bytes);
+    const url = addresses.urlOf(part.sha256);
+    const sites = addresses.sitesOf(part.sha256);
     on.report(before);
     let received = 0;
     const take = (chunk: Buffer): void => {
@@ -49,11 +54,14 @@ export async function fetchPart(
       if (before + received > part.bytes) throw new Passing(`more than its ${part.bytes} bytes came`);
     };
     try {
-      if (before < part.bytes || part.bytes === 0) await append(addresses, part, file, before, take, signal);
+      if (before < part.bytes || part.bytes === 0) await append(addresses, url, part, file, before, take, signal);
       if (before + received < part.bytes) throw new Passing(`it ended ${part.bytes - before - received} bytes too early`);
     } catch (error) {
       signal.throwIfAborted();
       if (error instanceof CommandError) throw error;
+      if (error instanceof Missing) missing += 1;
+      if (missing >= sites) throw new CommandError(`${part.path} is missing in the store: tell the operator, who can repair it`);
+      addresses.turnFrom(part.sha256, url);
       // Only what was never reached before is progress: what begins again and again is none.
       failures = before + received > furthest ? 1 : failures + 1;
       furthest = Math.max(furthest, before + received);
@@ -67,8 +75,9 @@ export async function fetchPart(
     if (hash.digest('hex') === part.sha256) return;
     await rm(file, { force: true });
     damaged += 1;
-    // The first time it may be what an older call left; what comes whole and wrong is wrong in the store.
-    if (damaged > 1)
+    addresses.turnFrom(part.sha256, url);
+    // The first time it may be what an older call left; what comes whole and wrong from every site is wrong in the store.
+    if (damaged > sites)
       throw new CommandError(
         `${part.path} is damaged in the store: its SHA-256 is not ${part.sha256}; tell the operator, who can repair it`,
       );
@@ -87,20 +96,20 @@ async function found(file: string, expected: number): Promise<{ readonly hash: H
 
 async function append(
   addresses: Addresses,
+  url: string,
   part: Part,
   file: string,
   from: number,
   take: (chunk: Buffer) => void,
   signal: AbortSignal,
 ): Promise<void> {
-  const url = addresses.urlOf(part.sha256);
   const response = await openAddress(url, from, signal);
   const status = response.statusCode ?? 0;
   const ofRange = status === 206 && (response.headers['content-range'] ?? '').startsWith(`bytes ${from}-`);
   if (from === 0 ? status !== 200 : !ofRange) {
     const said = status === 403 ? await refusalOf(response) : '';
     response.destroy();
-    if (status === 404) throw new CommandError(`${part.path} is missing in the store: tell the operator, who can repair it`);
+    if (status === 404) throw new Missing('the store does not have it');
     // It expired meanwhile, or the store's clock is not the API's: that shows when new ones are refused as well.
     if (status === 403) await addresses.renew(part.sha256, url);
     else if (from > 0 && (status < 400 || status === 416)) await rm(file, { force: true });

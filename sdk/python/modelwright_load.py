@@ -97,6 +97,8 @@ class Part:
     bytes: int
     url: str
     kind: str = "shard"
+    #: The same bytes on another site of the store.
+    other_urls: tuple[str, ...] = ()
 
 
 def load(
@@ -111,13 +113,17 @@ def load(
     files = _ask(f"{versions}/{version}/files?expiresIn={ADDRESS_SECONDS}", key)
     told = files["manifest"]
     # As it is stored: the API's own answer could write numbers in another way.
-    text = bytes(_fetch(Part(told["sha256"], told["bytes"], told["url"], "manifest"), threading.local()))
+    text = bytes(_fetch(Part(told["sha256"], told["bytes"], told["url"], "manifest", tuple(told.get("otherUrls", ()))), threading.local()))
     manifest = _trusted_manifest(text, name, version, _Trust(url, key, trusted_keys, allow_unsigned))
-    addresses = {item["sha256"]: item["url"] for item in files["items"]}
+    addresses = {item["sha256"]: (item["url"], *item.get("otherUrls", ())) for item in files["items"]}
     missing = [shard["sha256"] for shard in manifest["shards"] if shard["sha256"] not in addresses]
     if missing:
         raise LoadError(f"the API names no address for shard {missing[0]}")
-    parts = [Part(shard["sha256"], shard["bytes"], addresses[shard["sha256"]]) for shard in manifest["shards"]]
+    parts = [
+        Part(shard["sha256"], shard["bytes"], urls[0], other_urls=urls[1:])
+        for shard in manifest["shards"]
+        for urls in [addresses[shard["sha256"]]]
+    ]
     return Model(manifest, load_parts(manifest["tensors"], parts, parallel))
 
 
@@ -367,9 +373,20 @@ class _Download:
     def __init__(self, part: Part) -> None:
         self.part = part
         self.named = f"{part.kind} {part.sha256}"
-        self.url = urllib.parse.urlsplit(part.url)
+        self.urls = [urllib.parse.urlsplit(url) for url in (part.url, *part.other_urls)]
         self.bytes = _memory(part.bytes)
         self.view = memoryview(self.bytes)
+        self.again()
+
+    @property
+    def url(self) -> urllib.parse.SplitResult:
+        return self.urls[0]
+
+    def turn(self) -> None:
+        """The next site's address comes first."""
+        self.urls.append(self.urls.pop(0))
+
+    def again(self) -> None:
         self.digest = hashlib.sha256()
         self.at = 0
 
@@ -395,8 +412,26 @@ class _Download:
 
 
 def _fetch(part: Part, kept: threading.local) -> mmap.mmap:
-    """The bytes of a shard, checked. `kept`: the thread's connection, which the next shard uses too."""
+    """The bytes of a shard, checked, from whichever site has them right. `kept`: the thread's connection, which the next shard uses too."""
     download = _Download(part)
+    for sites_left in reversed(range(len(download.urls))):
+        try:
+            _fetch_once(download, kept)
+            return download.bytes
+        except LoadError:
+            if sites_left == 0:
+                raise
+            if getattr(kept, "connection", None) is not None:
+                # An answer that was not read to its end is in the way of the next.
+                kept.connection.close()
+            kept.place = None
+            download.turn()
+            download.again()
+    raise AssertionError("not reached")
+
+
+def _fetch_once(download: _Download, kept: threading.local) -> None:
+    part = download.part
     for left in reversed(range(TRIES)):
         place = (download.url.scheme, download.url.netloc)
         if getattr(kept, "place", None) != place:
@@ -408,12 +443,12 @@ def _fetch(part: Part, kept: threading.local) -> mmap.mmap:
             kept.connection.close()
             kept.place = None
             if left > 0:
+                download.turn()
                 time.sleep(PAUSE_SECONDS)
                 continue
             raise LoadError(f"{download.named} broke off at byte {download.at} of {part.bytes}: {error}") from error
     if download.digest.hexdigest() != part.sha256:
         raise LoadError(f"{download.named} is damaged: its bytes have the SHA-256 {download.digest.hexdigest()}")
-    return download.bytes
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def load_dataset(spec: Spec, tell: Callable[[str, int, int], None], check: Calla
     sides: dict[str, list[Row]] = {"train": [], "evaluation": []}
     bad: dict[str, list[str]] = {}
     for done, bucket in enumerate(spec.buckets, start=1):
-        text = zstandard.ZstdDecompressor().decompressobj().decompress(fetch(bucket.url, bucket.sha256)).decode("utf-8")
+        text = zstandard.ZstdDecompressor().decompressobj().decompress(fetch(bucket.urls, bucket.sha256)).decode("utf-8")
         # Not splitlines: a text may hold separators that JSON does not escape.
         for line in text.split("\n"):
             if not line:

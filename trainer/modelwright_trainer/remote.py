@@ -69,7 +69,7 @@ class Remote:
             return digest.hexdigest()
 
         try:
-            found = read(file.url, write, self._job.check_stop)
+            found = read(file.urls, write, self._job.check_stop)
         except Missing as error:
             raise JobError("storage", f"{name} cannot be had: {error.message}") from error
         if found != file.sha256:

@@ -12,7 +12,8 @@ from .errors import JobError
 @dataclass(frozen=True)
 class Bucket:
     index: int
-    url: str
+    #: More than one where the store lies on two sites; so with all addresses.
+    urls: tuple[str, ...]
     sha256: str
     rows: int
 
@@ -22,7 +23,7 @@ class BaseFile:
     """`path` is its place in the base model's folder."""
 
     path: str
-    url: str
+    urls: tuple[str, ...]
     sha256: str
     size: int
 
@@ -55,7 +56,7 @@ class Spec:
     learning_rate_divisor: int
     seed: int
     threads: int
-    outputs: dict[str, str]
+    outputs: dict[str, tuple[str, ...]]
     work_dir: Path
     #: Outlives the job; None keeps embeddings in the job's own folder.
     cache_dir: Path | None
@@ -75,7 +76,7 @@ def load_spec(path: Path) -> Spec:
             job_name=raw["jobName"],
             trainer_file=Path(raw["businessModel"]["trainerFile"]),
             dataset_digest=raw["dataset"]["digest"],
-            buckets=tuple(Bucket(b["index"], b["url"], b["sha256"], b["rows"]) for b in raw["dataset"]["buckets"]),
+            buckets=tuple(Bucket(b["index"], _addresses(b), b["sha256"], b["rows"]) for b in raw["dataset"]["buckets"]),
             base_name=raw["baseModel"]["name"],
             base_path=Path(raw["baseModel"]["path"]),
             base_digest=str(raw["baseModel"].get("digest", "")),
@@ -84,7 +85,7 @@ def load_spec(path: Path) -> Spec:
             learning_rate_divisor=int(overrides.get("learningRateDivisor", 1)),
             seed=int(raw["seed"]),
             threads=int(raw.get("threads", 1)),
-            outputs=dict(raw["outputs"]),
+            outputs={name: (url, *raw.get("otherOutputs", {}).get(name, [])) for name, url in raw["outputs"].items()},
             work_dir=Path(raw["workDir"]),
             cache_dir=Path(raw["cacheDir"]) if raw.get("cacheDir") else None,
             remote=_remote(raw["remote"]) if raw.get("remote") else None,
@@ -100,9 +101,13 @@ def load_spec(path: Path) -> Spec:
     return spec
 
 
+def _addresses(raw: dict[str, Any]) -> tuple[str, ...]:
+    return (raw["url"], *raw.get("otherUrls", []))
+
+
 def _remote(raw: dict[str, Any]) -> RemoteFolders:
     return RemoteFolders(
-        base_model=tuple(BaseFile(str(f["path"]), f["url"], f["sha256"], int(f["bytes"])) for f in raw["baseModel"]),
+        base_model=tuple(BaseFile(str(f["path"]), _addresses(f), f["sha256"], int(f["bytes"])) for f in raw["baseModel"]),
         checkpoint_put=raw["checkpoint"]["put"],
         checkpoint_get=tuple(raw["checkpoint"]["get"]),
         cache_put=raw["cache"]["put"],

@@ -9,7 +9,7 @@ import os
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import IO, TypeVar
 
@@ -25,6 +25,8 @@ REFUSAL_BYTES = 4096
 OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}
 
 T = TypeVar("T")
+#: Of an object, or of the same object on several sites of the store: tried in turn.
+Address = str | Sequence[str]
 #: Raises what ends the job; called between pieces of a transfer.
 Check = Callable[[], None]
 
@@ -36,23 +38,34 @@ class Missing(JobError):
         super().__init__("storage", f"{what} an object {why}")
 
 
-def fetch(url: str, sha256: str) -> bytes:
-    """The object's bytes, which have the SHA-256 asked for."""
-    data = read(url, lambda body: body.read())
-    if hashlib.sha256(data).hexdigest() != sha256:
-        raise JobError("storage", "an object of the dataset does not have the SHA-256 of its manifest")
-    return data
+def sites(address: Address) -> tuple[str, ...]:
+    return (address,) if isinstance(address, str) else tuple(address)
 
 
-def read(url: str, use: Callable[[IO[bytes]], T], check: Check = lambda: None) -> T:
+def fetch(address: Address, sha256: str) -> bytes:
+    """The object's bytes, which have the SHA-256 asked for, from whichever site has them right."""
+    urls = sites(address)
+    for at in range(len(urls)):
+        try:
+            data = read(urls[at:] + urls[:at], lambda body: body.read())
+        except Missing:
+            if at + 1 == len(urls):
+                raise
+            continue
+        if hashlib.sha256(data).hexdigest() == sha256:
+            return data
+    raise JobError("storage", "an object of the dataset does not have the SHA-256 of its manifest")
+
+
+def read(address: Address, use: Callable[[IO[bytes]], T], check: Check = lambda: None) -> T:
     """What `use` makes of the object's bytes; it begins again when they break off. Raises Missing where there is no object."""
 
-    def get() -> T:
+    def get(url: str) -> T:
         check()
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:
             return use(response)
 
-    return _retried("reading", get)
+    return _retried("reading", sites(address), get)
 
 
 def chunks(body: "IO[bytes] | Counted", check: Check = lambda: None) -> Iterable[bytes]:
@@ -61,7 +74,7 @@ def chunks(body: "IO[bytes] | Counted", check: Check = lambda: None) -> Iterable
         yield data
 
 
-def upload(url: str, path: Path, *, patience_s: float = math.inf, check: Check = lambda: None) -> None:
+def upload(address: Address, path: Path, *, patience_s: float = math.inf, check: Check = lambda: None) -> None:
     """No attempt begins after `patience_s`. The file may be removed meanwhile."""
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -70,30 +83,31 @@ def upload(url: str, path: Path, *, patience_s: float = math.inf, check: Check =
             file.seek(0)
             return chunks(file, check)
 
-        send(url, body, size, patience_s=patience_s)
+        send(address, body, size, patience_s=patience_s)
 
 
-def send(url: str, body: Callable[[], Iterable[bytes]], size: int, *, patience_s: float = math.inf) -> None:
+def send(address: Address, body: Callable[[], Iterable[bytes]], size: int, *, patience_s: float = math.inf) -> None:
     """Writes `size` bytes that each attempt asks for anew."""
-    if url.startswith("file:"):
-        Path(urllib.request.url2pathname(url.removeprefix("file://"))).write_bytes(b"".join(body()))
+    urls = sites(address)
+    if urls[0].startswith("file:"):
+        Path(urllib.request.url2pathname(urls[0].removeprefix("file://"))).write_bytes(b"".join(body()))
         return
 
-    def put() -> None:
+    def put(url: str) -> None:
         request = urllib.request.Request(url, data=body(), method="PUT")
         request.add_header("Content-Length", str(size))
         request.add_header("Content-Type", "application/octet-stream")
         with urllib.request.urlopen(request, timeout=min(TIMEOUT_S, max(1.0, patience_s))) as response:
             response.read()
 
-    _retried("writing", put, patience_s)
+    _retried("writing", urls, put, patience_s)
 
 
-def _retried(what: str, work: Callable[[], T], patience_s: float = math.inf) -> T:
+def _retried(what: str, urls: Sequence[str], work: Callable[[str], T], patience_s: float = math.inf) -> T:
     wait, ends = FIRST_WAIT_S, time.monotonic() + patience_s
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            return work()
+            return work(urls[(attempt - 1) % len(urls)])
         except urllib.error.HTTPError as error:
             cause, problem = error, _problem_of(what, error)
         except (OSError, http.client.HTTPException) as error:

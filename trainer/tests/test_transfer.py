@@ -66,6 +66,20 @@ def test_what_lasts_is_a_sentence_of_class_storage(store: ObjectServer, tmp_path
         assert len(store.asked) == (transfer.ATTEMPTS if what in ("drop", (503, b"")) else 1)
 
 
+def test_the_other_site_is_asked_where_one_is_away_lacks_the_object_or_has_it_wrong(store: ObjectServer, tmp_path: Path) -> None:
+    digest = hashlib.sha256(DATA).hexdigest()
+    away = "http://127.0.0.1:9/one"
+    store.objects["wrong"] = b"wrong"
+    for first in (away, store.url("none"), store.url("wrong")):
+        assert fetch((first, store.url("one")), digest) == DATA
+        assert fetch((store.url("one"), first), digest) == DATA
+    with pytest.raises(JobError, match="does not have the SHA-256"):
+        fetch((store.url("wrong"), store.url("wrong")), digest)
+    (tmp_path / "file").write_bytes(DATA)
+    upload((away, store.url("two")), tmp_path / "file")
+    assert store.objects["two"] == DATA
+
+
 def test_what_is_not_there_is_told_from_what_is_refused(store: ObjectServer) -> None:
     with pytest.raises(Missing):
         read(store.url("none"), lambda body: body.read())

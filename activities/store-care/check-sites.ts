@@ -1,0 +1,85 @@
+import { createHash } from 'node:crypto';
+import { digestOfKey } from '../../store/keys.ts';
+import { ObjectMissing, type ObjectStore, type StoreSite, StoreUnavailable } from '../../store/object-store.ts';
+import { type ObjectState, checkObject } from './check-object.ts';
+
+type Wanted = { readonly key: string; readonly sha256: string };
+
+/** What one look at an object found, on every site there is. */
+export type Looked = ObjectState & {
+  /** What was wrong on one site, and was written anew from the other. */
+  readonly mended: 'damaged' | 'missing' | null;
+};
+
+/** Where an object is mended from when it is the other site that has it. */
+export const otherSite = 'the other site';
+
+/**
+ * Reads an object wherever it should lie, and brings it from the site that has it right to the one that has not. A site that does not answer is noted in
+ * `away` and not asked again. Fails with StoreUnavailable where no site answers.
+ */
+export async function checkSites(store: ObjectStore, wanted: Wanted, beat: () => void, away: Map<StoreSite, string>): Promise<Looked> {
+  if (!store.sites) return { ...(await checkObject(store, wanted, beat)), mended: null };
+  const seen: { readonly site: StoreSite; readonly state: ObjectState }[] = [];
+  for (const site of store.sites) {
+    if (away.has(site)) continue;
+    try {
+      seen.push({ site, state: await checkObject(site.store, wanted, beat) });
+    } catch (error) {
+      if (!(error instanceof StoreUnavailable)) throw error;
+      away.set(site, error.message);
+    }
+  }
+  const whole = seen.find(({ state }) => state.state === 'whole');
+  const worst = seen.find(({ state }) => state.state === 'damaged') ?? seen[0];
+  if (!worst) throw new StoreUnavailable(`no site of the store answers: ${[...away.values()].join('; ')}`);
+  if (!whole) return { ...worst.state, mended: null };
+  let mended: Looked['mended'] = null;
+  for (const { site, state } of seen) {
+    if (state.state === 'whole') continue;
+    await bring(whole.site, site, { ...wanted, bytes: whole.state.bytes });
+    if ((await checkObject(site.store, wanted, beat)).state === 'whole') mended = state.state;
+  }
+  return { ...whole.state, mended };
+}
+
+/** Writes an object of one site to the other one, whatever that has under its key. The gateway there takes no bytes but these. */
+export async function bring(from: StoreSite, to: StoreSite, { key, sha256, bytes }: Wanted & { readonly bytes: number }): Promise<void> {
+  // Content of the right size would not be sent again.
+  await to.store.delete([key]);
+  await to.store.putContentStream(key, { sha256, bytes, open: () => from.store.stream(key) });
+}
+
+/** Whether the site has the object as the other one has it; brings it there if not, and if the other one has it right. False where that cannot be said. */
+export async function bringOwed(from: StoreSite, to: StoreSite, key: string, beat: () => void): Promise<boolean> {
+  const named = digestOfKey(key);
+  const theirs = await digestOf(from, key, beat);
+  const ours = await digestOf(to, key, beat);
+  // Nobody has it any more: it was removed meanwhile.
+  if (theirs === null) return ours === null || named === null || ours.sha256 === named;
+  if (theirs.sha256 === ours?.sha256) return true;
+  // Neither is right: for the scrub, which knows other copies.
+  if (named !== null && theirs.sha256 !== named) return ours?.sha256 === named;
+  await bring(from, to, { key, ...theirs });
+  return true;
+}
+
+async function digestOf(
+  site: StoreSite,
+  key: string,
+  beat: () => void,
+): Promise<{ readonly sha256: string; readonly bytes: number } | null> {
+  const hash = createHash('sha256');
+  let bytes = 0;
+  try {
+    for await (const chunk of await site.store.stream(key)) {
+      hash.update(chunk as Buffer);
+      bytes += (chunk as Buffer).byteLength;
+      beat();
+    }
+  } catch (error) {
+    if (error instanceof ObjectMissing) return null;
+    throw error instanceof StoreUnavailable ? error : new StoreUnavailable(`reading ${key} broke off`, { cause: error });
+  }
+  return { sha256: hash.digest('hex'), bytes };
+}
