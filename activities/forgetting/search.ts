@@ -17,8 +17,8 @@ export type SearchResult = ForgettingSearch & {
 };
 
 /**
- * Reads every object of the tenant, compressed ones as they are and unpacked. Live datasets hold none of the rows: a text in one of them belongs to
- * another example, and stays wherever it may be. Whatever else of the customization has a text is left over.
+ * Reads every object of the tenant, on every site of the store, compressed ones as they are and unpacked. Live datasets hold none of the rows: a text in
+ * one of them belongs to another example, and stays wherever it may be. Whatever else of the customization has a text is left over.
  */
 export async function searchStore(
   dependencies: Pick<ForgettingDependencies, 'pool' | 'store' | 'beat'>,
@@ -46,19 +46,22 @@ export async function searchStore(
   const left: string[] = [];
   let objects = 0;
   let bytes = 0;
-  for (const prefix of [tenantPrefix(tenantId), keptTenantPrefix(tenantId)])
-    for await (const { key } of store.list(prefix)) {
+  // A site that is away cannot be vouched for: then there is no answer.
+  const sites = store.sites?.map((site) => site.store) ?? [store];
+  const prefixes = [tenantPrefix(tenantId), keptTenantPrefix(tenantId)];
+  for (const [site, prefix] of sites.flatMap((one) => prefixes.map((each) => [one, each] as const)))
+    for await (const { key } of site.list(prefix)) {
       beat();
       const search = new RawSearch(alone, salt);
       try {
-        bytes += await search.read(beating(await store.stream(key), beat));
+        bytes += await search.read(beating(await site.stream(key), beat));
       } catch (error) {
         // It went between the list and now: there is nothing to find in it.
         if (error instanceof ObjectMissing) continue;
         throw error;
       }
       objects += 1;
-      const text = key.endsWith('.zst') ? await unpacked(store, key) : null;
+      const text = key.endsWith('.zst') ? await unpacked(site, key) : null;
       if (text) search.bytes(text);
       if (search.found.size === 0) continue;
       const of = placeOf(key)?.customizationId ?? null;

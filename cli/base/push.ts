@@ -3,10 +3,9 @@ import { type Push, PushOvertaken, pushBase } from '../../activities/sharding/pu
 import { nowMs } from '../../platform/clock.ts';
 import { type Config, loadConfig } from '../../platform/config.ts';
 import { type Pool, createPool, isUnavailable } from '../../platform/mysql.ts';
-import { createS3Client } from '../../platform/s3.ts';
 import type { InstalledEncoder } from '../../store/encoder-folder.ts';
 import { StoreUnavailable } from '../../store/object-store.ts';
-import { createS3ObjectStore } from '../../store/s3-object-store.ts';
+import { openStore } from '../../store/open-store.ts';
 import { CommandError } from '../command.ts';
 import { type Screen, bar } from '../screen.ts';
 import { bytes } from '../wording.ts';
@@ -35,21 +34,16 @@ async function withRegistry<T>(work: (pool: Pool, config: Config) => Promise<T>)
 export async function pushToStore(base: InstalledEncoder, screen: Screen): Promise<Push & { readonly tookMs: number }> {
   const started = nowMs();
   const pushed = await withRegistry(async (pool, config) => {
-    const client = createS3Client(config);
-    try {
-      const store = createS3ObjectStore(client, config.s3.bucket);
-      let pieces = 0;
-      const beat: Parameters<typeof pushBase>[0]['beat'] = (progress) =>
-        screen.changing(
-          'pushing',
-          progress
-            ? `  shards ${bar(progress.doneBytes, progress.totalBytes)} of ${bytes(progress.totalBytes)}`
-            : `  files ${'.'.repeat((pieces = (pieces + 1) % 40))}`,
-        );
-      return await refusing(() => pushBase({ pool, store, shardBytes: config.settings.MW_SHARD_BYTES, beat }, base));
-    } finally {
-      client.destroy();
-    }
+    const store = openStore(config, pool);
+    let pieces = 0;
+    const beat: Parameters<typeof pushBase>[0]['beat'] = (progress) =>
+      screen.changing(
+        'pushing',
+        progress
+          ? `  shards ${bar(progress.doneBytes, progress.totalBytes)} of ${bytes(progress.totalBytes)}`
+          : `  files ${'.'.repeat((pieces = (pieces + 1) % 40))}`,
+      );
+    return await refusing(() => pushBase({ pool, store, shardBytes: config.settings.MW_SHARD_BYTES, beat }, base));
   });
   return { ...pushed, tookMs: nowMs() - started };
 }
