@@ -7,7 +7,7 @@ import type { ApiClient } from './api-client.ts';
 import type { Page } from './api-types.ts';
 import { CommandError, type RegisterCommand, printJson } from './command.ts';
 import { tenantClient } from './credentials.ts';
-import { bytes, count, table } from './wording.ts';
+import { bytes, counted, table } from './wording.ts';
 
 type Shown = {
   readonly number: number;
@@ -36,10 +36,10 @@ export function forgettingLines({ number, state, waitsFor, withdrawn, deadlineAt
   const versions = withdrawn.versions.map((version) => `v${version}`).join(', ') || 'no version';
   return [
     `${head}, certified ${certificate.issuedAt}`,
-    `  withdrawn: ${versions} and ${count(withdrawn.datasets.length)} datasets; removed: ${count(removed.objects)} objects, ${bytes(removed.bytes)}`,
-    `  searched: ${count(search.objects)} objects, ${bytes(search.bytes)}, for ${count(search.texts)} texts: none is left`,
+    `  withdrawn: ${versions} and ${counted(withdrawn.datasets.length, 'dataset')}; removed: ${counted(removed.objects, 'object')}, ${bytes(removed.bytes)}`,
+    `  searched: ${counted(search.objects, 'object')}, ${bytes(search.bytes)}, for ${counted(search.texts, 'text')}: none is left`,
     ...(search.shared.texts > 0
-      ? [`  ${count(search.shared.texts)} texts stay, for other examples have them too: ${search.shared.exampleIds.join(', ')}`]
+      ? [`  ${counted(search.shared.texts, 'text')} cannot go, for other examples have the same: ${search.shared.exampleIds.join(', ')}`]
       : []),
     ...(search.elsewhere.length > 0 ? [`  texts are also in ${search.elsewhere.join(', ')}: forget them there too`] : []),
     table(

@@ -3,6 +3,8 @@ import { measured } from '../core/metrics.ts';
 
 /** Numbers and times as people read them. */
 export const count = (n: number): string => n.toLocaleString('en-US');
+/** `1 object`, `2 objects`. */
+export const counted = (n: number, what: string): string => `${count(n)} ${what}${n === 1 ? '' : 's'}`;
 export const percent = (share: number): string => measured(share, 'share');
 
 export function duration(ms: number): string {
