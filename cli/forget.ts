@@ -7,7 +7,7 @@ import type { ApiClient } from './api-client.ts';
 import type { Page } from './api-types.ts';
 import { CommandError, type RegisterCommand, printJson } from './command.ts';
 import { tenantClient } from './credentials.ts';
-import { bytes, counted, table } from './wording.ts';
+import { bytes, count, counted, table } from './wording.ts';
 
 type Shown = {
   readonly number: number;
