@@ -1,20 +1,14 @@
 import type { ForgettingCertificate } from '../core/forgetting.ts';
-import { type Json, canonicalJson } from '../core/json.ts';
 import { sha256Hex } from '../platform/hash.ts';
 import type { PublicKey, Signer } from '../platform/signing-keys.ts';
+import { signatureOf, signedText } from './signed-text.ts';
 
 /** How a certificate names an example: who has its id can tell that it is meant, and nobody else. */
 export const exampleDigest = (salt: string, exampleId: string): string => sha256Hex(`${salt}\n${exampleId}`);
 
-/** Canonical JSON of the certificate without its signature, as of a model's manifest. */
-function signedText(certificate: Omit<ForgettingCertificate, 'signature'>): string {
-  const { signature: _signature, ...signed } = certificate as ForgettingCertificate;
-  return canonicalJson(JSON.parse(JSON.stringify(signed)) as Json);
-}
-
-export const signCertificate = (certificate: Omit<ForgettingCertificate, 'signature'>, { keyId, sign }: Signer): ForgettingCertificate => ({
+export const signCertificate = (certificate: Omit<ForgettingCertificate, 'signature'>, signer: Signer): ForgettingCertificate => ({
   ...certificate,
-  signature: { keyId, value: sign(signedText(certificate)) },
+  signature: signatureOf(certificate, signer),
 });
 
 /** What is wrong with the certificate, in a sentence; null: it is what one of these keys has signed. */

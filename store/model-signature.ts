@@ -1,6 +1,6 @@
-import { type Json, canonicalJson } from '../core/json.ts';
 import type { ModelManifest } from '../core/model.ts';
 import type { Signer, SigningKeys } from '../platform/signing-keys.ts';
+import { signatureOf, signedText } from './signed-text.ts';
 
 /** The manifest is not signed, its signature is wrong, or nobody here knows the key. */
 export class UntrustedModel extends Error {
@@ -11,15 +11,9 @@ export class UntrustedModel extends Error {
 export type UnsignedModels = 'accept' | 'refuse';
 export type Trust = Pick<SigningKeys, 'trusted'> & { readonly unsigned: UnsignedModels };
 
-/** What is signed: the manifest as it is stored, without its signature. */
-function signedText(manifest: Omit<ModelManifest, 'signature'>): string {
-  const { signature: _signature, ...signed } = manifest as ModelManifest;
-  return canonicalJson(JSON.parse(JSON.stringify(signed)) as Json);
-}
-
-export const signManifest = (manifest: Omit<ModelManifest, 'signature'>, { keyId, sign }: Signer): ModelManifest => ({
+export const signManifest = (manifest: Omit<ModelManifest, 'signature'>, signer: Signer): ModelManifest => ({
   ...manifest,
-  signature: { keyId, value: sign(signedText(manifest)) },
+  signature: signatureOf(manifest, signer),
 });
 
 /** `unsigned`: a version of before (format 1). `missing`: one of format 2, which must have a signature. `unknownKey`: signed, but with no key that is trusted. */

@@ -11,6 +11,7 @@ import { certificateProblem } from '../../store/forgetting-certificate.ts';
 import { keptEmbeddingsKey, stagingKey, tenantFileKey, tenantShardKey } from '../../store/keys.ts';
 import type { ObjectStore } from '../../store/object-store.ts';
 import { objectsWith } from '../../test/support/raw-traces.ts';
+import { Dying } from '../../test/support/dying.ts';
 import { StoredRun, newTenant, publishVersion, storedKeys } from '../../test/support/stored-runs.ts';
 import { startStoreCare } from '../../test/support/store-care-scene.ts';
 import { promoteModel } from '../registry/promotions.ts';
@@ -136,16 +137,8 @@ describe('forgetting in registry and store', () => {
     await publishVersion(pool, store, key, { examples: [...others, row('secret', secret)], shards: ['own 1'], files: [secret] });
     await publishVersion(pool, store, key, { examples: others, shards: ['own 2'] }, true);
     const request = await asked(key, ['secret']);
-    let calls = 0;
-    let dieAt = 0;
-    const counting =
-      <A extends unknown[], R>(work: (...args: A) => Promise<R>) =>
-      async (...args: A): Promise<R> => {
-        if (++calls === dieAt) throw new Error('died');
-        const result = await work(...args);
-        if (++calls === dieAt) throw new Error('died');
-        return result;
-      };
+    const dying = new Dying();
+    const { counting } = dying;
     const mortal: ObjectStore = {
       ...store,
       read: counting((ref) => store.read(ref)),
@@ -160,8 +153,9 @@ describe('forgetting in registry and store', () => {
       },
     });
     let ended = false;
-    for (dieAt = 1; !ended && dieAt < 400; dieAt++) {
-      calls = 0;
+    let dieAt = 1;
+    for (; !ended && dieAt < 400; dieAt++) {
+      dying.at(dieAt);
       ended = await forget(request, { store: mortal, pool: mortalPool }).then(
         () => true,
         (error: unknown) => {

@@ -1,18 +1,16 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import type { CustomizationKey, RunKey } from '../../core/ids.ts';
 import { sha256Hex } from '../../platform/hash.ts';
 import { keptEmbeddingsKey, keptPrefix, stagingKey } from '../../store/keys.ts';
 import { ObjectMissing, type ObjectStore, addressesOf } from '../../store/object-store.ts';
-import { storeBaseFile } from '../sharding/base-parts.ts';
+import { baseFileDigests, storeBaseFile } from '../sharding/base-parts.ts';
 import { type JobRequest, type JobResult, type RemoteFolders, addressSeconds } from '../training/executor.ts';
 
 /** Checkpoints of so many attempts before are looked for. */
 const attemptsBack = 5;
 const checkpointFile = 'checkpoint';
 const resultFile = 'result.json';
-const aboutBase = 'modelwright.json';
 
 /** What jobs without a lasting disk have in the store instead. */
 export type RemoteJobs = {
@@ -27,10 +25,8 @@ export type RemoteJobs = {
 export function createRemoteJobs(store: ObjectStore, seen: Pick<ObjectStore, 'presignGet' | 'presignPut' | 'presignAll'>): RemoteJobs {
   return {
     folders: async (key, attempt, base) => {
-      const about = await readFile(join(base.folder, aboutBase));
-      const files = { ...base.sha256, [aboutBase]: sha256Hex(about) };
       const baseModel = await Promise.all(
-        Object.entries(files).map(async ([path, sha256]) => {
+        Object.entries(await baseFileDigests(base)).map(async ([path, sha256]) => {
           const { ref } = await storeBaseFile(store, join(base.folder, path), sha256, () => undefined);
           return { path, ...(await addressesOf(seen, 'get', ref.key, addressSeconds)), sha256, bytes: ref.bytes };
         }),

@@ -9,13 +9,14 @@ import { notStored } from './not-stored.ts';
 import { type Beat, type SharderOptions, type StoredTensors, storeTensors } from './store-tensors.ts';
 import { fileSource, streamOf } from './tensor-source.ts';
 
+const weights = 'model.safetensors';
+const aboutBase = 'modelwright.json';
 const roles: Readonly<Record<string, ModelFile['role']>> = {
   'tokenizer.json': 'tokenizer',
   'encoder.onnx': 'encoder-onnx',
   'decoder.onnx': 'decoder-onnx',
-  'modelwright.json': 'encoder-info',
+  [aboutBase]: 'encoder-info',
 };
-const weights = 'model.safetensors';
 
 export type BaseParts = StoredTensors & { readonly files: readonly ModelFile[] };
 
@@ -41,14 +42,23 @@ async function storeAll(store: ObjectStore, base: BaseModel, beat: Beat, options
   const tensors = await storeTensors(store, join(base.folder, weights), 'base', baseShardKey, beat, options);
   const stored: ModelFile[] = [];
   let { created } = tensors;
-  for (const file of [...Object.keys(base.sha256).filter((one) => one !== weights), 'modelwright.json']) {
-    const path = join(base.folder, file);
-    const { ref, created: isNew } = await storeBaseFile(store, path, base.sha256[file] ?? (await sha256OfFile(path)), beat);
+  for (const [file, sha256] of Object.entries(await baseFileDigests(base))) {
+    if (file === weights) continue;
+    const { ref, created: isNew } = await storeBaseFile(store, join(base.folder, file), sha256, beat);
     if (isNew) created += ref.bytes;
     stored.push({ path: file, role: roles[file] ?? 'config', sha256: ref.sha256, bytes: ref.bytes, key: ref.key, scope: 'base' });
   }
   return { ...tensors, created, files: stored };
 }
+
+/** SHA-256 of every file of a base model by its name, also of the one that names the others. */
+export const baseFileDigests = async ({
+  folder,
+  sha256,
+}: Pick<BaseModel, 'folder' | 'sha256'>): Promise<Readonly<Record<string, string>>> => ({
+  ...sha256,
+  [aboutBase]: await sha256OfFile(join(folder, aboutBase)),
+});
 
 /** A file of a base model in the store, once for all tenants, whatever its size: it is never in memory as a whole. */
 export async function storeBaseFile(store: ObjectStore, path: string, sha256: string, beat: Beat): Promise<PutResult> {

@@ -1,10 +1,10 @@
 import { join } from 'node:path';
 import type { Pool } from '../../platform/mysql.ts';
-import { BrokenEncoder, sha256OfFile } from '../../store/encoder-folder.ts';
+import { BrokenEncoder } from '../../store/encoder-folder.ts';
 import { baseFileKey } from '../../store/keys.ts';
 import { type ObjectStore, StoreUnavailable } from '../../store/object-store.ts';
 import type { BaseModel } from '../training/base-model.ts';
-import { storeBase, storeBaseFile } from './base-parts.ts';
+import { baseFileDigests, storeBase, storeBaseFile } from './base-parts.ts';
 import { type PushedFile, beginPush, endPush, renewEveryMs, renewPush } from './base-registry.ts';
 import { notStored } from './not-stored.ts';
 import type { Beat } from './store-tensors.ts';
@@ -34,8 +34,7 @@ export async function pushBase(
   try {
     const files: PushedFile[] = [];
     let sentBytes = 0;
-    const digests = { ...base.sha256, [aboutBase]: await sha256OfFile(join(base.folder, aboutBase)) };
-    for (const [path, sha256] of Object.entries(digests)) {
+    for (const [path, sha256] of Object.entries(await baseFileDigests(base))) {
       const { ref, created } = await storeBaseFile(store, join(base.folder, path), sha256, beat);
       files.push({ path, sha256, bytes: ref.bytes });
       if (created) sentBytes += ref.bytes;
@@ -53,5 +52,3 @@ export async function pushBase(
     clearInterval(renewing);
   }
 }
-
-const aboutBase = 'modelwright.json';

@@ -14,13 +14,20 @@ export async function checkObject(
 ): Promise<ObjectState> {
   let seen: ObjectState = { state: 'missing', bytes: 0 };
   for (let look = 0; look < looks; look++) {
-    seen = await readOnce(store, key, sha256, beat);
+    const found = await storedDigest(store, key, beat);
+    if (found === null) return { state: 'missing', bytes: 0 };
+    seen = { state: found.sha256 === sha256 ? 'whole' : 'damaged', bytes: found.bytes };
     if (seen.state !== 'damaged') return seen;
   }
   return seen;
 }
 
-async function readOnce(store: Pick<ObjectStore, 'stream'>, key: string, sha256: string, beat: () => void): Promise<ObjectState> {
+/** What its bytes are as they are read now; null: it is not there. Fails with StoreUnavailable. */
+export async function storedDigest(
+  store: Pick<ObjectStore, 'stream'>,
+  key: string,
+  beat: () => void,
+): Promise<{ readonly sha256: string; readonly bytes: number } | null> {
   const hash = createHash('sha256');
   let bytes = 0;
   try {
@@ -30,8 +37,8 @@ async function readOnce(store: Pick<ObjectStore, 'stream'>, key: string, sha256:
       beat();
     }
   } catch (error) {
-    if (error instanceof ObjectMissing) return { state: 'missing', bytes };
+    if (error instanceof ObjectMissing) return null;
     throw error instanceof StoreUnavailable ? error : new StoreUnavailable(`reading ${key} broke off`, { cause: error });
   }
-  return { state: hash.digest('hex') === sha256 ? 'whole' : 'damaged', bytes };
+  return { sha256: hash.digest('hex'), bytes };
 }

@@ -1,7 +1,6 @@
-import { createHash } from 'node:crypto';
 import { digestOfKey } from '../../store/keys.ts';
-import { ObjectMissing, type ObjectStore, type StoreSite, StoreUnavailable } from '../../store/object-store.ts';
-import { type ObjectState, checkObject } from './check-object.ts';
+import { type ObjectStore, type StoreSite, StoreUnavailable } from '../../store/object-store.ts';
+import { type ObjectState, checkObject, storedDigest } from './check-object.ts';
 
 type Wanted = { readonly key: string; readonly sha256: string };
 
@@ -53,8 +52,8 @@ export async function bring(from: StoreSite, to: StoreSite, { key, sha256, bytes
 /** Whether the site has the object as the other one has it; brings it there if not, and if the other one has it right. False where that cannot be said. */
 export async function bringOwed(from: StoreSite, to: StoreSite, key: string, beat: () => void): Promise<boolean> {
   const named = digestOfKey(key);
-  const theirs = await digestOf(from, key, beat);
-  const ours = await digestOf(to, key, beat);
+  const theirs = await storedDigest(from.store, key, beat);
+  const ours = await storedDigest(to.store, key, beat);
   // Nobody has it any more: it was removed meanwhile.
   if (theirs === null) return ours === null || named === null || ours.sha256 === named;
   if (theirs.sha256 === ours?.sha256) return true;
@@ -62,24 +61,4 @@ export async function bringOwed(from: StoreSite, to: StoreSite, key: string, bea
   if (named !== null && theirs.sha256 !== named) return ours?.sha256 === named;
   await bring(from, to, { key, ...theirs });
   return true;
-}
-
-async function digestOf(
-  site: StoreSite,
-  key: string,
-  beat: () => void,
-): Promise<{ readonly sha256: string; readonly bytes: number } | null> {
-  const hash = createHash('sha256');
-  let bytes = 0;
-  try {
-    for await (const chunk of await site.store.stream(key)) {
-      hash.update(chunk as Buffer);
-      bytes += (chunk as Buffer).byteLength;
-      beat();
-    }
-  } catch (error) {
-    if (error instanceof ObjectMissing) return null;
-    throw error instanceof StoreUnavailable ? error : new StoreUnavailable(`reading ${key} broke off`, { cause: error });
-  }
-  return { sha256: hash.digest('hex'), bytes };
 }

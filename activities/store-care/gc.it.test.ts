@@ -13,6 +13,7 @@ import { baseShardKey, keptEmbeddingsKey, stagingKey, tenantShardKey } from '../
 import type { ObjectStore } from '../../store/object-store.ts';
 import { storageUse } from '../../store/storage-use.ts';
 import type { TestStack } from '../../test/support/engines.ts';
+import { Dying } from '../../test/support/dying.ts';
 import { StoredRun, newTenant, publishVersion, storedKeys } from '../../test/support/stored-runs.ts';
 import { collectGarbage, startStoreCare } from '../../test/support/store-care-scene.ts';
 import { writeTinyEncoder } from '../../test/support/tiny-encoders.ts';
@@ -304,16 +305,8 @@ describe('a publish in the middle of a garbage collection', () => {
   it('dies anywhere and comes to the same end when it is tried again', async () => {
     const key = await tenant();
     for (let n = 1; n <= 4; n++) await publishVersion(pool, store, key, { shards: [`own ${n}`] }, n === 1);
-    let calls = 0;
-    let dieAt = 0;
-    const counting =
-      <A extends unknown[], R>(work: (...args: A) => Promise<R>) =>
-      async (...args: A): Promise<R> => {
-        if (++calls === dieAt) throw new Error('died');
-        const result = await work(...args);
-        if (++calls === dieAt) throw new Error('died');
-        return result;
-      };
+    const dying = new Dying();
+    const { counting } = dying;
     const mortal: ObjectStore = {
       ...store,
       read: counting((ref) => store.read(ref)),
@@ -321,8 +314,9 @@ describe('a publish in the middle of a garbage collection', () => {
     };
     const roundId = round();
     let ended = false;
-    for (dieAt = 1; !ended && dieAt < 200; dieAt++) {
-      calls = 0;
+    let dieAt = 1;
+    for (; !ended && dieAt < 200; dieAt++) {
+      dying.at(dieAt);
       ended = await sweep(key, { store: mortal }, roundId).then(
         () => true,
         () => false,

@@ -1,16 +1,9 @@
 import { CreateBucketCommand } from '@aws-sdk/client-s3';
+import type { S3Place } from '../../platform/config.ts';
 import { createS3Client } from '../../platform/s3.ts';
 import type { ObjectStore } from '../../store/object-store.ts';
 import { createS3ObjectStore } from '../../store/s3-object-store.ts';
 import { startTestStack } from '../../test/support/engines.ts';
-
-export type S3Place = {
-  readonly endpoint: string;
-  readonly region: string;
-  readonly bucket: string;
-  readonly accessKey: string;
-  readonly secretKey: string;
-};
 
 /** Where everything of a benchmark is stored: what MW_S3_ENDPOINT and its keys name (a bucket of its own is made there), else a light server of its own. */
 export async function benchEndpoint(): Promise<{ readonly s3: S3Place; readonly store: ObjectStore; readonly close: () => Promise<void> }> {

@@ -5,7 +5,7 @@ import { runCommand } from '../../infra/local/run-command.ts';
 import type { Paths } from '../../platform/paths.ts';
 import { peerPython } from '../support/peer-python.ts';
 import { median } from '../support/figures.ts';
-import type { S3Place } from './endpoint.ts';
+import type { S3Place } from '../../platform/config.ts';
 
 const here = import.meta.dirname;
 const measured = join(here, '../training/measured.py');

@@ -1,7 +1,7 @@
 import { storeTensors } from '../../activities/sharding/store-tensors.ts';
 import { createS3Client } from '../../platform/s3.ts';
 import { createS3ObjectStore } from '../../store/s3-object-store.ts';
-import type { S3Place } from './endpoint.ts';
+import type { S3Place } from '../../platform/config.ts';
 
 // `node put-child.ts FILE PREFIX S3`: cuts a model into shards, hashes and stores them, as the sharding activity does.
 
