@@ -287,7 +287,7 @@ try:
     open("/opt/x", "w")
     found.append("root file system")
 except OSError: pass
-mine = spec.outputs["result.json"]
+mine = spec.outputs["result.json"][0]
 place, _, signature = mine.partition("?")
 server = place.split("/")[2]
 for address in ("http://" + server + "/${other}", "http://" + server + "/${other}?" + signature, "http://" + server + "/"):

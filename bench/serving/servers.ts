@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Paths } from '../../platform/paths.ts';
-import { freePorts } from '../../test/support/engines.ts';
+import { freePorts } from '../../infra/local/ports.ts';
 import { peerPython } from '../support/peer-python.ts';
 import { cpuMicroseconds, processTree, residentBytes } from '../support/process-usage.ts';
 import { type Ask, asker } from './load.ts';

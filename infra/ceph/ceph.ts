@@ -3,8 +3,8 @@ import { dirname } from 'node:path';
 import type { Config } from '../../platform/config.ts';
 import type { Paths } from '../../platform/paths.ts';
 import { allRun, endDaemon } from '../cluster/daemon.ts';
-import { freePort } from '../cluster/forwarder.ts';
 import { holdingLock } from '../local/cache-entry.ts';
+import { freePorts } from '../local/ports.ts';
 import type { ProvisionContext } from '../local/provision-context.ts';
 import { makeCeph, osdName, startMissing, startOsd, waitForOsds } from './bring-up.ts';
 import { readGatewayUser } from './gateway-user.ts';
@@ -71,7 +71,7 @@ export async function startCeph(options: CephOptions): Promise<Ceph> {
     }
     if (await stopCeph(place)) report('the rest of a start that was cut off was here: it has been removed');
     try {
-      const [monPort, gatewayPort] = await Promise.all([freePort(), freePort()]);
+      const [monPort = 0, gatewayPort = 0] = await freePorts(2);
       const starting: CephState = { phase: 'starting', shape, monPort, gatewayPort };
       await mkdir(place.home, { recursive: true, mode: 0o700 });
       await writeCephState(place, starting);

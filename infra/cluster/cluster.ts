@@ -4,12 +4,13 @@ import type { Paths } from '../../platform/paths.ts';
 import { trainerImage } from '../images/trainer-image.ts';
 import type { Image } from '../images/oci-image.ts';
 import { holdingLock } from '../local/cache-entry.ts';
+import { freePorts } from '../local/ports.ts';
 import type { ProvisionContext } from '../local/provision-context.ts';
 import { type ApiCall, apiOf } from './api-call.ts';
 import { clusterProvisioners, kueueProvisioner, kwokProvisioner, programFile } from './binaries.ts';
 import { apiServerName, startApiserver, startControllers, startDns, startEtcd, stopApiserver, waitForApiserver } from './control-plane.ts';
 import { allRun, daemonNamed, endDaemon, isRunning } from './daemon.ts';
-import { freePort, podForwarderName, startApiForwarder, startPodForwarder } from './forwarder.ts';
+import { podForwarderName, startApiForwarder, startPodForwarder } from './forwarder.ts';
 import { startKueue } from './kueue.ts';
 import { type NodeList, isReady, startKwok } from './kwok.ts';
 import { makeNetwork } from './network.ts';
@@ -99,7 +100,8 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     }
     if (await stopCluster(place)) report('another cluster was here, or the rest of one: it has been removed');
     try {
-      const apiPort = options.apiPort ?? (await freePort());
+      const [freePort = 0] = await freePorts(1);
+      const apiPort = options.apiPort ?? freePort;
       await bringUp(place, context, shape, apiPort, images);
       await writeClusterState(place, { phase: 'running', shape, apiPort, images: names });
       return clusterAt(place, paths, shape, apiPort);

@@ -1,20 +1,7 @@
-import { createServer } from 'node:net';
 import type { Paths } from '../../platform/paths.ts';
 import { programFile } from './binaries.ts';
 import { type Daemon, startDaemon } from './daemon.ts';
 import { type ClusterPlace, apiPort, controlAddress } from './place.ts';
-
-/** A port of the host's loopback that is free at this moment. */
-export async function freePort(): Promise<number> {
-  return await new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
-    });
-  });
-}
 
 export const apiForwarderName = 'forward-api';
 

@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { globSync, readFileSync, readlinkSync } from 'node:fs';
 import { createServer } from 'node:net';
 import type { ProcessSpec } from './process-spec.ts';
@@ -49,4 +50,18 @@ export async function portProblems(specs: readonly ProcessSpec[]): Promise<strin
     }
   }
   return problems;
+}
+
+/**
+ * Ports of this machine's loopback that nobody listens on now, all different, by chance.
+ * They lie below those that the kernel gives to connections (ip_local_port_range): those may be taken again before a process that starts listens,
+ * as the ones that `listen(0)` finds are. Also below Kubernetes' node ports, from 30000 on.
+ */
+export async function freePorts(count: number): Promise<number[]> {
+  const found = new Set<number>();
+  while (found.size < count) {
+    const port = randomInt(20_000, 30_000);
+    if (await isFree(port)) found.add(port);
+  }
+  return [...found];
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { resolvePaths } from '../../platform/paths.ts';
 import { eventually } from '../../test/support/workflow-fixture.ts';
+import type { ProcessSpec } from './process-spec.ts';
 import { SupervisedProcess } from './supervised-process.ts';
 
 let folder: string;
@@ -51,4 +52,31 @@ it('starts a process again that dies while it is being prepared, whether or not 
   // There is nothing to kill.
   process.kill('SIGKILL');
   expect(process.status).toMatchObject({ state: 'stopped', pid: null });
+});
+
+it.each([
+  [
+    'an error of our own services',
+    `echo '{"level":30,"msg":"started"}'; echo '{"level":60,"msg":"failed to start","err":{"message":"port 1 is taken"}}'; echo '{"level":30,"msg":"bye"}'`,
+    'failed to start: port 1 is taken',
+  ],
+  ['the last line of an engine', 'echo first; echo "[ERROR] no data directory"; echo', '[ERROR] no data directory'],
+])('says with what words a process ended that never was ready: %s', async (_, script, words) => {
+  const paths = resolvePaths({ MW_HOME: folder });
+  const spec: ProcessSpec = {
+    name: 'kafka',
+    after: [],
+    ports: [],
+    command: 'sh',
+    args: ['-c', script],
+    probe: () => Promise.reject(new Error('not yet')),
+    readyDeadlineMs: 10_000,
+    stopDeadlineMs: 1_000,
+  };
+  const told = `kafka ended while starting (${words}): see \`./mw logs kafka\``;
+  await expect(new SupervisedProcess(spec, paths, () => undefined).start()).rejects.toThrow(told);
+  // What an earlier start said is not said again.
+  await expect(new SupervisedProcess({ ...spec, args: ['-c', 'exit 1'] }, paths, () => undefined).start()).rejects.toThrow(
+    'kafka ended while starting: see',
+  );
 });

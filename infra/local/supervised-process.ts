@@ -1,9 +1,10 @@
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, openSync, closeSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, openSync, closeSync, fstatSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Paths } from '../../platform/paths.ts';
 import { nowMs, sleep } from '../../platform/clock.ts';
 import { isAlive, startTicksOf } from '../../platform/process-identity.ts';
+import { lastWords } from './last-words.ts';
 import type { ProcessSpec } from './process-spec.ts';
 
 export type ProcessState = 'stopped' | 'starting' | 'running' | 'backoff' | 'stopping';
@@ -105,6 +106,7 @@ export class SupervisedProcess {
     mkdirSync(this.#paths.processDir(this.spec.name), { recursive: true });
     if (existsSync(log) && statSync(log).size > maxLogBytes) renameSync(log, `${log}.1`);
     const out = openSync(log, 'a');
+    const before = fstatSync(out).size;
     const child = spawn(this.spec.command, [...this.spec.args], {
       cwd: this.#paths.processDir(this.spec.name),
       env: { ...process.env, ...this.spec.env },
@@ -117,7 +119,10 @@ export class SupervisedProcess {
     this.#exited = new Promise((resolve) => {
       const end = (): void => {
         this.#alive = false;
-        gone.abort(new Error(`${this.spec.name} ended while starting: see \`./mw logs ${this.spec.name}\``));
+        const said = lastWords(log, before);
+        gone.abort(
+          new Error(`${this.spec.name} ended while starting${said === null ? '' : ` (${said})`}: see \`./mw logs ${this.spec.name}\``),
+        );
         resolve();
       };
       child.once('exit', end);

@@ -1,19 +1,10 @@
 import { spawn } from 'node:child_process';
 import { constants, cp, mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { freePorts } from '../../infra/local/ports.ts';
 import { settingsSchema } from '../../platform/config.ts';
 import { projectDir, resolvePaths } from '../../platform/paths.ts';
-
-const freePort = async (): Promise<number> =>
-  await new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject).listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
 
 export type CommandResult = { readonly status: number | null; readonly output: string };
 
@@ -35,7 +26,9 @@ export async function makeCliHome({ ownModels = false } = {}): Promise<CliHome> 
     (entry): entry is [string, string] => entry[1] !== undefined && !entry[0].startsWith('VITEST'),
   );
   const env: Record<string, string> = Object.fromEntries([...kept, ['MW_HOME', join(folder, 'home')], ['NODE_ENV', 'production']]);
-  for (const name of Object.keys(settingsSchema.shape).filter((one) => one.endsWith('_PORT'))) env[name] = String(await freePort());
+  const variables = Object.keys(settingsSchema.shape).filter((one) => one.endsWith('_PORT'));
+  const ports = await freePorts(variables.length);
+  for (const [i, name] of variables.entries()) env[name] = String(ports[i]);
   if (ownModels) {
     env['MW_MODELS_DIR'] = join(folder, 'models');
     const installed = resolvePaths(process.env).modelsDir;

@@ -2,7 +2,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { projectDir } from '../../platform/paths.ts';
-import { type TestStack, freePorts } from './engines.ts';
+import { freePorts } from '../../infra/local/ports.ts';
+import type { TestStack } from './engines.ts';
 
 /** Further change consumers in the group of the stack's own, which come and go as a test wants. */
 export class MoreConsumers {

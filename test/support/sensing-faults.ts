@@ -95,13 +95,17 @@ export class SensingFaults {
     );
   }
 
-  /** The connector is stopped from outside, as if it were down. */
+  /** The connector is stopped from outside, as if it were down. Asked again until it is: what begins anew meanwhile, as after an earlier fault, is not stopped by being asked once. */
   async connectorDown(connector = 'modelwright'): Promise<void> {
-    await this.connect.stop(connector);
     await eventually(
       'the connector to stop',
-      async () => ((await this.connect.connectors()).some(({ name, state }) => name === connector && state === 'STOPPED') ? true : null),
-      30_000,
+      async () => {
+        const { state = 'not there' } = (await this.connect.connectors()).find(({ name }) => name === connector) ?? {};
+        if (state === 'STOPPED') return true;
+        await this.connect.stop(connector);
+        throw new Error(`it is ${state}`);
+      },
+      60_000,
     );
   }
 }

@@ -8,7 +8,7 @@ import { ensureSecrets } from '../../infra/local/secrets.ts';
 import { SupervisedProcess } from '../../infra/local/supervised-process.ts';
 import { type Secrets, loadConfig } from '../../platform/config.ts';
 import { resolvePaths } from '../../platform/paths.ts';
-import { freePorts } from './engines.ts';
+import { freePorts } from '../../infra/local/ports.ts';
 
 type Role = 'first' | 'second';
 
