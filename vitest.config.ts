@@ -1,9 +1,9 @@
 import { defineConfig } from 'vitest/config';
 
 const exclude = ['**/node_modules/**', '**/.modelwright/**'];
-const special = ['**/*.wf.test.ts', '**/*.it.test.ts', '**/*.chaos.test.ts'];
+const special = ['**/*.wf.test.ts', '**/*.it.test.ts', '**/*.chaos.test.ts', '**/*.cluster.test.ts'];
 
-/** The suffix of a test tells its environment: none, a Temporal server, real engines, or the whole stack with faults. */
+/** The suffix of a test tells its environment: none, a Temporal server, real engines, the whole stack with faults, or a Kubernetes cluster. */
 export default defineConfig({
   test: {
     pool: 'forks',
@@ -22,6 +22,17 @@ export default defineConfig({
         test: {
           name: 'chaos',
           include: ['**/*.chaos.test.ts'],
+          exclude,
+          testTimeout: 900_000,
+          hookTimeout: 900_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'cluster',
+          include: ['**/*.cluster.test.ts'],
           exclude,
           testTimeout: 900_000,
           hookTimeout: 900_000,

@@ -27,9 +27,9 @@ type Report = {
   readonly testResults: readonly TestFile[];
 };
 
-const projects = ['unit', 'wf', 'it', 'chaos'] as const;
-/** Tests of the second kind use the cores little and no engine but Temporal: they run beside the others, and their output follows. */
-const beside: ReadonlySet<string> = new Set(['unit', 'wf']);
+const projects = ['unit', 'wf', 'it', 'chaos', 'cluster'] as const;
+/** These wait more than they compute, or share nothing with the others: they run beside them, and their output follows. */
+const beside: ReadonlySet<string> = new Set(['unit', 'wf', 'cluster']);
 const slowestShown = 10;
 
 export const registerTest: RegisterCommand = (program) => {
@@ -37,7 +37,7 @@ export const registerTest: RegisterCommand = (program) => {
     .command('test')
     .description('run every test on the real engines')
     .argument('[filters...]', 'only test files whose path contains one of these')
-    .option('--project <name...>', 'unit, wf, it or chaos (default: all)')
+    .option('--project <name...>', 'unit, wf, it, chaos or cluster (default: all)')
     .action(async (filters: string[], options: { project?: string[] }) => {
       const noCluster = canRunCluster();
       if (noCluster !== null) console.log(`tests on a Kubernetes cluster are left out: ${noCluster}`);
