@@ -3,11 +3,16 @@ import { closeSync, existsSync, fstatSync, openSync, readSync } from 'node:fs';
 const mostBytes = 8_192;
 const mostCharacters = 300;
 
-type LogLine = { readonly level?: number; readonly msg?: string; readonly err?: { readonly message?: string } };
+type LogLine = {
+  readonly level?: number | string;
+  readonly msg?: string;
+  readonly err?: { readonly message?: string };
+  readonly error?: string;
+};
 
 /**
  * Why a process ended, as far as its log says: the last error of what it wrote from byte `from` on, else its last line; null where it wrote nothing.
- * Our services log JSON lines (pino: 50 is an error); engines log text.
+ * Our services log JSON lines (pino: 50 is an error), Temporal too (levels by name); other engines log text.
  */
 export function lastWords(logFile: string, from: number): string | null {
   if (!existsSync(logFile)) return null;
@@ -26,12 +31,14 @@ export function lastWords(logFile: string, from: number): string | null {
     .split('\n')
     .map((line) => line.trim())
     .filter((line) => line !== '');
-  const said = lines.findLast((line) => (parsed(line)?.level ?? 0) >= 50) ?? lines.at(-1);
+  const said = lines.findLast((line) => isError(parsed(line))) ?? lines.at(-1);
   if (said === undefined) return null;
   const line = parsed(said);
-  const words = line ? [line.msg, line.err?.message].filter(Boolean).join(': ') : said;
+  const words = line ? [line.msg, line.err?.message ?? line.error].filter(Boolean).join(': ') : said;
   return words.length > mostCharacters ? `${words.slice(0, mostCharacters)}…` : words;
 }
+
+const isError = (line: LogLine | null): boolean => Number(line?.level) >= 50 || line?.level === 'error' || line?.level === 'fatal';
 
 function parsed(line: string): LogLine | null {
   try {

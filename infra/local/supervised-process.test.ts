@@ -60,6 +60,11 @@ it.each([
     `echo '{"level":30,"msg":"started"}'; echo '{"level":60,"msg":"failed to start","err":{"message":"port 1 is taken"}}'; echo '{"level":30,"msg":"bye"}'`,
     'failed to start: port 1 is taken',
   ],
+  [
+    'an error of Temporal',
+    `echo '{"level":"fatal","msg":"Failed to start","error":"bind: address already in use"}'; echo '{"level":"info","msg":"bye"}'`,
+    'Failed to start: bind: address already in use',
+  ],
   ['the last line of an engine', 'echo first; echo "[ERROR] no data directory"; echo', '[ERROR] no data directory'],
 ])('says with what words a process ended that never was ready: %s', async (_, script, words) => {
   const paths = resolvePaths({ MW_HOME: folder });
