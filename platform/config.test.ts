@@ -1,7 +1,7 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { ConfigError, loadConfig, parseSettings, signerOf, trustOf } from './config.ts';
 import { parseSigner } from './signing-keys.ts';
 import { bucketOf } from './hash.ts';
@@ -16,6 +16,7 @@ const secrets = {
   internalToken: 'i',
 };
 const home = mkdtempSync(join(tmpdir(), 'mw-config-'));
+afterAll(() => rmSync(home, { recursive: true }));
 writeFileSync(join(home, 'secrets.json'), JSON.stringify(secrets));
 
 describe('settings', () => {

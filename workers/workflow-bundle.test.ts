@@ -1,7 +1,7 @@
-import { mkdtempSync, readdirSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { projectDir } from '../platform/paths.ts';
 import { bundleWorkflows, cachedWorkflowBundle, workflowDigest } from './workflow-bundle.ts';
 
@@ -23,6 +23,7 @@ describe('the workflow bundle', { timeout: 60_000 }, () => {
   });
   it('is built once for the same sources', async () => {
     const home = mkdtempSync(join(tmpdir(), 'mw-bundle-'));
+    onTestFinished(() => rmSync(home, { recursive: true }));
     const path = await cachedWorkflowBundle(home);
     expect(path).toContain(workflowDigest().slice(0, 16));
     expect(await cachedWorkflowBundle(home)).toBe(path);
