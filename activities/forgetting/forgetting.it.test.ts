@@ -1,22 +1,21 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { loadCatalog } from '../../catalog/catalog.ts';
 import type { DatasetRow } from '../../core/dataset.ts';
 import type { ForgettingKey } from '../../core/forgetting.ts';
 import type { CustomizationKey } from '../../core/ids.ts';
-import { signerOf } from '../../platform/config.ts';
 import { bucketOf, sha256Hex } from '../../platform/hash.ts';
 import type { Pool, RowDataPacket } from '../../platform/mysql.ts';
 import { forgottenCache } from '../../predictor/forgotten-cache.ts';
 import { certificateProblem } from '../../store/forgetting-certificate.ts';
 import { keptEmbeddingsKey, stagingKey, tenantFileKey, tenantShardKey } from '../../store/keys.ts';
 import type { ObjectStore } from '../../store/object-store.ts';
+import { askToForget, certificateOf, forgetUntilItWaits, forgettingDependencies } from '../../test/support/asked-forgetting.ts';
 import { objectsWith } from '../../test/support/raw-traces.ts';
 import { Dying } from '../../test/support/dying.ts';
 import { StoredRun, newTenant, publishVersion, storedKeys } from '../../test/support/stored-runs.ts';
 import { startStoreCare } from '../../test/support/store-care-scene.ts';
 import { promoteModel } from '../registry/promotions.ts';
 import { modelsScope, takeLease } from '../store-care/leases.ts';
-import { type ForgettingDependencies, createForgettingActivities } from './forgetting-activities.ts';
+import type { ForgettingDependencies } from './forgetting-activities.ts';
 import { loadForgetting } from './forgettings.ts';
 
 let pool: Pool;
@@ -28,19 +27,7 @@ let count = 0;
 beforeAll(async () => {
   const scene = await startStoreCare(10);
   ({ pool, store, stop } = scene);
-  dependencies = {
-    pool,
-    store,
-    catalog: await loadCatalog(),
-    maxTextChars: 10_000,
-    signer: signerOf(scene.stack.config),
-    kept: {
-      topics: () => Promise.resolve([{ name: 'mw.modelwright.examples', retentionMs: 1_000 }]),
-      workflowRetentionMs: () => Promise.resolve(1_000),
-      backupDays: null,
-    },
-    beat: () => undefined,
-  };
+  dependencies = await forgettingDependencies(scene.stack.config, pool, store);
 });
 afterAll(async () => await stop());
 
@@ -49,40 +36,10 @@ const row = (id: string, text: string): DatasetRow => ({ id, split: 'train', tex
 const others = [row('a', 'a soup of cheese'), row('b', 'the bread of yesterday')];
 const tenant = (): Promise<CustomizationKey> => newTenant(pool, `f${++count}`);
 
-/** On record as the API writes it. */
-async function asked(key: CustomizationKey, ids: readonly string[], deadline = '1 HOUR', number = 1): Promise<ForgettingKey> {
-  await pool.query(
-    `INSERT INTO modelwright_control.forgettings (tenant_id, customization_id, number, example_ids, examples, salt, asked_by, deadline_at)
-     VALUES (?, ?, ?, ?, ?, ?, 'key k', UTC_TIMESTAMP(6) + INTERVAL ${deadline})`,
-    [key.tenantId, key.customizationId, number, JSON.stringify(ids), ids.length, 'c'.repeat(32)],
-  );
-  return { ...key, number };
-}
-
-/** What the workflow does, until it would wait; returns what for. */
-async function forget(key: ForgettingKey, changed: Partial<ForgettingDependencies> = {}): Promise<readonly string[]> {
-  const activities = createForgettingActivities({ ...dependencies, ...changed });
-  for (;;) {
-    const step = await activities.lookForgetting(key);
-    if (step.next === 'done') return [];
-    if (step.next === 'wait') return step.waitsFor;
-    if (step.next === 'withdraw') await activities.withdrawForgotten(key);
-    else if (step.next === 'promote') {
-      const asking = { ...key, requestKey: 'forget', version: step.version, actor: 'forget', reason: null, force: false, fence: null };
-      await promoteModel(pool, asking);
-    } else {
-      const removed = await activities.removeForgotten(key);
-      if (removed.waitsFor.length > 0) return removed.waitsFor;
-      const { waitsFor } = await activities.certifyForgetting({ ...key, runs: removed.runs });
-      if (waitsFor.length > 0) return waitsFor;
-    }
-  }
-}
-const certificateOf = async (key: ForgettingKey) => {
-  const { certificate } = await loadForgetting(pool, key);
-  if (!certificate) throw new Error('there is no certificate');
-  return certificate;
-};
+const asked = (key: CustomizationKey, ids: readonly string[], deadline?: string): Promise<ForgettingKey> =>
+  askToForget(pool, key, ids, deadline);
+const forget = (key: ForgettingKey, changed: Partial<ForgettingDependencies> = {}): Promise<readonly string[]> =>
+  forgetUntilItWaits({ ...dependencies, ...changed }, key);
 const has = async (key: string): Promise<boolean> => (await store.size(key)) !== null;
 const put = (key: string, text: string): Promise<unknown> => store.putContent(key, Buffer.from(text), sha256Hex(text));
 
@@ -106,7 +63,7 @@ describe('forgetting in registry and store', () => {
     await publishVersion(pool, store, key, { examples: [...others, row('c', 'a new one')], shards: ['own 5'] }, true);
     expect(await forget(request)).toEqual([]);
 
-    const certificate = await certificateOf(request);
+    const certificate = await certificateOf(pool, request);
     expect(certificateProblem(certificate, new Map([[dependencies.signer.keyId, dependencies.signer]]))).toBeNull();
     expect(certificate.withdrawn).toEqual({ versions: [2, 3], datasets: [2, 3] });
     expect(certificate.examples.digests).toContain(sha256Hex(`${certificate.examples.salt}\nsecret`));
@@ -129,7 +86,7 @@ describe('forgetting in registry and store', () => {
     const asking = { ...key, requestKey: 'r', version: 3, actor: 'ada', reason: null, force: true, fence: null };
     await expect(promoteModel(pool, asking)).rejects.toThrow(/v3 was withdrawn/);
     expect(await forget(request)).toEqual([]);
-    expect(await certificateOf(request)).toEqual(certificate);
+    expect(await certificateOf(pool, request)).toEqual(certificate);
   });
 
   it('comes to the same end wherever it dies', async () => {
@@ -165,7 +122,7 @@ describe('forgetting in registry and store', () => {
       );
     }
     expect(dieAt).toBeGreaterThan(20);
-    const { withdrawn, search, removed } = await certificateOf(request);
+    const { withdrawn, search, removed } = await certificateOf(pool, request);
     expect(withdrawn).toEqual({ versions: [1], datasets: [1] });
     expect(search.texts).toBe(1);
     // Bucket, dataset, manifest, shard, file, details of the judgement, and what two runs had staged: each counted once.
@@ -190,7 +147,7 @@ describe('forgetting in registry and store', () => {
       [key.tenantId],
     );
     expect(aliases[0]?.version).toBe(1);
-    expect((await certificateOf(request)).withdrawn.versions).toEqual([2]);
+    expect((await certificateOf(pool, request)).withdrawn.versions).toEqual([2]);
   });
 
   it('says which other examples and customizations have a text too, and what it cannot explain', async () => {
@@ -207,7 +164,7 @@ describe('forgetting in registry and store', () => {
     expect((await loadForgetting(pool, request)).state).toBe('blocked');
     await store.delete([notes]);
     expect(await forget(request)).toEqual([]);
-    expect((await certificateOf(request)).search).toMatchObject({
+    expect((await certificateOf(pool, request)).search).toMatchObject({
       texts: 3,
       shared: { texts: 1, exampleIds: ['b'] },
       elsewhere: ['sibling'],
@@ -242,7 +199,7 @@ describe('forgetting in registry and store', () => {
     expect((await forget(request)).join()).toContain('run 3 goes on (queued)');
     await later.state('failed');
     expect(await forget(request)).toEqual([]);
-    expect((await certificateOf(request)).withdrawn).toEqual({ versions: [], datasets: [2] });
+    expect((await certificateOf(pool, request)).withdrawn).toEqual({ versions: [], datasets: [2] });
   });
 
   it('waits while a row is in the table again, and forgets rows of a customization that was deleted', async () => {
