@@ -3,6 +3,9 @@ import type { CustomizationKey } from './ids.ts';
 export type ForgettingKey = CustomizationKey & { readonly number: number };
 export type ForgettingState = 'waiting' | 'blocked' | 'removing' | 'done';
 
+/** So long it is on record which objects were removed: predictors that were away drop them when they are back, and what they have had for longer. */
+export const keptRemovalDays = 90;
+
 /** Examples that one request names at most. */
 export const maxForgotten = 1_000;
 

@@ -1,23 +1,26 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { DatasetRow } from '../../core/dataset.ts';
-import type { ForgettingKey } from '../../core/forgetting.ts';
+import { type ForgettingKey, keptRemovalDays } from '../../core/forgetting.ts';
 import type { CustomizationKey } from '../../core/ids.ts';
 import { bucketOf, sha256Hex } from '../../platform/hash.ts';
 import type { Pool, RowDataPacket } from '../../platform/mysql.ts';
+import { openForgettings } from '../../platform/open-forgettings.ts';
 import { forgottenCache } from '../../predictor/forgotten-cache.ts';
 import { certificateProblem } from '../../store/forgetting-certificate.ts';
 import { keptEmbeddingsKey, stagingKey, tenantFileKey, tenantShardKey } from '../../store/keys.ts';
-import type { ObjectStore } from '../../store/object-store.ts';
+import { CorruptObject, type ListedObject, type ObjectStore, StoreUnavailable } from '../../store/object-store.ts';
 import { askToForget, certificateOf, forgetUntilItWaits, forgettingDependencies } from '../../test/support/asked-forgetting.ts';
 import { objectsWith } from '../../test/support/raw-traces.ts';
 import { Dying } from '../../test/support/dying.ts';
 import { StoredRun, newTenant, publishVersion, storedKeys } from '../../test/support/stored-runs.ts';
-import { startStoreCare } from '../../test/support/store-care-scene.ts';
+import { collectGarbage, startStoreCare } from '../../test/support/store-care-scene.ts';
 import { promoteModel } from '../registry/promotions.ts';
 import { modelsScope, takeLease } from '../store-care/leases.ts';
 import type { ForgettingDependencies } from './forgetting-activities.ts';
+import { openForgettingLines } from '../../cli/forgettings-lines.ts';
 import { loadForgetting } from './forgettings.ts';
 
+let scene: Awaited<ReturnType<typeof startStoreCare>>;
 let pool: Pool;
 let store: ObjectStore;
 let dependencies: ForgettingDependencies;
@@ -25,12 +28,13 @@ let stop: () => Promise<void>;
 let count = 0;
 
 beforeAll(async () => {
-  const scene = await startStoreCare(10);
+  scene = await startStoreCare(10);
   ({ pool, store, stop } = scene);
   dependencies = await forgettingDependencies(scene.stack.config, pool, store);
 });
 afterAll(async () => await stop());
 
+const dayMs = 86_400_000;
 const secret = 'Quuxinella von Zanzibar ate 41 tomatoes';
 const row = (id: string, text: string): DatasetRow => ({ id, split: 'train', text, label: 'food' });
 const others = [row('a', 'a soup of cheese'), row('b', 'the bread of yesterday')];
@@ -40,6 +44,13 @@ const asked = (key: CustomizationKey, ids: readonly string[], deadline?: string)
   askToForget(pool, key, ids, deadline);
 const forget = (key: ForgettingKey, changed: Partial<ForgettingDependencies> = {}): Promise<readonly string[]> =>
   forgetUntilItWaits({ ...dependencies, ...changed }, key);
+function failingList(error: Error): AsyncIterable<ListedObject> {
+  const fails = async (): Promise<never> => {
+    await Promise.resolve();
+    throw error;
+  };
+  return { [Symbol.asyncIterator]: () => ({ next: fails }) };
+}
 const has = async (key: string): Promise<boolean> => (await store.size(key)) !== null;
 const put = (key: string, text: string): Promise<unknown> => store.putContent(key, Buffer.from(text), sha256Hex(text));
 
@@ -223,9 +234,13 @@ describe('forgetting in registry and store', () => {
     await publishVersion(pool, store, key, { examples: [row('secret', secret)], shards: ['of a predictor'], files: ['its words'] }, true);
     expect(await forget(await asked(key, ['secret'], '0 SECOND'))).toEqual([]);
     const dropped: string[] = [];
+    let clearedUpTo = 0;
     const look = forgottenCache(
       pool,
-      { cachePath: (sha256) => (dropped.push(sha256), `/nonexistent/${sha256}`) },
+      {
+        cachePath: (sha256) => (dropped.push(sha256), `/nonexistent/${sha256}`),
+        dropCachedBefore: async (beforeMs) => await Promise.resolve(void (clearedUpTo = beforeMs)),
+      },
       { drop: ({ tenantId, version }) => void dropped.push(`${tenantId} v${version}`) },
     );
     await look();
@@ -237,5 +252,65 @@ describe('forgetting in registry and store', () => {
     );
     expect(dropped).toContain(manifests[0]?.manifest_sha256);
     expect(await has(tenantFileKey(key.tenantId, sha256Hex('its words')))).toBe(false);
+    // Whatever is pruned from the record is older than what the cache keeps.
+    expect(clearedUpTo).toBeGreaterThan(Date.now() - keptRemovalDays * dayMs);
+  });
+
+  it('prunes the record of what was removed when it is old, but for a certificate that is to count it', async () => {
+    const done = await tenant();
+    await publishVersion(pool, store, done, { examples: [row('secret', secret)], shards: ['old'] }, true);
+    expect(await forget(await asked(done, ['secret'], '0 SECOND'))).toEqual([]);
+    const open = await tenant();
+    await publishVersion(pool, store, open, { examples: [row('secret', secret)], shards: ['removed'] }, true);
+    const request = await asked(open, ['secret'], '0 SECOND');
+    await expect(forget(request, { kept: { ...dependencies.kept, topics: () => Promise.reject(new Error('no Kafka')) } })).rejects.toThrow(
+      'no Kafka',
+    );
+    const counts = async (): Promise<number[]> =>
+      await Promise.all(
+        [done, open].map(async ({ tenantId }) => {
+          const [rows] = await pool.query<RowDataPacket[]>('SELECT * FROM modelwright_control.forgotten_objects WHERE tenant_id = ?', [
+            tenantId,
+          ]);
+          return rows.length;
+        }),
+      );
+    const [kept = 0, counted = 0] = await counts();
+    expect(Math.min(kept, counted)).toBeGreaterThan(3);
+    const age = async (days: number): Promise<void> =>
+      void (await pool.query('UPDATE modelwright_control.forgotten_objects SET removed_at = UTC_TIMESTAMP(6) - INTERVAL ? DAY', [days]));
+    // As every collection of garbage ends.
+    await age(keptRemovalDays - 1);
+    await collectGarbage(scene.dependencies, 'prune-young');
+    expect(await counts()).toEqual([kept, counted]);
+    await age(keptRemovalDays + 1);
+    await collectGarbage(scene.dependencies, 'prune-old');
+    expect(await counts()).toEqual([0, counted]);
+    expect(await forget(request)).toEqual([]);
+    expect((await certificateOf(pool, request)).removed.objects).toBe(counted);
+    await collectGarbage(scene.dependencies, 'prune-done');
+    expect(await counts()).toEqual([0, 0]);
+  });
+
+  it('says in its state why it does not go on, and nothing that only a log may say', async () => {
+    const key = await tenant();
+    const request = await asked(key, ['secret']);
+    const shown = async () => (await openForgettings(pool, key))[0];
+    const failing = (error: Error) => forget(request, { store: { ...store, list: () => failingList(error) } });
+    await expect(failing(new StoreUnavailable('the store is away'))).rejects.toThrow('the store is away');
+    expect(await shown()).toMatchObject({ state: 'waiting', waitsFor: ['it is tried again: the store is away: see `mw status`'] });
+    await expect(failing(new CorruptObject('a manifest is damaged'))).rejects.toThrow('a manifest is damaged');
+    expect(await shown()).toMatchObject({
+      state: 'blocked',
+      waitsFor: ['it failed: a manifest is damaged', expect.stringContaining('again')],
+    });
+    expect((await openForgettings(pool, null)).map(({ tenantId }) => tenantId)).toContain(key.tenantId);
+    await expect(failing(new TypeError(`cannot read ${secret}`))).rejects.toThrow('cannot read');
+    expect((await shown())?.waitsFor).toEqual([expect.stringContaining('not expected (TypeError)')]);
+    expect(openForgettingLines(await openForgettings(pool, key)).join('\n')).toMatch(
+      /^forgetting 1 of f\d+\/c: blocked, asked .*\n  waits: it is tried/,
+    );
+    expect(await forget(request)).toEqual([]);
+    expect(await shown()).toBeUndefined();
   });
 });

@@ -83,6 +83,10 @@ export function fakeForgetting(platform: FakePlatform): ForgettingActivities {
       of(key).certified += 1;
       return { waitsFor: [] };
     },
+    noteForgettingFailed: async ({ reason, ...key }) => {
+      await platform.onActivity('noteForgettingFailed');
+      of(key).waitsFor = [`it failed: ${reason}`];
+    },
     listForgettings: async ({ after, limit }) =>
       [...platform.forgettings]
         .filter(([, { certified }]) => certified === 0)
