@@ -44,12 +44,12 @@ const asked = (key: CustomizationKey, ids: readonly string[], deadline?: string)
   askToForget(pool, key, ids, deadline);
 const forget = (key: ForgettingKey, changed: Partial<ForgettingDependencies> = {}): Promise<readonly string[]> =>
   forgetUntilItWaits({ ...dependencies, ...changed }, key);
-function failingList(error: Error): AsyncIterable<ListedObject> {
-  const fails = async (): Promise<never> => {
+function failingList(reason: Error): AsyncIterable<ListedObject> {
+  const next = async (): Promise<never> => {
     await Promise.resolve();
-    throw error;
+    throw reason;
   };
-  return { [Symbol.asyncIterator]: () => ({ next: fails }) };
+  return { [Symbol.asyncIterator]: () => ({ next }) };
 }
 const has = async (key: string): Promise<boolean> => (await store.size(key)) !== null;
 const put = (key: string, text: string): Promise<unknown> => store.putContent(key, Buffer.from(text), sha256Hex(text));
