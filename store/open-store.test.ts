@@ -18,7 +18,7 @@ const config = (jobs: Record<string, string> = {}) => ({
 const jobs = { MW_S3_JOBS_ENDPOINT: 'http://first.jobs:9000', MW_S3_SECOND_JOBS_ENDPOINT: 'http://second.jobs:9000' };
 const addresses = async (given: ReturnType<typeof config>, forJobs: boolean): Promise<string[]> => {
   const urls = (await openStore(given, null as never, forJobs).presignAll?.('get', 'a/key', 60)) ?? [];
-  return urls.map((url) => `${new URL(url).origin}${new URL(url).pathname}`).sort();
+  return urls.map(({ url }) => `${new URL(url).origin}${new URL(url).pathname}`).sort();
 };
 
 describe('the store that the settings name', () => {

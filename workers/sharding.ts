@@ -10,6 +10,7 @@ import { createPredictorClient } from '../platform/predictor-client.ts';
 import { createTemporalClient } from '../platform/temporal.ts';
 import { openStore } from '../store/open-store.ts';
 import { beatOfActivity, runWorker } from './activity-worker.ts';
+import { countStore, storeMetrics } from './store-metrics.ts';
 import { settleEvery } from './settle-timer.ts';
 import { createKafka } from './cdc/kafkajs-feed.ts';
 import { probedGateway } from './gateway.ts';
@@ -23,7 +24,7 @@ const concurrentActivities = 4;
 await runWorker(
   'sharding',
   ({ settings }) => settings.MW_SHARDING_PORT,
-  async (config, _registry, logger) => {
+  async (config, registry, logger) => {
     const pool = createPool(config);
     const store = openStore(config, pool);
     const { modelsDir } = config.paths;
@@ -37,6 +38,12 @@ await runWorker(
       temporal: temporal.client,
       namespace: config.temporal.namespace,
     };
+    storeMetrics(registry, () =>
+      countStore(
+        pool,
+        (store.sites ?? []).map(({ name }) => name),
+      ),
+    );
     const stopSettling = store.sites ? settleEvery(settleEveryMs, () => settleSites(pool, store, () => undefined), logger) : null;
     return {
       workers: [
