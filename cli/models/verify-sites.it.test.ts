@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { PutObjectCommand } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Pool, createPool } from '../../platform/mysql.ts';
@@ -76,6 +77,7 @@ describe('`mw models verify` of a store on two sites', () => {
     const [manifest = ''] = await storedKeys(sites.first, 'tenants/acme/c/models/');
     const { s3 } = second.config;
     await createS3Client({ s3 }).send(new PutObjectCommand({ Bucket: s3.bucket, Key: shard, Body: 'wrong bytes' }));
+    const published = await buffer(await sites.first.stream(manifest));
     await sites.first.delete([manifest]);
     expect(await faultsOf()).toMatchObject([
       { path: 'manifest.json', site: 'first', what: 'missing' },
@@ -84,6 +86,7 @@ describe('`mw models verify` of a store on two sites', () => {
     const { status, stdout } = await verify();
     expect([status, stdout]).toEqual([1, expect.stringMatching(/damaged +\S+ on the second site .*\n.*the other site has it right/s)]);
     expect((await verify('--site', 'second')).stdout).not.toContain('first');
+    await sites.first.replace(manifest, published);
     await second.pause('s3');
     expect((await faultsOf()).filter(({ site, what }) => site === 'second' && what === 'unreadable').length).toBeGreaterThan(1);
     await second.resume('s3');
@@ -91,7 +94,7 @@ describe('`mw models verify` of a store on two sites', () => {
 
   it('reads one where it is asked to, and refuses a site that there is not', async () => {
     const first = await verify('--site', 'first', '--json');
-    expect(JSON.parse(first.stdout)).toMatchObject({ sites: ['first'], faults: [{ path: 'manifest.json', site: 'first' }] });
+    expect(JSON.parse(first.stdout)).toMatchObject({ ok: true, sites: ['first'], faults: [] });
     expect(await verify('--site', 'third')).toMatchObject({ status: 1, stderr: 'mw: --site is one of first, second\n' });
     expect((await verify('somewhere', '--site', 'first')).stderr).toContain('says nothing about a folder');
   });
