@@ -249,6 +249,8 @@ export type ForgettingActivities = {
   removeForgotten(input: ForgettingKey): Promise<{ readonly waitsFor: readonly string[]; readonly runs: number }>;
   /** Searches the store for the texts, and issues the certificate where it finds none and no run began since. Key: forgetting. */
   certifyForgetting(input: ForgettingKey & { readonly runs: number }): Promise<{ readonly waitsFor: readonly string[] }>;
+  /** Says in the request's state why its workflow fails: it is begun again later. Key: forgetting. */
+  noteForgettingFailed(input: ForgettingKey & { readonly reason: string }): Promise<void>;
   /** Those of all tenants that are not done, after the given one. Read-only. */
   listForgettings(input: { readonly after: ForgettingKey | null; readonly limit: number }): Promise<readonly ForgettingKey[]>;
 };

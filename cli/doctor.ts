@@ -18,7 +18,7 @@ import { type Paths, resolvePaths } from '../platform/paths.ts';
 import { BrokenEncoder, checkEncoders } from '../store/encoder-folder.ts';
 import { GatewayRefused, type GatewayAbilities, lackingAbilities, probeGateway } from '../store/gateway-probe.ts';
 import { StoreUnavailable } from '../store/object-store.ts';
-import { placesOf } from '../store/open-store.ts';
+import { placesOf, siteWords } from '../store/open-store.ts';
 import { printJson, type RegisterCommand } from './command.ts';
 import { readSensing, sensingProblems } from './sensing-table.ts';
 
@@ -201,8 +201,8 @@ async function storeFindings(
   const own = endpoint && accessKey && secretKey ? { endpoint, region, bucket, accessKey, secretKey } : null;
   if (!up && own === null) return { problems: [], abilities: null, lacking: [] };
   const s3 = own ?? loadConfig(process.env).s3;
-  const places = placesOf({ s3, secondS3: secondS3Of(settings, s3) });
-  const found = await Promise.all(places.map((place) => gatewayFindings(place.s3, place.settings)));
+  const sites = { s3, secondS3: secondS3Of(settings, s3) };
+  const found = await Promise.all(placesOf(sites).map((place) => gatewayFindings(place.s3, place.settings, siteWords(sites, place.name))));
   const lacking = found.flatMap(({ abilities }, index) =>
     abilities === null ? [] : lackingAbilities(abilities).map((said) => (index === 0 ? said : `its second site: ${said}`)),
   );
@@ -212,13 +212,18 @@ async function storeFindings(
 async function gatewayFindings(
   s3: S3Place,
   settings: string,
+  words: string,
 ): Promise<{ readonly problems: Problem[]; readonly abilities: GatewayAbilities | null }> {
   try {
     return { problems: [], abilities: await probeGateway({ s3 }, settings) };
   } catch (error) {
-    if (error instanceof GatewayRefused) return { problems: [{ problem: error.problem, remedy: error.remedy }], abilities: null };
+    if (error instanceof GatewayRefused)
+      return { problems: [{ problem: `${words}${error.problem}`, remedy: error.remedy }], abilities: null };
     if (!(error instanceof StoreUnavailable)) throw error;
-    return { problems: [{ problem: error.message, remedy: `see that ${s3.endpoint} runs (${settings}_ENDPOINT)` }], abilities: null };
+    return {
+      problems: [{ problem: `${words}${error.message}`, remedy: `see that ${s3.endpoint} runs (${settings}_ENDPOINT)` }],
+      abilities: null,
+    };
   }
 }
 

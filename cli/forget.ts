@@ -87,8 +87,14 @@ export const registerForget: RegisterCommand = (program) => {
     .option('--json', 'print one JSON document')
     .action(async (customization: string, ids: readonly string[], options: Options) => {
       const api = tenantClient();
-      if (ids.length === 0) return await list(api, customization, options.json === true);
-      const hours = options.deadline === undefined ? undefined : Number(options.deadline);
+      if (ids.length === 0) {
+        if (options.wait || options.out !== undefined || options.deadline !== undefined || options.reason !== undefined)
+          throw new CommandError(`nothing to forget is named: give the ids of examples, as in \`./mw forget ${customization} s17 s18\``);
+        return await list(api, customization, options.json === true);
+      }
+      if (options.out !== undefined && !options.wait)
+        throw new CommandError('--out writes the certificate, which --wait waits for: give both');
+      const hours = options.deadline === undefined ? undefined : options.deadline.trim() === '' ? Number.NaN : Number(options.deadline);
       if (hours !== undefined && !(hours >= 0)) throw new CommandError('--deadline is a number of hours, such as 24');
       const { number } = await api.call<{ number: number }>('POST', `/v1/customizations/${customization}:forget`, {
         exampleIds: ids,

@@ -52,15 +52,16 @@ export const registerModels: RegisterCommand = (program) => {
     )
     .argument('<customization[@version]>', 'such as news, news@production or news@v3')
     .argument('[folder]', 'that it was pulled into')
+    .option('--site <name>', 'of a store on two sites, first or second (default: both are read)')
     .option(...jsonFlag)
     .option(...trustFlags[0])
     .option(...trustFlags[1])
-    .action(async (reference: string, folder: string | undefined, options: Options) => {
+    .action(async (reference: string, folder: string | undefined, options: Options & { readonly site?: string }) => {
       const api = tenantClient();
       const screen = progressScreen(options.json);
       const found = await resolveVersion(api, reference);
       const trust = await readerTrust(api, options, (line) => screen.line(line));
-      const result = await verifyVersion(api, found, folder ?? null, screen, trust);
+      const result = await verifyVersion(api, found, folder ?? null, screen, trust, options.site ?? null);
       if (options.json) printJson(result);
       else for (const line of verifiedLines(result)) screen.line(line);
       if (!result.ok) process.exitCode = 1;

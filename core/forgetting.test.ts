@@ -7,6 +7,7 @@ const clean: ForgettingFacts = {
   rowsInTable: [],
   versions: [],
   datasets: [],
+  unread: [],
   production: 3,
   latestDataset: 3,
   runs: [],
@@ -20,6 +21,10 @@ describe('what comes next when rows are forgotten', () => {
     expect(step({ versions: [v(3)], datasets: [3] })).toMatchObject({
       next: 'wait',
       waitsFor: [/dataset 3 holds/, /v3 learned/].map((is) => expect.stringMatching(is)),
+    });
+    expect(step({ datasets: [3], unread: [3] })).toMatchObject({
+      next: 'wait',
+      waitsFor: [expect.stringContaining('dataset 3 is damaged')],
     });
     expect(step({ versions: [v(3)], datasets: [3], latestDataset: 4 })).toMatchObject({ next: 'wait', state: 'waiting' });
     expect(step({ versions: [v(3)], datasets: [3], latestDataset: 4, production: 4 })).toEqual({ next: 'withdraw' });

@@ -3,6 +3,9 @@ import type { CustomizationKey } from './ids.ts';
 export type ForgettingKey = CustomizationKey & { readonly number: number };
 export type ForgettingState = 'waiting' | 'blocked' | 'removing' | 'done';
 
+/** So long it is on record which objects were removed: predictors that were away drop them when they are back, and what they have had for longer. */
+export const keptRemovalDays = 90;
+
 /** Examples that one request names at most. */
 export const maxForgotten = 1_000;
 
@@ -17,6 +20,8 @@ export type ForgettingFacts = {
   readonly versions: readonly { readonly version: number; readonly held: boolean }[];
   /** Datasets that hold one of the rows and are still there. */
   readonly datasets: readonly number[];
+  /** Those of them that cannot be read, and are only taken to hold one. */
+  readonly unread: readonly number[];
   /** Null: there is none. */
   readonly production: number | null;
   readonly latestDataset: number | null;
@@ -42,7 +47,7 @@ const named = (versions: readonly { readonly version: number }[]): string => ver
 
 /** Decides by what is known now; asked again until nothing that learned the rows is left. Pure. */
 export function nextForgettingStep(facts: ForgettingFacts): ForgettingStep {
-  const { deadlinePassed, exists, versions, datasets, production, latestDataset, runs, equalVersion, rowsInTable } = facts;
+  const { deadlinePassed, exists, versions, datasets, unread, production, latestDataset, runs, equalVersion, rowsInTable } = facts;
   if (rowsInTable.length > 0)
     return blocked(
       `${rowsInTable.length === 1 ? 'a row is' : `${rowsInTable.length} rows are`} in the table again: delete ${rowsInTable.slice(0, 10).join(', ')}`,
@@ -57,7 +62,11 @@ export function nextForgettingStep(facts: ForgettingFacts): ForgettingStep {
           : `run ${run} learns a dataset that holds them, until it has ended${paused ? ': it is paused, resume or cancel it' : ''}`,
       ),
       ...(latestDataset !== null && datasets.includes(latestDataset)
-        ? [`dataset ${latestDataset} holds them: the next one is not built yet`]
+        ? [
+            unread.includes(latestDataset)
+              ? `dataset ${latestDataset} is damaged, so it is taken to hold them: \`./mw store scrub\` mends it, or the next one is built`
+              : `dataset ${latestDataset} holds them: the next one is not built yet`,
+          ]
         : []),
       ...(serves && runs.length === 0 ? [`v${serves.version} learned them and serves: no version without them has replaced it`] : []),
     ];

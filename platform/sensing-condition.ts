@@ -2,7 +2,7 @@ import type { Pool, RowDataPacket } from './mysql.ts';
 
 type Named = { readonly code: string; readonly subject: string };
 
-/** Opens the one condition of this code and subject, or changes what it says. Key: code, subject. */
+/** Opens the one condition of this code and subject, or changes what it says; several processes may find it at once. Key: code, subject. */
 export async function openCondition(
   pool: Pool,
   { code, subject, detail, remedy }: Named & { readonly detail: string; readonly remedy: string },
@@ -15,7 +15,8 @@ export async function openCondition(
     await pool.query('UPDATE modelwright_control.sensing_conditions SET detail = ? WHERE condition_id = ?', [detail, open[0].condition_id]);
   else
     await pool.query(
-      "INSERT INTO modelwright_control.sensing_conditions (code, subject, detail, remedy, state) VALUES (?, ?, ?, ?, 'open')",
+      `INSERT INTO modelwright_control.sensing_conditions (code, subject, detail, remedy, state) VALUES (?, ?, ?, ?, 'open') AS own
+       ON DUPLICATE KEY UPDATE detail = own.detail`,
       [code, subject, detail, remedy],
     );
 }

@@ -1,5 +1,5 @@
 import { createWriteStream } from 'node:fs';
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import type { CustomizationKey } from '../core/ids.ts';
@@ -29,7 +29,11 @@ export type ModelStore = {
 };
 
 /** One with a cache on disk: where that keeps the bytes with a digest, whether it has them or not. */
-export type CachedModelStore = ModelStore & { readonly cachePath: (sha256: string) => string };
+export type CachedModelStore = ModelStore & {
+  readonly cachePath: (sha256: string) => string;
+  /** Removes from the cache what was written before that time (Unix epoch milliseconds); it is read again when it is asked for. */
+  readonly dropCachedBefore: (beforeMs: number) => Promise<void>;
+};
 
 /** `trust`: whose signatures are good. A version that somebody else signed, or that was changed since, is not read. */
 export function createModelStore(pool: Pool, store: ObjectStore, cacheDir: string, trust: Trust): CachedModelStore {
@@ -60,6 +64,14 @@ export function createModelStore(pool: Pool, store: ObjectStore, cacheDir: strin
   return {
     bytes,
     cachePath: path,
+    dropCachedBefore: async (beforeMs) => {
+      const entries = await readdir(cacheDir, { recursive: true, withFileTypes: true }).catch(() => []);
+      for (const entry of entries) {
+        const file = join(entry.parentPath, entry.name);
+        // One that goes meanwhile is gone.
+        if (entry.isFile() && ((await stat(file).catch(() => null))?.mtimeMs ?? beforeMs) < beforeMs) await rm(file, { force: true });
+      }
+    },
     file: async ({ key, sha256 }) => {
       // In pieces: an encoder would be in memory twice more while it is loaded, and the memory would stay with the process.
       if ((await sha256OfFile(path(sha256)).catch(() => null)) === sha256) return path(sha256);

@@ -159,7 +159,9 @@ describe('a store on two sites', () => {
     const { bytes, sha256, key } = fresh();
     await expect.poll(async () => await first.size('none').catch(() => 'away'), { timeout: 60_000 }).toBeNull();
     const { store: later } = twoSiteStore([stacks[0]!.config.s3, stacks[1]!.config.s3], owed);
-    const [url = '', other = ''] = (await later.presignAll?.('put', key, 60)) ?? [];
+    const addresses = (await later.presignAll?.('put', key, 60)) ?? [];
+    expect(addresses.map(({ site }) => site)).toEqual(['first', 'second']);
+    const [url = '', other = ''] = addresses.map((address) => address.url);
     expect(new URL(url).host).not.toBe(new URL(other).host);
     await fetch(url, { method: 'PUT', body: bytes });
     expect(await second.size(key)).toBeNull();

@@ -1,6 +1,14 @@
 import { buffer } from 'node:stream/consumers';
 import { sha256Hex } from '../platform/hash.ts';
-import { type ByteSource, ObjectMissing, type ObjectStore, type PutResult, type StoreSite, StoreUnavailable } from './object-store.ts';
+import {
+  type ByteSource,
+  ObjectMissing,
+  type ObjectStore,
+  type PutResult,
+  type SiteAddress,
+  type StoreSite,
+  StoreUnavailable,
+} from './object-store.ts';
 import type { OwedObjects } from './owed-objects.ts';
 import { followed, listEither } from './two-site-streams.ts';
 import { type SiteProblem, TwoSites, worstOf } from './two-sites.ts';
@@ -108,17 +116,18 @@ export function createMirroredStore(places: readonly [MirroredSite, MirroredSite
     }
   };
 
-  const presignAll = async (method: 'get' | 'put', key: string, expiresSeconds: number): Promise<string[]> => {
+  const presignAll = async (method: 'get' | 'put', key: string, expiresSeconds: number): Promise<SiteAddress[]> => {
     const ranked = await Promise.all(
       places.map(async (site) => {
         const presign = method === 'get' ? 'presignGet' : 'presignPut';
         const url = await (site.addresses ?? site.store)[presign](key, expiresSeconds);
-        if (sites.health.isAway(site)) return { url, rank: 2 };
+        const address = { site: site.name, url };
+        if (sites.health.isAway(site)) return { address, rank: 2 };
         const there = await sizeAt(site, key).catch(() => undefined);
-        return { url, rank: there === undefined ? 2 : there === null && method === 'get' ? 1 : 0 };
+        return { address, rank: there === undefined ? 2 : there === null && method === 'get' ? 1 : 0 };
       }),
     );
-    return ranked.sort((a, b) => a.rank - b.rank).map(({ url }) => url);
+    return ranked.sort((a, b) => a.rank - b.rank).map(({ address }) => address);
   };
 
   return {
@@ -166,8 +175,8 @@ export function createMirroredStore(places: readonly [MirroredSite, MirroredSite
     },
     list: (prefix) => listEither(sites, prefix),
     presignAll,
-    presignGet: async (key, seconds) => (await presignAll('get', key, seconds))[0] ?? '',
-    presignPut: async (key, seconds) => (await presignAll('put', key, seconds))[0] ?? '',
+    presignGet: async (key, seconds) => (await presignAll('get', key, seconds))[0]?.url ?? '',
+    presignPut: async (key, seconds) => (await presignAll('put', key, seconds))[0]?.url ?? '',
     spread: async ({ key, sha256, bytes }) => {
       await sites.both([key], async (store, site) => {
         if ((await store.size(key)) !== null) return;

@@ -62,12 +62,13 @@ export type ObjectStore = {
   /** Where the store lies on two sites: both, the one that is asked first before the other. */
   readonly sites?: readonly StoreSite[];
   /** Where it lies on two sites: every address by which the object can be read or written, the best first. */
-  presignAll?(method: 'get' | 'put', key: string, expiresSeconds: number): Promise<readonly string[]>;
+  presignAll?(method: 'get' | 'put', key: string, expiresSeconds: number): Promise<readonly SiteAddress[]>;
   /** Where it lies on two sites: gives each its copy of what somebody has put by an address, and so on one of them only. */
   spread?(ref: Pick<ObjectRef, 'key' | 'sha256' | 'bytes'>): Promise<void>;
 };
 
 export type SiteName = 'first' | 'second';
+export type SiteAddress = { readonly site: SiteName; readonly url: string };
 export type StoreSite = { readonly name: SiteName; readonly endpoint: string; readonly store: ObjectStore };
 
 /** All addresses of an object, the best first: more than one where the store lies on two sites. */
@@ -77,7 +78,19 @@ export async function addressesOf(
   key: string,
   expiresSeconds: number,
 ): Promise<{ readonly url: string; readonly otherUrls: readonly string[] }> {
-  const presign = method === 'get' ? store.presignGet : store.presignPut;
-  const [url = '', ...otherUrls] = (await store.presignAll?.(method, key, expiresSeconds)) ?? [await presign(key, expiresSeconds)];
+  const { url, otherUrls } = await addressesBySite(store, method, key, expiresSeconds);
   return { url, otherUrls };
+}
+
+/** The same, and whose they are, in the order of the addresses; without `sites` where the store has one. */
+export async function addressesBySite(
+  store: Pick<ObjectStore, 'presignGet' | 'presignPut' | 'presignAll'>,
+  method: 'get' | 'put',
+  key: string,
+  expiresSeconds: number,
+): Promise<{ readonly url: string; readonly otherUrls: readonly string[]; readonly sites?: readonly SiteName[] }> {
+  const presign = method === 'get' ? store.presignGet : store.presignPut;
+  const all = await store.presignAll?.(method, key, expiresSeconds);
+  const [url = '', ...otherUrls] = all?.map((one) => one.url) ?? [await presign(key, expiresSeconds)];
+  return { url, otherUrls, ...(all ? { sites: all.map(({ site }) => site) } : {}) };
 }

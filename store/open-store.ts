@@ -18,6 +18,10 @@ export const placesOf = ({ s3, secondS3 }: Pick<Config, 's3' | 'secondS3'>) => [
   ...(secondS3 ? [{ name: 'second' as const, settings: settingsOfSite.second, s3: secondS3 }] : []),
 ];
 
+/** How a sentence about one of several sites begins; empty where there is one. */
+export const siteWords = (config: Pick<Config, 'secondS3'>, name: 'first' | 'second'): string =>
+  config.secondS3 ? `the ${name} site of the store: ` : '';
+
 const siteStore = (s3: S3Place, settings: string): ObjectStore =>
   createS3ObjectStore(createS3Client({ s3 }, impatient), s3.bucket, { patienceMs: impatientMs, settings });
 

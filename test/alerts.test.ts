@@ -7,6 +7,7 @@ import { projectDir } from '../platform/paths.ts';
 import { predictorMetrics } from '../predictor/metrics.ts';
 import { lagMetrics, showLag } from '../workers/lag-meter.ts';
 import { sensingMetrics } from '../workers/cdc/metrics.ts';
+import { storeMetrics } from '../workers/store-metrics.ts';
 import { verificationMetrics } from '../workers/verification-metrics.ts';
 
 type Rule = {
@@ -23,6 +24,7 @@ async function knownMetrics(): Promise<Set<string>> {
   sensingMetrics(registry);
   verificationMetrics(registry);
   predictorMetrics(registry, () => 0);
+  storeMetrics(registry, () => Promise.resolve({ damaged: { shared: 0, tenant: 0 }, owed: {} }));
   const metrics = await registry.getMetricsAsJSON();
   return new Set(
     metrics.flatMap(({ name, type }) => (String(type) === 'histogram' ? [`${name}_bucket`, `${name}_count`, `${name}_sum`] : [name])),

@@ -1,9 +1,13 @@
+import { spawn } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ApiClient } from '../cli/api-client.ts';
 import type { Page } from '../cli/api-types.ts';
 import type { ForgettingCertificate, ForgettingState } from '../core/forgetting.ts';
 import { engineNames, serviceNames } from '../core/process-names.ts';
 import { type Pool, createPool } from '../platform/mysql.ts';
+import { projectDir } from '../platform/paths.ts';
 import { createS3Client } from '../platform/s3.ts';
 import { parseTrustedKeys, signingKeys } from '../platform/signing-keys.ts';
 import { certificateProblem, exampleDigest } from '../store/forgetting-certificate.ts';
@@ -58,6 +62,14 @@ const until = (api: ApiClient, c: string, number: number, what: string, holds: (
 const done = (api: ApiClient, c: string, number: number) =>
   until(api, c, number, 'the certificate', ({ certificate }) => certificate !== null);
 
+/** `mw forget` as a person calls it. */
+async function mwForget(key: string, ...args: readonly string[]): Promise<{ readonly status: number | null; readonly output: string }> {
+  const child = spawn(process.execPath, [join(projectDir, 'cli/main.ts'), 'forget', ...args], { env: { ...stack.env, MW_KEY: key } });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk.toString('utf8')));
+  return { status: await new Promise((resolve) => child.once('close', resolve)), output };
+}
+
 /** Where no trace may be: MySQL's own files are among the residuals. */
 async function traces(text: string): Promise<string[]> {
   return [...(await objectsWith(store, text)), ...(await filesWith(stack.home, text, ['mysql'])), ...(await tablesWith(pool, text))];
@@ -85,11 +97,16 @@ describe('forgetting on real engines', () => {
 
     const { number } = await ask(api, c, ['secret'], { reason: 'the person asked' });
     expect((await ask(api, c, ['secret'])).number).toBe(number);
+    const file = join(stack.home, 'certificate.json');
+    const waiting = mwForget(tenant.key, c, 'secret', '--wait', '--out', file);
     stack.kill('sharding', 'SIGKILL');
     await until(api, c, number, 'the withdrawal', ({ withdrawn }) => withdrawn.versions.length > 0);
     for (const name of ['sharding', 'orchestrator', 'training'] as const) stack.kill(name, 'SIGKILL');
     const { certificate, withdrawn } = await done(api, c, number);
     expect(withdrawn).toEqual({ versions: [1, 2], datasets: [1, 2] });
+    const { status, output } = await waiting;
+    expect([status, output]).toEqual([0, expect.stringMatching(/forgetting 1: done, certified .*\n(.*\n)*its signature is good; it took/)]);
+    expect(JSON.parse(await readFile(file, 'utf8'))).toEqual(certificate);
 
     expect(await traces('Zanzibarella')).toEqual([]);
     expect(await traces(JSON.stringify(text).slice(1, -1))).toEqual([]);

@@ -2,7 +2,8 @@ import { sleep } from '../platform/clock.ts';
 import type { Config } from '../platform/config.ts';
 import type { Logger } from '../platform/logger.ts';
 import { GatewayRefused, lackingAbilities, probeGateway } from '../store/gateway-probe.ts';
-import { placesOf } from '../store/open-store.ts';
+import { StoreUnavailable } from '../store/object-store.ts';
+import { placesOf, siteWords } from '../store/open-store.ts';
 
 const askAgainMs = 5_000;
 /** Then the process ends, and whoever keeps it running starts it anew. */
@@ -16,21 +17,25 @@ export async function probedGateway(config: Config, logger: Logger, signal: Abor
   for (let attempt = 1; ; attempt += 1) {
     const places = placesOf(config);
     const tried = await Promise.allSettled(places.map((place) => probeGateway(place, place.settings)));
-    const away: unknown[] = [];
+    const away: string[] = [];
+    let last: unknown;
     for (const [index, { name, s3 }] of places.entries()) {
       const about = { site: name, endpoint: s3.endpoint, bucket: s3.bucket };
       const result = tried[index];
       if (result?.status === 'fulfilled')
         logger.info({ ...about, abilities: result.value, lacking: lackingAbilities(result.value) }, 'store probed');
       else {
-        if (result?.reason instanceof GatewayRefused) throw result.reason;
+        const words = siteWords(config, name);
+        if (result?.reason instanceof GatewayRefused)
+          throw new GatewayRefused(`${words}${result.reason.problem}`, result.reason.remedy, { cause: result.reason });
         // Whatever else goes wrong may pass: another process tries the same gateway at the same time, or it is starting.
-        away.push(result?.reason);
+        away.push(`${words}${result?.reason instanceof Error ? result.reason.message : 'it could not be tried'}`);
+        last = result?.reason;
         logger.warn({ ...about, err: result?.reason }, 'a site of the store could not be tried');
       }
     }
     if (away.length < places.length) return;
-    if (attempt === attempts) throw away[0];
+    if (attempt === attempts) throw new StoreUnavailable(away.join('; '), { cause: last });
     logger.warn(`the store is tried again in ${askAgainMs / 1_000} s`);
     await sleep(askAgainMs, undefined, { signal });
   }

@@ -10,6 +10,8 @@ import { createPredictorClient } from '../platform/predictor-client.ts';
 import { createTemporalClient } from '../platform/temporal.ts';
 import { openStore } from '../store/open-store.ts';
 import { beatOfActivity, runWorker } from './activity-worker.ts';
+import { countStore, storeMetrics } from './store-metrics.ts';
+import { settleEvery } from './settle-timer.ts';
 import { createKafka } from './cdc/kafkajs-feed.ts';
 import { probedGateway } from './gateway.ts';
 import { keptElsewhere } from './kept-elsewhere.ts';
@@ -22,7 +24,7 @@ const concurrentActivities = 4;
 await runWorker(
   'sharding',
   ({ settings }) => settings.MW_SHARDING_PORT,
-  async (config, _registry, logger) => {
+  async (config, registry, logger) => {
     const pool = createPool(config);
     const store = openStore(config, pool);
     const { modelsDir } = config.paths;
@@ -36,15 +38,13 @@ await runWorker(
       temporal: temporal.client,
       namespace: config.temporal.namespace,
     };
-    let settling: Promise<unknown> | null = null;
-    const settle = (): void =>
-      void (settling ??= settleSites(pool, store, () => undefined)
-        .then(
-          (settled) => settled > 0 && logger.info({ settled }, 'brought to a site of the store what it had missed'),
-          (error: unknown) => logger.warn({ err: error }, 'what a site of the store missed could not be brought there: it is tried again'),
-        )
-        .finally(() => (settling = null)));
-    const settleTimer = store.sites ? setInterval(settle, settleEveryMs) : undefined;
+    storeMetrics(registry, () =>
+      countStore(
+        pool,
+        (store.sites ?? []).map(({ name }) => name),
+      ),
+    );
+    const stopSettling = store.sites ? settleEvery(settleEveryMs, () => settleSites(pool, store, () => undefined), logger) : null;
     return {
       workers: [
         {
@@ -89,8 +89,7 @@ await runWorker(
       prepare: (signal) => probedGateway(config, logger, signal),
       checks: [{ name: 'mysql', check: async () => void (await pool.query('SELECT 1')) }],
       close: async () => {
-        clearInterval(settleTimer);
-        await settling;
+        await stopSettling?.();
         await temporal.close();
         await pool.end();
       },

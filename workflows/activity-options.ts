@@ -151,6 +151,15 @@ export const storeRoundOptions = (): ActivityOptions => ({
   retry: bounded,
 });
 
+/** What is said of a workflow that fails: it fails all the same where nobody can be told. */
+export const lastWordsOptions = (tenantId: string): ActivityOptions => ({
+  taskQueue: taskQueues.sharding,
+  startToCloseTimeout: controlAttempt,
+  scheduleToCloseTimeout: '1 minute',
+  retry: bounded,
+  priority: fairly(tenantId),
+});
+
 /** Looks into datasets that were not looked into before, and changes the registry: tried until the database and the store are back. */
 export const forgettingOptions = (tenantId: string): ActivityOptions => ({
   taskQueue: taskQueues.sharding,

@@ -6,6 +6,8 @@ export type RootFailure = {
   readonly type: string | null;
   readonly message: string;
   readonly timedOut: boolean;
+  /** Name of the activity that failed; null: the workflow itself did. */
+  readonly activity: string | null;
   /** What the failure carries first. */
   readonly detail: unknown;
 };
@@ -19,6 +21,7 @@ export function rootOf(error: unknown): RootFailure {
     type,
     message: `${type === null ? where : ''}${cause instanceof Error ? cause.message : String(cause)}`,
     timedOut: cause instanceof TimeoutFailure,
+    activity: error instanceof ActivityFailure ? error.activityType : null,
     detail: failure?.details?.[0],
   };
 }

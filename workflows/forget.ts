@@ -1,4 +1,5 @@
 import {
+  ContinueAsNew,
   ParentClosePolicy,
   WorkflowIdReusePolicy,
   continueAsNew,
@@ -13,7 +14,16 @@ import {
 import type { ControlActivities, ForgettingActivities, TrainingActivities } from '../activities/ports.ts';
 import type { ForgettingKey } from '../core/forgetting.ts';
 import { forgetWorkflowId, runWorkflowId, tenantWorkflowId } from '../core/ids.ts';
-import { controlOptions, discardOptions, fairly, forgettingOptions, storeCareOptions, storeRoundOptions } from './activity-options.ts';
+import {
+  controlOptions,
+  discardOptions,
+  fairly,
+  forgettingOptions,
+  lastWordsOptions,
+  storeCareOptions,
+  storeRoundOptions,
+} from './activity-options.ts';
+import { rootOf } from './failure-of.ts';
 import { changesMissed } from './messages.ts';
 import { showTo } from './visibility.ts';
 
@@ -22,8 +32,27 @@ const firstPauseMs = 1_000;
 const longestPauseMs = 60_000;
 const pageSize = 50;
 
-/** Forgets rows: waits until something without them serves, withdraws and removes what learned them, searches for what is left, and issues the certificate. */
+/** Forgets rows; one that fails says so in the state of the request, and is begun again by the schedule `forgettings`. */
 export async function forget(key: ForgettingKey): Promise<void> {
+  try {
+    await forgetting(key);
+  } catch (error) {
+    if (error instanceof ContinueAsNew || isCancellation(error)) throw error;
+    const { noteForgettingFailed } = proxyActivities<ForgettingActivities>(lastWordsOptions(key.tenantId));
+    const { type, message, timedOut, activity } = rootOf(error);
+    const reason =
+      timedOut && activity !== null
+        ? `nobody did ${activity} in time: see \`mw status\` whether all workers run`
+        : type === null
+          ? 'an error that is not expected: see its workflow in the Temporal Web UI'
+          : message;
+    await orGone(() => noteForgettingFailed({ ...key, reason }));
+    throw error;
+  }
+}
+
+/** Waits until something without them serves, withdraws and removes what learned them, searches for what is left, and issues the certificate. */
+async function forgetting(key: ForgettingKey): Promise<void> {
   const { tenantId, customizationId, number } = key;
   showTo({ tenantId, customizationId });
   const short = proxyActivities<ForgettingActivities>(forgettingOptions(tenantId));

@@ -167,6 +167,24 @@ describe('forgetting', { timeout: 60_000 }, () => {
     expect(forgetting.certified).toBe(1);
   });
 
+  it('says why it fails before it does, and goes on when it is begun again', async () => {
+    platform.create('c');
+    await commit({ a: '1', b: '1' });
+    await served(1);
+    const forgetting = asked(['a']);
+    await commit({ a: null });
+    // Of another worker than the one that does the rest.
+    let damaged = true;
+    platform.onActivity = (name) =>
+      damaged && name === 'forgetTraining' ? Promise.reject(failure('BadOptions', 'kept files cannot be removed')) : Promise.resolve();
+    await expect((await begin()).result()).rejects.toThrow(/failed/);
+    expect(forgetting.waitsFor).toEqual(['it failed: kept files cannot be removed']);
+    damaged = false;
+    await fixture.env.client.workflow.execute(forgettingsType, { workflowId: 'forgettings', taskQueue: taskQueues.orchestrator });
+    await fixture.env.client.workflow.getHandle(forgetWorkflowId(keyOf(1))).result();
+    expect(forgetting.certified).toBe(1);
+  });
+
   it('that is not done and has no workflow is begun by the schedule, and no second time', async () => {
     platform.create('c');
     await commit({ a: '1', b: '1' });

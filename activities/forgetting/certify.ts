@@ -25,9 +25,9 @@ export async function certifyForgetting(
   const { last } = await runsOf(pool, key);
   // What it began with may be what was removed meanwhile.
   if (last !== runs) return { waitsFor: [`run ${last} began meanwhile: what trainings keep is removed once more`] };
-  const { left, ...search } = await searchStore(dependencies, key, forgetting);
-  if (left.length > 0) {
-    const waitsFor = left.map((object) => `${object} still has one of the texts`);
+  const { left, unsearchable, ...search } = await searchStore(dependencies, key, forgetting);
+  if (left.length > 0 || unsearchable.length > 0) {
+    const waitsFor = [...left.map((object) => `${object} still has one of the texts`), ...unsearchable];
     await noteState(pool, key, 'blocked', waitsFor);
     return { waitsFor };
   }

@@ -1,24 +1,26 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { loadCatalog } from '../../catalog/catalog.ts';
 import type { DatasetRow } from '../../core/dataset.ts';
-import type { ForgettingKey } from '../../core/forgetting.ts';
+import { type ForgettingKey, keptRemovalDays } from '../../core/forgetting.ts';
 import type { CustomizationKey } from '../../core/ids.ts';
-import { signerOf } from '../../platform/config.ts';
 import { bucketOf, sha256Hex } from '../../platform/hash.ts';
 import type { Pool, RowDataPacket } from '../../platform/mysql.ts';
+import { openForgettings } from '../../platform/open-forgettings.ts';
 import { forgottenCache } from '../../predictor/forgotten-cache.ts';
 import { certificateProblem } from '../../store/forgetting-certificate.ts';
 import { keptEmbeddingsKey, stagingKey, tenantFileKey, tenantShardKey } from '../../store/keys.ts';
-import type { ObjectStore } from '../../store/object-store.ts';
+import { CorruptObject, type ListedObject, type ObjectStore, StoreUnavailable } from '../../store/object-store.ts';
+import { askToForget, certificateOf, forgetUntilItWaits, forgettingDependencies } from '../../test/support/asked-forgetting.ts';
 import { objectsWith } from '../../test/support/raw-traces.ts';
 import { Dying } from '../../test/support/dying.ts';
 import { StoredRun, newTenant, publishVersion, storedKeys } from '../../test/support/stored-runs.ts';
-import { startStoreCare } from '../../test/support/store-care-scene.ts';
+import { collectGarbage, startStoreCare } from '../../test/support/store-care-scene.ts';
 import { promoteModel } from '../registry/promotions.ts';
 import { modelsScope, takeLease } from '../store-care/leases.ts';
-import { type ForgettingDependencies, createForgettingActivities } from './forgetting-activities.ts';
+import type { ForgettingDependencies } from './forgetting-activities.ts';
+import { openForgettingLines } from '../../cli/forgettings-lines.ts';
 import { loadForgetting } from './forgettings.ts';
 
+let scene: Awaited<ReturnType<typeof startStoreCare>>;
 let pool: Pool;
 let store: ObjectStore;
 let dependencies: ForgettingDependencies;
@@ -26,63 +28,29 @@ let stop: () => Promise<void>;
 let count = 0;
 
 beforeAll(async () => {
-  const scene = await startStoreCare(10);
+  scene = await startStoreCare(10);
   ({ pool, store, stop } = scene);
-  dependencies = {
-    pool,
-    store,
-    catalog: await loadCatalog(),
-    maxTextChars: 10_000,
-    signer: signerOf(scene.stack.config),
-    kept: {
-      topics: () => Promise.resolve([{ name: 'mw.modelwright.examples', retentionMs: 1_000 }]),
-      workflowRetentionMs: () => Promise.resolve(1_000),
-      backupDays: null,
-    },
-    beat: () => undefined,
-  };
+  dependencies = await forgettingDependencies(scene.stack.config, pool, store);
 });
 afterAll(async () => await stop());
 
+const dayMs = 86_400_000;
 const secret = 'Quuxinella von Zanzibar ate 41 tomatoes';
 const row = (id: string, text: string): DatasetRow => ({ id, split: 'train', text, label: 'food' });
 const others = [row('a', 'a soup of cheese'), row('b', 'the bread of yesterday')];
 const tenant = (): Promise<CustomizationKey> => newTenant(pool, `f${++count}`);
 
-/** On record as the API writes it. */
-async function asked(key: CustomizationKey, ids: readonly string[], deadline = '1 HOUR', number = 1): Promise<ForgettingKey> {
-  await pool.query(
-    `INSERT INTO modelwright_control.forgettings (tenant_id, customization_id, number, example_ids, examples, salt, asked_by, deadline_at)
-     VALUES (?, ?, ?, ?, ?, ?, 'key k', UTC_TIMESTAMP(6) + INTERVAL ${deadline})`,
-    [key.tenantId, key.customizationId, number, JSON.stringify(ids), ids.length, 'c'.repeat(32)],
-  );
-  return { ...key, number };
+const asked = (key: CustomizationKey, ids: readonly string[], deadline?: string): Promise<ForgettingKey> =>
+  askToForget(pool, key, ids, deadline);
+const forget = (key: ForgettingKey, changed: Partial<ForgettingDependencies> = {}): Promise<readonly string[]> =>
+  forgetUntilItWaits({ ...dependencies, ...changed }, key);
+function failingList(reason: Error): AsyncIterable<ListedObject> {
+  const next = async (): Promise<never> => {
+    await Promise.resolve();
+    throw reason;
+  };
+  return { [Symbol.asyncIterator]: () => ({ next }) };
 }
-
-/** What the workflow does, until it would wait; returns what for. */
-async function forget(key: ForgettingKey, changed: Partial<ForgettingDependencies> = {}): Promise<readonly string[]> {
-  const activities = createForgettingActivities({ ...dependencies, ...changed });
-  for (;;) {
-    const step = await activities.lookForgetting(key);
-    if (step.next === 'done') return [];
-    if (step.next === 'wait') return step.waitsFor;
-    if (step.next === 'withdraw') await activities.withdrawForgotten(key);
-    else if (step.next === 'promote') {
-      const asking = { ...key, requestKey: 'forget', version: step.version, actor: 'forget', reason: null, force: false, fence: null };
-      await promoteModel(pool, asking);
-    } else {
-      const removed = await activities.removeForgotten(key);
-      if (removed.waitsFor.length > 0) return removed.waitsFor;
-      const { waitsFor } = await activities.certifyForgetting({ ...key, runs: removed.runs });
-      if (waitsFor.length > 0) return waitsFor;
-    }
-  }
-}
-const certificateOf = async (key: ForgettingKey) => {
-  const { certificate } = await loadForgetting(pool, key);
-  if (!certificate) throw new Error('there is no certificate');
-  return certificate;
-};
 const has = async (key: string): Promise<boolean> => (await store.size(key)) !== null;
 const put = (key: string, text: string): Promise<unknown> => store.putContent(key, Buffer.from(text), sha256Hex(text));
 
@@ -106,7 +74,7 @@ describe('forgetting in registry and store', () => {
     await publishVersion(pool, store, key, { examples: [...others, row('c', 'a new one')], shards: ['own 5'] }, true);
     expect(await forget(request)).toEqual([]);
 
-    const certificate = await certificateOf(request);
+    const certificate = await certificateOf(pool, request);
     expect(certificateProblem(certificate, new Map([[dependencies.signer.keyId, dependencies.signer]]))).toBeNull();
     expect(certificate.withdrawn).toEqual({ versions: [2, 3], datasets: [2, 3] });
     expect(certificate.examples.digests).toContain(sha256Hex(`${certificate.examples.salt}\nsecret`));
@@ -129,7 +97,7 @@ describe('forgetting in registry and store', () => {
     const asking = { ...key, requestKey: 'r', version: 3, actor: 'ada', reason: null, force: true, fence: null };
     await expect(promoteModel(pool, asking)).rejects.toThrow(/v3 was withdrawn/);
     expect(await forget(request)).toEqual([]);
-    expect(await certificateOf(request)).toEqual(certificate);
+    expect(await certificateOf(pool, request)).toEqual(certificate);
   });
 
   it('comes to the same end wherever it dies', async () => {
@@ -165,7 +133,7 @@ describe('forgetting in registry and store', () => {
       );
     }
     expect(dieAt).toBeGreaterThan(20);
-    const { withdrawn, search, removed } = await certificateOf(request);
+    const { withdrawn, search, removed } = await certificateOf(pool, request);
     expect(withdrawn).toEqual({ versions: [1], datasets: [1] });
     expect(search.texts).toBe(1);
     // Bucket, dataset, manifest, shard, file, details of the judgement, and what two runs had staged: each counted once.
@@ -190,7 +158,7 @@ describe('forgetting in registry and store', () => {
       [key.tenantId],
     );
     expect(aliases[0]?.version).toBe(1);
-    expect((await certificateOf(request)).withdrawn.versions).toEqual([2]);
+    expect((await certificateOf(pool, request)).withdrawn.versions).toEqual([2]);
   });
 
   it('says which other examples and customizations have a text too, and what it cannot explain', async () => {
@@ -207,7 +175,7 @@ describe('forgetting in registry and store', () => {
     expect((await loadForgetting(pool, request)).state).toBe('blocked');
     await store.delete([notes]);
     expect(await forget(request)).toEqual([]);
-    expect((await certificateOf(request)).search).toMatchObject({
+    expect((await certificateOf(pool, request)).search).toMatchObject({
       texts: 3,
       shared: { texts: 1, exampleIds: ['b'] },
       elsewhere: ['sibling'],
@@ -242,7 +210,7 @@ describe('forgetting in registry and store', () => {
     expect((await forget(request)).join()).toContain('run 3 goes on (queued)');
     await later.state('failed');
     expect(await forget(request)).toEqual([]);
-    expect((await certificateOf(request)).withdrawn).toEqual({ versions: [], datasets: [2] });
+    expect((await certificateOf(pool, request)).withdrawn).toEqual({ versions: [], datasets: [2] });
   });
 
   it('waits while a row is in the table again, and forgets rows of a customization that was deleted', async () => {
@@ -266,9 +234,13 @@ describe('forgetting in registry and store', () => {
     await publishVersion(pool, store, key, { examples: [row('secret', secret)], shards: ['of a predictor'], files: ['its words'] }, true);
     expect(await forget(await asked(key, ['secret'], '0 SECOND'))).toEqual([]);
     const dropped: string[] = [];
+    let clearedUpTo = 0;
     const look = forgottenCache(
       pool,
-      { cachePath: (sha256) => (dropped.push(sha256), `/nonexistent/${sha256}`) },
+      {
+        cachePath: (sha256) => (dropped.push(sha256), `/nonexistent/${sha256}`),
+        dropCachedBefore: async (beforeMs) => await Promise.resolve(void (clearedUpTo = beforeMs)),
+      },
       { drop: ({ tenantId, version }) => void dropped.push(`${tenantId} v${version}`) },
     );
     await look();
@@ -280,5 +252,65 @@ describe('forgetting in registry and store', () => {
     );
     expect(dropped).toContain(manifests[0]?.manifest_sha256);
     expect(await has(tenantFileKey(key.tenantId, sha256Hex('its words')))).toBe(false);
+    // Whatever is pruned from the record is older than what the cache keeps.
+    expect(clearedUpTo).toBeGreaterThan(Date.now() - keptRemovalDays * dayMs);
+  });
+
+  it('prunes the record of what was removed when it is old, but for a certificate that is to count it', async () => {
+    const done = await tenant();
+    await publishVersion(pool, store, done, { examples: [row('secret', secret)], shards: ['old'] }, true);
+    expect(await forget(await asked(done, ['secret'], '0 SECOND'))).toEqual([]);
+    const open = await tenant();
+    await publishVersion(pool, store, open, { examples: [row('secret', secret)], shards: ['removed'] }, true);
+    const request = await asked(open, ['secret'], '0 SECOND');
+    await expect(forget(request, { kept: { ...dependencies.kept, topics: () => Promise.reject(new Error('no Kafka')) } })).rejects.toThrow(
+      'no Kafka',
+    );
+    const counts = async (): Promise<number[]> =>
+      await Promise.all(
+        [done, open].map(async ({ tenantId }) => {
+          const [rows] = await pool.query<RowDataPacket[]>('SELECT * FROM modelwright_control.forgotten_objects WHERE tenant_id = ?', [
+            tenantId,
+          ]);
+          return rows.length;
+        }),
+      );
+    const [kept = 0, counted = 0] = await counts();
+    expect(Math.min(kept, counted)).toBeGreaterThan(3);
+    const age = async (days: number): Promise<void> =>
+      void (await pool.query('UPDATE modelwright_control.forgotten_objects SET removed_at = UTC_TIMESTAMP(6) - INTERVAL ? DAY', [days]));
+    // As every collection of garbage ends.
+    await age(keptRemovalDays - 1);
+    await collectGarbage(scene.dependencies, 'prune-young');
+    expect(await counts()).toEqual([kept, counted]);
+    await age(keptRemovalDays + 1);
+    await collectGarbage(scene.dependencies, 'prune-old');
+    expect(await counts()).toEqual([0, counted]);
+    expect(await forget(request)).toEqual([]);
+    expect((await certificateOf(pool, request)).removed.objects).toBe(counted);
+    await collectGarbage(scene.dependencies, 'prune-done');
+    expect(await counts()).toEqual([0, 0]);
+  });
+
+  it('says in its state why it does not go on, and nothing that only a log may say', async () => {
+    const key = await tenant();
+    const request = await asked(key, ['secret']);
+    const shown = async () => (await openForgettings(pool, key))[0];
+    const failing = (error: Error) => forget(request, { store: { ...store, list: () => failingList(error) } });
+    await expect(failing(new StoreUnavailable('the store is away'))).rejects.toThrow('the store is away');
+    expect(await shown()).toMatchObject({ state: 'waiting', waitsFor: ['it is tried again: the store is away: see `mw status`'] });
+    await expect(failing(new CorruptObject('a manifest is damaged'))).rejects.toThrow('a manifest is damaged');
+    expect(await shown()).toMatchObject({
+      state: 'blocked',
+      waitsFor: ['it failed: a manifest is damaged', expect.stringContaining('again')],
+    });
+    expect((await openForgettings(pool, null)).map(({ tenantId }) => tenantId)).toContain(key.tenantId);
+    await expect(failing(new TypeError(`cannot read ${secret}`))).rejects.toThrow('cannot read');
+    expect((await shown())?.waitsFor).toEqual([expect.stringContaining('not expected (TypeError)')]);
+    expect(openForgettingLines(await openForgettings(pool, key)).join('\n')).toMatch(
+      /^forgetting 1 of f\d+\/c: blocked, asked .*\n  waits: it is tried/,
+    );
+    expect(await forget(request)).toEqual([]);
+    expect(await shown()).toBeUndefined();
   });
 });

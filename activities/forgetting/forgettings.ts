@@ -3,6 +3,9 @@ import type { Pool, PoolConnection, RowDataPacket } from '../../platform/mysql.t
 import type { Needle } from '../../store/raw-search.ts';
 import { failure } from '../failure.ts';
 
+/** `unread`: it cannot be read now, and is taken to hold one. */
+export type Holds = boolean | 'unread';
+
 /** A request to forget as the control database has it. */
 export type Forgetting = {
   readonly state: ForgettingState;
@@ -10,7 +13,7 @@ export type Forgetting = {
   readonly salt: string;
   readonly needles: readonly Needle[];
   /** By number of the dataset: whether it holds one of the rows. */
-  readonly datasets: Readonly<Record<string, boolean>>;
+  readonly datasets: Readonly<Record<string, Holds>>;
   readonly withdrawn: { readonly versions: readonly number[]; readonly datasets: readonly number[] };
   readonly reason: string | null;
   readonly askedBy: string;
@@ -25,7 +28,7 @@ type ForgettingRow = RowDataPacket & {
   example_ids: string[] | null;
   salt: string;
   needles: Needle[] | null;
-  datasets: Record<string, boolean>;
+  datasets: Record<string, Holds>;
   withdrawn: Forgetting['withdrawn'];
   reason: string | null;
   asked_by: string;

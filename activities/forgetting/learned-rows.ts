@@ -9,7 +9,7 @@ import { exampleTexts } from '../../store/example-texts.ts';
 import { type Needle, needlesOf } from '../../store/raw-search.ts';
 import { readRows } from '../dataset/bucket-file.ts';
 import { readManifest } from '../dataset/dataset-registry.ts';
-import { type Forgetting, idOf, ofForgetting } from './forgettings.ts';
+import { type Forgetting, type Holds, idOf, ofForgetting } from './forgettings.ts';
 
 type DatasetTableRow = RowDataPacket & { number: number; manifest_key: string; manifest_sha256: string };
 
@@ -25,7 +25,7 @@ async function rowsWith(store: ObjectStore, manifest: DatasetManifest, ids: Read
 
 /**
  * Looks into every dataset that was not looked into yet: whether it holds one of the rows, and how to find the texts that it has of them again. One
- * that cannot be read is taken to hold them. Key: dataset; what was seen is noted after each.
+ * that cannot be read is taken to hold them, and looked into again. Key: dataset; what was seen is noted after each.
  */
 export async function findLearnedRows(
   { pool, store, beat }: { readonly pool: Pool; readonly store: ObjectStore; readonly beat: () => void },
@@ -40,9 +40,11 @@ export async function findLearnedRows(
   const ids = new Set(forgetting.exampleIds);
   let { datasets, needles } = forgetting;
   for (const { number, manifest_key, manifest_sha256 } of rows) {
-    if (String(number) in datasets) continue;
+    const known = datasets[number];
+    if (typeof known === 'boolean') continue;
     beat();
     const seen = await lookInto(store, { key: manifest_key, sha256: manifest_sha256 } as ObjectRef, ids);
+    if (seen.holds === known) continue;
     datasets = { ...datasets, [number]: seen.holds };
     needles = withTexts(needles, seen.texts, forgetting.salt);
     await pool.query(`UPDATE modelwright_control.forgettings SET datasets = ?, needles = ? WHERE ${ofForgetting} AND ended_at IS NULL`, [
@@ -54,12 +56,12 @@ export async function findLearnedRows(
   return { ...forgetting, datasets, needles };
 }
 
-async function lookInto(store: ObjectStore, ref: ObjectRef, ids: ReadonlySet<string>): Promise<{ holds: boolean; texts: string[] }> {
+async function lookInto(store: ObjectStore, ref: ObjectRef, ids: ReadonlySet<string>): Promise<{ holds: Holds; texts: string[] }> {
   try {
     const found = await rowsWith(store, await readManifest(store, ref), ids);
     return { holds: found.length > 0, texts: found.flatMap((row) => exampleTexts(row)) };
   } catch (error) {
-    if (error instanceof CorruptObject || error instanceof ObjectMissing) return { holds: true, texts: [] };
+    if (error instanceof CorruptObject || error instanceof ObjectMissing) return { holds: 'unread', texts: [] };
     throw error;
   }
 }

@@ -77,6 +77,7 @@ async function factsOf(dependencies: ForgettingDependencies, key: ForgettingKey,
     rowsInTable: row ? await rowsInTable(dependencies, key, row, forgetting.exampleIds) : [],
     versions: versions.map(({ version, held }) => ({ version, held: truth(held) })),
     datasets: holding,
+    unread: holding.filter((number) => forgetting.datasets[number] === 'unread'),
     production: aliases[0]?.version ?? null,
     latestDataset: latest?.number ?? null,
     runs: runs.map(({ number, dataset_number, old, paused }) => ({

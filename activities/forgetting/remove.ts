@@ -13,6 +13,8 @@ import { idOf, loadForgetting, noteState } from './forgettings.ts';
 type RunRow = RowDataPacket & { number: number; state: string; paused: string | number };
 type ManifestRow = RowDataPacket & { manifest_key: string; manifest_sha256: string };
 
+/** What comes after this, and may take long: another worker removes what it keeps, then every object of the tenant is read. */
+const searching = 'what trainings keep to be removed (the worker `training` does that), and the store to be searched';
 const scope = 'tenant_id = ? AND customization_id = ?';
 
 /** The last run of a customization, and sentences about those that go on: they may bring back what is removed now. */
@@ -57,7 +59,7 @@ export async function removeForgotten(
     { customizationId, beforeRemoval: noting(pool, key) },
   );
   const waitsFor = [...goingOn, ...deferred];
-  await noteState(pool, key, 'removing', waitsFor);
+  await noteState(pool, key, 'removing', waitsFor.length > 0 ? waitsFor : [searching]);
   return { waitsFor, runs: last };
 }
 

@@ -1,3 +1,4 @@
+import { keptRemovalDays } from '../../core/forgetting.ts';
 import type { GcReport, ScrubReport, ScrubShare } from '../../core/store-care.ts';
 import type { Pool, RowDataPacket } from '../../platform/mysql.ts';
 
@@ -44,4 +45,14 @@ export async function endRound(
     [JSON.stringify(report), roundId],
   );
   await pool.query(`DELETE FROM modelwright_control.store_rounds WHERE started_at < UTC_TIMESTAMP(6) - INTERVAL ${keptDays} DAY`);
+  await pruneForgottenObjects(pool);
+}
+
+/** Objects that forgettings removed long ago. Of one that is not done they stay: its certificate counts them. */
+async function pruneForgottenObjects(pool: Pool): Promise<void> {
+  await pool.query(
+    `DELETE FROM modelwright_control.forgotten_objects AS o WHERE o.removed_at < UTC_TIMESTAMP(6) - INTERVAL ${keptRemovalDays} DAY
+       AND NOT EXISTS (SELECT 1 FROM modelwright_control.forgettings f WHERE f.tenant_id = o.tenant_id
+         AND f.customization_id = o.customization_id AND f.number = o.number AND f.ended_at IS NULL)`,
+  );
 }

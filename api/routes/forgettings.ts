@@ -122,6 +122,8 @@ export function forgettingRoutes(app: FastifyInstance, context: ApiContext): voi
         `SELECT ${columns} FROM modelwright_control.forgettings WHERE ${scope} AND number < ? ORDER BY number DESC LIMIT ?`,
         [tenantId, c, partsOf(cursor, 1)?.[0] ?? 2 ** 32, limit + 1],
       );
+      // One that was deleted has its requests still.
+      if (rows.length === 0) await findCustomization(pool, tenantId, c);
       return page(rows, limit, shown, ({ number }) => [number]);
     },
   );

@@ -4,7 +4,7 @@ import type { ModelManifest } from '../../core/model.ts';
 import { type AliasesAfter, messageNames } from '../../core/tenant-messages.ts';
 import { nowMs, randomUUID } from '../../platform/clock.ts';
 import type { RowDataPacket } from '../../platform/mysql.ts';
-import { addressesOf } from '../../store/object-store.ts';
+import { addressesBySite } from '../../store/object-store.ts';
 import { tenantOf } from '../auth.ts';
 import type { ApiContext } from '../context.ts';
 import { findCustomization } from '../example-content.ts';
@@ -129,7 +129,7 @@ export function modelRoutes(app: FastifyInstance, context: ApiContext): void {
       schema: {
         tags,
         summary:
-          'Addresses of the manifest and of every shard and file, valid until `expiresAt` (an hour, or `expiresIn` seconds); `otherUrls`: of the same bytes on another site of the store; 410 for a removed version',
+          'Addresses of the manifest and of every shard and file, valid until `expiresAt` (an hour, or `expiresIn` seconds); `otherUrls`: of the same bytes on another site of the store, `sites`: whose addresses these are, in their order; 410 for a removed version',
         params: modelParams,
         querystring: filesQuery,
       },
@@ -151,13 +151,13 @@ export function modelRoutes(app: FastifyInstance, context: ApiContext): void {
           path,
           sha256,
           bytes,
-          ...(await addressesOf(store, 'get', key, expiresIn)),
+          ...(await addressesBySite(store, 'get', key, expiresIn)),
         })),
       );
       const manifest = {
         sha256: row.manifest_sha256,
         bytes: Number(row.manifest_bytes),
-        ...(await addressesOf(store, 'get', row.manifest_key, expiresIn)),
+        ...(await addressesBySite(store, 'get', row.manifest_key, expiresIn)),
       };
       return { items, nextCursor: null, manifest, expiresAt };
     },

@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import { nowMs } from '../../platform/clock.ts';
 import { PredictorOverloaded, PredictorUnavailable, VersionNotServable } from '../../platform/predictor-client.ts';
 import type { RowDataPacket } from '../../platform/mysql.ts';
+import { openForgettings } from '../../platform/open-forgettings.ts';
 import { tenantOf } from '../auth.ts';
 import type { ApiContext } from '../context.ts';
 import { findCustomization, modelOf } from '../example-content.ts';
@@ -114,11 +115,14 @@ export function servingRoutes(app: FastifyInstance, context: ApiContext): void {
       const tenantId = tenantOf(request.caller);
       const { c } = customizationParams.parse(request.params);
       const row = await findCustomization(pool, tenantId, c);
-      const [status, production, lag] = await Promise.all([
+      const [status, production, lag, open] = await Promise.all([
         tenantStatus(context, tenantId),
         productionOf(tenantId, c),
         lagOf(pool, tenantId, c),
+        openForgettings(pool, { tenantId, customizationId: c }),
       ]);
+      // Not done: what each waits for, or why it failed.
+      const forgettings = open.map(({ tenantId: _tenant, customizationId: _customization, ...shown }) => shown);
       const known = status?.customizations.find(({ customizationId }) => customizationId === c);
       if (!known) {
         const away = status === null;
@@ -131,6 +135,7 @@ export function servingRoutes(app: FastifyInstance, context: ApiContext): void {
           activeRun: null,
           production,
           held: null,
+          forgettings,
           lag,
         };
       }
@@ -153,6 +158,7 @@ export function servingRoutes(app: FastifyInstance, context: ApiContext): void {
           : phase === 'held'
             ? { reason: why }
             : null,
+        forgettings,
         lastFailure,
         // The workflow knows at once, the measurement comes every few seconds.
         lag: { ...lag, ms: lagMs, at: iso(nowMs()) },

@@ -18,14 +18,14 @@ export const folderSource =
     return true;
   };
 
-/** What lies in the store. Fails where it cannot be read now: that says nothing of what is stored. */
+/** What lies in the store; `site`: on this site of it only. Fails where it cannot be read now: that says nothing of what is stored. */
 export const storeSource =
-  (addresses: Addresses): PartSource =>
+  (addresses: Addresses, site: string | null = null): PartSource =>
   async ({ path, sha256 }, take) => {
-    const url = addresses.urlOf(sha256);
+    const url = site === null ? addresses.urlOf(sha256) : addresses.urlAt(site, sha256);
     // What cannot be read now may be on the other site.
     const turning = (error: unknown): never => {
-      addresses.turnFrom(sha256, url);
+      if (site === null) addresses.turnFrom(sha256, url);
       throw error;
     };
     const response = await openAddress(url, 0, new AbortController().signal).catch(turning);
@@ -40,6 +40,6 @@ export const storeSource =
     }
     response.destroy();
     if (status === 404) return false;
-    if (status === 403) await addresses.renew(sha256, url);
+    if (status === 403) await addresses.renew(sha256, url, site);
     throw new Error(`the store answered ${status} for ${path}`);
   };

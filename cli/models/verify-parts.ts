@@ -6,6 +6,8 @@ import type { PartSource } from './part-source.ts';
 
 export type Fault = {
   readonly path: string;
+  /** Site of the store; absent where it has one, and in a folder. */
+  readonly site?: string;
   /** `untrusted`: of the manifest only. */
   readonly what: 'missing' | 'damaged' | 'unreadable' | 'untrusted';
   readonly detail: string;

@@ -20,6 +20,8 @@ export type VerifiedVersion = VersionReference & {
   readonly ok: boolean;
   /** Null: the store. */
   readonly folder: string | null;
+  /** Sites of the store that were read; empty where it has one, and for a folder. */
+  readonly sites: readonly string[];
   readonly shards: number;
   readonly files: number;
   readonly tensors: number;
@@ -31,7 +33,7 @@ export type VerifiedVersion = VersionReference & {
 
 /**
  * Reads all of a version, in the store or in a folder that it was pulled into, and compares it with the digests that the registry vouches for, and its
- * signature with the keys that are trusted.
+ * signature with the keys that are trusted. `onlySite`: of a store on two sites, this one; null: both, for each may be damaged where the other is whole.
  */
 export async function verifyVersion(
   api: ApiClient,
@@ -39,10 +41,12 @@ export async function verifyVersion(
   folder: string | null,
   screen: Screen,
   trust: ReaderTrust,
+  onlySite: string | null = null,
 ): Promise<VerifiedVersion> {
   const addresses = await Addresses.of(api, reference);
   const faults: Fault[] = [];
-  const whole = { ...reference, folder: folder === null ? null : resolve(folder) };
+  const sites = sitesToRead(addresses, folder, onlySite);
+  const whole = { ...reference, folder: folder === null ? null : resolve(folder), sites };
   const manifest = await manifestOf(addresses, folder, faults);
   if (!manifest) return { ...whole, ok: false, shards: 0, files: 0, tensors: 0, bytes: 0, signedBy: null, faults };
   let signedBy: string | null = null;
@@ -56,9 +60,18 @@ export async function verifyVersion(
   // In the store, shards have no numbers.
   const parts = folder === null ? named.map((part, i) => ({ ...part, path: manifest.shards[i]?.key ?? part.path })) : named;
   const total = parts.reduce((sum, part) => sum + part.bytes, 0);
-  const progress = new Progress(screen, 'verifying', total);
-  const read = folder === null ? storeSource(addresses) : folderSource(folder);
-  faults.push(...(await verifyParts(manifest, parts, read, (part) => progress.reached(part.path, part.bytes))));
+  const progress = new Progress(screen, 'verifying', total * Math.max(1, sites.length));
+  if (sites.length === 0) {
+    const read = folder === null ? storeSource(addresses) : folderSource(folder);
+    faults.push(...(await verifyParts(manifest, parts, read, (part) => progress.reached(part.path, part.bytes))));
+  }
+  const withManifest = [...parts, { path: manifestFile, ...addresses.manifest }];
+  for (const site of sites) {
+    const found = await verifyParts(manifest, withManifest, storeSource(addresses, site), (part) =>
+      progress.reached(`${site} ${part.path}`, part.bytes),
+    );
+    faults.push(...found.map((fault) => ({ ...fault, site })));
+  }
   if (folder !== null) {
     const index = await readFile(join(folder, indexFile), 'utf8').catch(() => null);
     if (index !== tensorIndex(manifest)) faults.push(ofText(indexFile, index, 'does not say where the tensors of this version are'));
@@ -66,6 +79,13 @@ export async function verifyVersion(
   const { shards, files, tensors } = manifest;
   const counts = { shards: shards.length, files: files.length, tensors: Object.keys(tensors).length, bytes: total };
   return { ...whole, ok: faults.length === 0, ...counts, signedBy, faults };
+}
+
+function sitesToRead({ siteNames }: Addresses, folder: string | null, onlySite: string | null): readonly string[] {
+  if (onlySite === null) return folder === null ? siteNames : [];
+  if (folder !== null) throw new CommandError('--site is a site of the store: it says nothing about a folder');
+  if (siteNames.includes(onlySite)) return [onlySite];
+  throw new CommandError(siteNames.length === 0 ? 'the store has one site: leave --site out' : `--site is one of ${siteNames.join(', ')}`);
 }
 
 const ofText = (path: string, found: string | null, detail: string): Fault => ({
@@ -90,6 +110,10 @@ async function manifestOf(addresses: Addresses, folder: string | null, faults: F
   }
 }
 
+/** Whether everything that is wrong is so on one of the sites only. */
+const namedOnce = (faults: readonly Fault[]): boolean =>
+  new Set(faults.map(({ path }) => path)).size === faults.length && faults.every(({ site }) => site !== undefined);
+
 const namedTensors = 5;
 
 /** The outcome as lines for people. */
@@ -97,18 +121,21 @@ export function verifiedLines(result: VerifiedVersion): string[] {
   const { customization, version, folder, faults, ok, signedBy } = result;
   const what = `${count(result.shards)} shards with ${count(result.tensors)} tensors, ${count(result.files)} files, ${bytes(result.bytes)}`;
   const where = `v${version} of ${customization} ${folder === null ? 'in the store' : `in ${folder}`}`;
-  if (ok) return [`ok: ${where}: ${what}, manifest: every SHA-256 is right, ${signedWords(signedBy)}`];
+  const read = result.sites.length === 0 ? '' : ` (read on the ${result.sites.join(' and the ')} site)`;
+  if (ok) return [`ok: ${where}${read}: ${what}, manifest: every SHA-256 is right, ${signedWords(signedBy)}`];
   const untrusted = faults.every(({ what }) => what === 'untrusted');
   const remedy = untrusted
     ? 'every SHA-256 is right'
     : folder === null
-      ? 'tell the operator, who can repair the store; other versions may be whole'
+      ? result.sites.length > 1 && namedOnce(faults)
+        ? 'the other site has it right: tell the operator, whose `./mw store scrub` brings it from there'
+        : 'tell the operator, who can repair the store; other versions may be whole'
       : `\`./mw pull ${customization}@v${version} ${folder}\` fetches what is wrong`;
   return [
-    `NOT OK: ${where}: ${what}`,
-    ...faults.map(({ path, what: kind, detail, tensors }) => {
+    `NOT OK: ${where}${read}: ${what}`,
+    ...faults.map(({ path, site, what: kind, detail, tensors }) => {
       const named = `${tensors.slice(0, namedTensors).join(', ')}${tensors.length > namedTensors ? `, and ${tensors.length - namedTensors} more` : ''}`;
-      return `  ${kind.padEnd(10)} ${path} ${detail}${tensors.length > 0 ? `; tensors: ${named}` : ''}`;
+      return `  ${kind.padEnd(10)} ${path} ${site === undefined ? '' : `on the ${site} site `}${detail}${tensors.length > 0 ? `; tensors: ${named}` : ''}`;
     }),
     `  ${remedy}`,
   ];

@@ -44,6 +44,7 @@ export function fakeForgetting(platform: FakePlatform): ForgettingActivities {
         rowsInTable: forgetting.ids.filter((id) => c?.table.has(id)),
         versions: versions(key).map((version) => ({ version, held: forgetting.held.has(version) })),
         datasets,
+        unread: [],
         production: c?.production ?? null,
         latestDataset: c?.datasets.at(-1)?.number ?? null,
         runs: (c?.runs ?? [])
@@ -81,6 +82,10 @@ export function fakeForgetting(platform: FakePlatform): ForgettingActivities {
       platform.calls.push('certify');
       of(key).certified += 1;
       return { waitsFor: [] };
+    },
+    noteForgettingFailed: async ({ reason, ...key }) => {
+      await platform.onActivity('noteForgettingFailed');
+      of(key).waitsFor = [`it failed: ${reason}`];
     },
     listForgettings: async ({ after, limit }) =>
       [...platform.forgettings]

@@ -38,12 +38,14 @@ export function sentences(from: number, to: number): { id: string; text: string;
 /** A tenant of a live stack with one customization, seen as its owner sees it. */
 export class LiveTenant {
   readonly api: ApiClient;
+  readonly key: string;
   readonly tenantId: string;
   readonly c = 'stories';
   readonly #pool: Pool;
 
-  private constructor(api: ApiClient, tenantId: string, pool: Pool) {
+  private constructor(api: ApiClient, key: string, tenantId: string, pool: Pool) {
     this.api = api;
+    this.key = key;
     this.tenantId = tenantId;
     this.#pool = pool;
   }
@@ -60,7 +62,7 @@ export class LiveTenant {
       id: tenantId,
       name: tenantId,
     });
-    const tenant = new LiveTenant(createApiClient(url, key), tenantId, pool);
+    const tenant = new LiveTenant(createApiClient(url, key), key, tenantId, pool);
     await tenant.api.call('POST', '/v1/customizations', { id: tenant.c, name: 'Stories', ...model, policy });
     return tenant;
   }

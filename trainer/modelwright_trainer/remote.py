@@ -5,6 +5,7 @@ import hashlib
 import math
 import re
 import time
+import urllib.parse
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -77,12 +78,17 @@ class Remote:
         partial.rename(target)
 
     def fetch_checkpoint(self) -> None:
-        """The newest one that is whole, unless this folder has its own."""
+        """The newest one that is whole, unless this folder has its own. Of two sites of the store, the one that answers is enough: what only the other has costs time."""
         folder = self._job.checkpoints
         if any(folder.glob("step-*.ckpt")):
             return
         target = folder / FETCHED_CHECKPOINT
+        here: set[str] = set()
+        away: dict[str, JobError] = {}
         for url in self._folders.checkpoint_get:
+            site = urllib.parse.urlsplit(url).netloc
+            if site in away:
+                continue
 
             def write(body: IO[bytes]) -> None:
                 with open(target, "wb") as out:
@@ -92,12 +98,24 @@ class Remote:
             try:
                 read(url, write, self._job.check_stop)
             except Missing:
+                here.add(site)
                 continue
+            except JobError as error:
+                if error.kind != "storage":
+                    raise
+                target.unlink(missing_ok=True)
+                away[site] = error
+                continue
+            here.add(site)
             if is_whole(target):
                 self._progress.log("info", "goes on from a checkpoint of the store")
                 return
             self._progress.log("warn", "a checkpoint of the store is damaged: looking for an earlier one")
             target.unlink()
+        for site, error in away.items():
+            if not here - away.keys():
+                raise error
+            self._progress.log("warn", f"a site of the store ({site}) was not asked for checkpoints, the training begins without: {error}")
 
     def fetch_cache(self, root: Path) -> None:
         """Called where embeddings are needed: a fine-tuning never asks. What cannot be read is computed again."""

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from conftest import TRAINER, JobFolder
 from object_server import DENIED, ObjectServer
-from pods import as_pod, messages
+from pods import as_pod, messages, remote
 from test_finetune import StopsAt
 
-from modelwright_trainer import checkpoint_upload
+from modelwright_trainer import checkpoint_upload, transfer
 from modelwright_trainer.checkpoint_upload import CheckpointUpload
 from modelwright_trainer.errors import JobError
 from modelwright_trainer.remote import FETCHED_CHECKPOINT, inside
@@ -126,6 +126,36 @@ def test_a_damaged_or_denied_checkpoint_gives_way_to_the_one_before(job: JobFold
     status, _, lines = job.run_here()
     assert (status, next(line["step"] for line in lines if line.get("phase") == "train")) == (0, 4)
     assert "damaged" in messages(lines)
+
+
+def test_a_site_of_the_store_that_is_away_costs_its_checkpoint_and_no_training(job: JobFolder, store: ObjectServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "FIRST_WAIT_S", 0.01)
+    StopsAt(monkeypatch).steps = [3]
+    as_pod(job, store, options=SHORT)
+    assert job.run_here()[0] == 143
+    nobody = "http://127.0.0.1:1"
+
+    def with_gets(attempt: int, gets: list[str]) -> None:
+        folders = remote(store, job.base, attempt)
+        folders["checkpoint"]["get"] = gets
+        as_pod(job, store, attempt, options=SHORT, remote=folders)
+
+    def first_step(lines: list[dict]) -> int:
+        return next(line["step"] for line in lines if line.get("phase") == "train")
+
+    # The site that answers has it.
+    with_gets(2, [f"{nobody}/checkpoint-2", store.url("checkpoint-2"), f"{nobody}/checkpoint-1", store.url("checkpoint-1")])
+    status, _, lines = job.run_here()
+    assert (status, first_step(lines)) == (0, 4)
+    # Only the other one had it.
+    with_gets(2, [store.url("checkpoint-9"), f"{nobody}/checkpoint-9"])
+    status, _, lines = job.run_here()
+    assert (status, first_step(lines)) == (0, 1)
+    assert "a site of the store (127.0.0.1:1) was not asked for checkpoints" in messages(lines)
+    # None answers: it is tried again later, for its checkpoint is there still.
+    with_gets(2, [f"{nobody}/checkpoint-1"])
+    status, result, _ = job.run_here()
+    assert (status, result["class"]) == (75, "storage")
 
 
 def test_a_checkpoint_of_another_training_is_no_start(job: JobFolder, store: ObjectServer, monkeypatch: pytest.MonkeyPatch) -> None:

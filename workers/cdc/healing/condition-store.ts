@@ -43,7 +43,9 @@ export function conditionStore(pool: Pool) {
     },
     async open({ code, subject, detail, detectedAtMs }: Condition): Promise<string> {
       const [made] = await pool.query(
-        `INSERT INTO modelwright_control.sensing_conditions (code, subject, detail, remedy, state, detected_at) VALUES (?, ?, ?, ?, 'open', ?)`,
+        // One that another watch has opened at the same time is this one.
+        `INSERT INTO modelwright_control.sensing_conditions (code, subject, detail, remedy, state, detected_at) VALUES (?, ?, ?, ?, 'open', ?) AS own
+         ON DUPLICATE KEY UPDATE condition_id = LAST_INSERT_ID(sensing_conditions.condition_id), detail = own.detail`,
         [code, subject, detail, conditionRules[code].remedy, new Date(detectedAtMs)],
       );
       return String((made as { insertId: number }).insertId);
