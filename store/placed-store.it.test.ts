@@ -4,10 +4,12 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { sha256Hex } from '../platform/hash.ts';
+import { createLogger } from '../platform/logger.ts';
 import { type Pool, createPool } from '../platform/mysql.ts';
 import { createS3Client } from '../platform/s3.ts';
 import { type TestStack, startTestStack } from '../test/support/engines.ts';
 import { ensureBucket } from '../infra/s3/bucket.ts';
+import { probedGateway } from '../workers/gateway.ts';
 import { GatewayRefused } from './gateway-probe.ts';
 import { keptEmbeddingsKey, tenantFileKey } from './keys.ts';
 import { keysOf } from './object-store-contract.ts';
@@ -191,6 +193,17 @@ describe('a store in which tenants are placed', () => {
     );
     expect(await refusal({ storageClass: 'NVME' })).toMatch(/(ignores|does not take) storage class NVME of placement fast in bucket nvme/);
     expect(await keysOf(inBucket('nvme'), 'probe/')).toEqual([]);
+
+    // So does a worker that starts.
+    const logger = createLogger('test', 'silent');
+    const start = async (config = stack.config): Promise<void> => await probedGateway(config, pool, logger, AbortSignal.timeout(60_000));
+    await start();
+    const wrong = join(folder, 'wrong.json');
+    await writeFile(wrong, JSON.stringify({ fast: { bucket: 'nvme' }, slow: { bucket: 'not-there' } }));
+    const misread = { ...stack.config, settings: { ...stack.config.settings, MW_PLACEMENTS: wrong } };
+    await expect(start(misread)).rejects.toThrow(/bucket not-there of placement slow does not exist/);
+    // The buckets of a site that is away cannot be tried: the other site is enough.
+    await start({ ...stack.config, secondS3: { ...other.config.s3, endpoint: 'http://127.0.0.1:9' } });
   });
 
   it('lies on two sites in the same buckets, and is read from either', async () => {

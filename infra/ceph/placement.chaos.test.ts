@@ -1,16 +1,20 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ListObjectsV2Command } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createStoreCareActivities } from '../../activities/store-care/store-care-activities.ts';
 import { createApiClient } from '../../cli/api-client.ts';
 import { engineNames, serviceNames } from '../../core/process-names.ts';
+import { randomBytes } from '../../platform/clock.ts';
 import type { S3Place } from '../../platform/config.ts';
+import { sha256Hex } from '../../platform/hash.ts';
 import { type Pool, createPool } from '../../platform/mysql.ts';
 import { projectDir, resolvePaths } from '../../platform/paths.ts';
 import { createS3Client } from '../../platform/s3.ts';
+import { createS3ObjectStore } from '../../store/s3-object-store.ts';
 import { GatewayRefused } from '../../store/gateway-probe.ts';
 import { openStore, placesOf } from '../../store/open-store.ts';
 import { probePlace } from '../../store/placement-probe.ts';
@@ -100,6 +104,20 @@ describe.skipIf(why !== null)(`tenants in pools of a real Ceph${why === null ? '
     const error: unknown = await probePlace({ settings: 'MW_S3', placement: 'wrong', s3 }).catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(GatewayRefused);
     expect(String(error)).toMatch(/does not take storage class NO_SUCH of placement wrong in bucket modelwright/);
+  });
+
+  it('an object that is stored in parts is of its class too', async () => {
+    const s3: S3Place = { ...ceph.s3, storageClass: classes.pieces };
+    const parted = createS3ObjectStore(createS3Client({ s3 }), s3.bucket, { putBytes: 1, partBytes: 5 * 1024 ** 2 });
+    const bytes = randomBytes(12 * 1024 ** 2);
+    const source = { bytes: bytes.byteLength, sha256: sha256Hex(bytes), open: async () => await Promise.resolve(Readable.from([bytes])) };
+    const { ref } = await parted.putContentStream('care/parted', source);
+    expect([...(await classesOf(ref.key)).values()]).toEqual([classes.pieces]);
+    const parts = await partsOf(ref.key);
+    expect(await inPool(pools.pieces)).toContainEqual(expect.stringContaining(parts));
+    expect(await inPool('default.rgw.buckets.data')).not.toContainEqual(expect.stringContaining(parts));
+    await parted.read(ref);
+    await parted.delete([ref.key]);
   });
 
   it('each tenant’s bytes are in its own pool, and an OSD that is killed in the middle of a training loses nothing', async () => {

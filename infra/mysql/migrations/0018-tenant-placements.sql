@@ -10,8 +10,8 @@ CREATE TABLE modelwright_control.tenant_placements (
 );
 
 INSERT INTO modelwright_control.tenant_placements (tenant_id, stored_since)
-SELECT tenant_id, UTC_TIMESTAMP(6) FROM (
+SELECT found.tenant_id, UTC_TIMESTAMP(6) FROM (
   SELECT tenant_id FROM modelwright_control.runs
   UNION SELECT tenant_id FROM modelwright_control.datasets
   UNION SELECT tenant_id FROM modelwright_control.model_versions
-) AS stored;
+) AS found;
