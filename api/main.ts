@@ -6,6 +6,7 @@ import { createPool } from '../platform/mysql.ts';
 import { createPredictorClient } from '../platform/predictor-client.ts';
 import { createTemporalClient } from '../platform/temporal.ts';
 import { openStore } from '../store/open-store.ts';
+import { loadPlacements } from '../store/placements.ts';
 import { buildApp } from './app.ts';
 
 /** Requests write in transactions of their own: as many at once as this, the others wait. */
@@ -21,6 +22,7 @@ await runProcess(logger, async () => {
     config,
     pool,
     store: openStore(config, pool),
+    placements: loadPlacements(config),
     temporal: client,
     predictor: createPredictorClient(config),
     catalog: await loadCatalog(config.settings.MW_CATALOG_DIR),

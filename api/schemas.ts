@@ -44,10 +44,17 @@ const quotas = z.strictObject(
       code === 'unrecognized_keys' ? `is no quota: there are ${quotaNames.slice(0, -1).join(', ')} and ${quotaNames.at(-1)}` : undefined,
   },
 );
-export const createTenant = z.strictObject({ id, name: z.string().min(1).max(200), quotas: quotas.default({}) });
+const placement = z
+  .string()
+  .max(32)
+  .nullable()
+  .describe('a name of MW_PLACEMENTS: the bucket and storage class of what the tenant stores; null: the default')
+  .optional();
+export const createTenant = z.strictObject({ id, name: z.string().min(1).max(200), quotas: quotas.default({}), placement });
 export const patchTenant = z.strictObject({
   name: z.string().min(1).max(200).optional(),
   quotas: quotas.optional(),
+  placement,
 });
 
 const ms = z.number().int().min(0).max(31_536_000_000);

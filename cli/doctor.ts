@@ -11,14 +11,17 @@ import { portProblems } from '../infra/local/ports.ts';
 import { runCommand } from '../infra/local/run-command.ts';
 import { serviceProcess } from '../infra/local/service-process.ts';
 import { readState } from '../infra/local/supervisor-state.ts';
-import { type Config, type S3Place, type Settings, loadConfig, parseSettings, secondS3Of } from '../platform/config.ts';
+import { type Config, type Settings, loadConfig, parseSettings, secondS3Of } from '../platform/config.ts';
 import { createConnectClient } from '../platform/kafka-connect.ts';
 import { createPool, type RowDataPacket } from '../platform/mysql.ts';
 import { type Paths, resolvePaths } from '../platform/paths.ts';
 import { BrokenEncoder, checkEncoders } from '../store/encoder-folder.ts';
-import { GatewayRefused, type GatewayAbilities, lackingAbilities, probeGateway } from '../store/gateway-probe.ts';
+import { GatewayRefused, type GatewayAbilities, lackingAbilities } from '../store/gateway-probe.ts';
 import { StoreUnavailable } from '../store/object-store.ts';
 import { placesOf, siteWords } from '../store/open-store.ts';
+import { type ProbedPlace, probePlace } from '../store/placement-probe.ts';
+import { WrongPlacements, loadPlacements } from '../store/placements.ts';
+import { placementProblems } from '../store/tenant-placements.ts';
 import { printJson, type RegisterCommand } from './command.ts';
 import { readSensing, sensingProblems } from './sensing-table.ts';
 
@@ -136,8 +139,21 @@ async function mysqlProblems(config: Config): Promise<Problem[]> {
   }
 }
 
+/** Tenants of which this machine's settings do not know where their objects lie; none where MySQL or the file is the problem. */
+async function tenantPlacementProblems(config: Config): Promise<Problem[]> {
+  const pool = createPool(config, { connectionLimit: 1 });
+  try {
+    const found = await placementProblems(pool, loadPlacements(config));
+    return found.map((problem) => ({ problem, remedy: 'see docs/store/placement.md' }));
+  } catch {
+    return [];
+  } finally {
+    await pool.end();
+  }
+}
+
 async function runningProblems(config: Config): Promise<Problem[]> {
-  const problems = await mysqlProblems(config);
+  const problems = [...(await mysqlProblems(config)), ...(await tenantPlacementProblems(config))];
   try {
     const { state, detail } = await connectorState(createConnectClient(config.connectUrl));
     if (state !== 'running')
@@ -201,21 +217,30 @@ async function storeFindings(
   const own = endpoint && accessKey && secretKey ? { endpoint, region, bucket, accessKey, secretKey } : null;
   if (!up && own === null) return { problems: [], abilities: null, lacking: [] };
   const s3 = own ?? loadConfig(process.env).s3;
-  const sites = { s3, secondS3: secondS3Of(settings, s3) };
-  const found = await Promise.all(placesOf(sites).map((place) => gatewayFindings(place.s3, place.settings, siteWords(sites, place.name))));
-  const lacking = found.flatMap(({ abilities }, index) =>
-    abilities === null ? [] : lackingAbilities(abilities).map((said) => (index === 0 ? said : `its second site: ${said}`)),
-  );
+  const sites = { s3, secondS3: secondS3Of(settings, s3), settings };
+  let places: ReturnType<typeof placesOf>;
+  try {
+    places = placesOf(sites);
+  } catch (error) {
+    if (!(error instanceof WrongPlacements)) throw error;
+    return { problems: [{ problem: error.message, remedy: 'see docs/store/placement.md' }], abilities: null, lacking: [] };
+  }
+  const found = await Promise.all(places.map((place) => gatewayFindings(place, siteWords(sites, place.name))));
+  const lacking = found.flatMap(({ abilities }, index) => {
+    const { name = 'first', placement = null } = places[index] ?? {};
+    const where = `${name === 'first' ? '' : 'its second site: '}${placement === null ? '' : `placement ${placement}: `}`;
+    return abilities === null ? [] : lackingAbilities(abilities).map((said) => `${where}${said}`);
+  });
   return { problems: found.flatMap(({ problems }) => problems), abilities: found[0]?.abilities ?? null, lacking };
 }
 
 async function gatewayFindings(
-  s3: S3Place,
-  settings: string,
+  place: ProbedPlace,
   words: string,
 ): Promise<{ readonly problems: Problem[]; readonly abilities: GatewayAbilities | null }> {
+  const { s3, settings } = place;
   try {
-    return { problems: [], abilities: await probeGateway({ s3 }, settings) };
+    return { problems: [], abilities: await probePlace(place) };
   } catch (error) {
     if (error instanceof GatewayRefused)
       return { problems: [{ problem: `${words}${error.problem}`, remedy: error.remedy }], abilities: null };

@@ -52,7 +52,7 @@ const shard = (n: number): string => tenantShardKey('acme', sha256Hex(`own ${n}`
 it('says who has how much', async () => {
   const { status, stdout } = await mw('usage');
   expect(status).toBe(0);
-  expect(stdout).toMatch(/^tenant +datasets +models +staging +quota$/m);
+  expect(stdout).toMatch(/^tenant +placement +datasets +models +staging +quota$/m);
   expect(stdout).toMatch(/^acme .* of 976\.6 KiB$/m);
   expect(stdout).toMatch(/^shared by all: 8 B in 1 objects$/m);
   const { answer } = await json('usage');

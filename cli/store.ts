@@ -8,7 +8,12 @@ import { operatorClient } from './credentials.ts';
 import { bytes, count, table } from './wording.ts';
 
 type Json = { readonly json?: boolean };
-type UseItem = StorageUse & { readonly tenantId: string; readonly countedBytes: number; readonly quotaBytes: number | null };
+type UseItem = StorageUse & {
+  readonly tenantId: string;
+  readonly placement: string | null;
+  readonly countedBytes: number;
+  readonly quotaBytes: number | null;
+};
 type Pending = { readonly pending: true; readonly detail: string };
 
 const jsonFlag = ['--json', 'print one JSON document'] as const;
@@ -43,14 +48,18 @@ async function usage(): Promise<{ readonly items: readonly UseItem[]; readonly b
 }
 
 export function usageLines(items: readonly UseItem[], base: Amount | null): string[] {
-  const rows = items.map(({ tenantId, datasets, models, staging, countedBytes, quotaBytes }) => [
+  const rows = items.map(({ tenantId, placement, datasets, models, staging, countedBytes, quotaBytes }) => [
     tenantId,
+    placement ?? '-',
     amount(datasets),
     amount(models),
     amount(staging),
     quotaBytes === null ? '-' : `${bytes(countedBytes)} of ${bytes(quotaBytes)}`,
   ]);
-  return [table(['tenant', 'datasets', 'models', 'staging', 'quota'], rows), ...(base ? [`shared by all: ${amount(base)} objects`] : [])];
+  return [
+    table(['tenant', 'placement', 'datasets', 'models', 'staging', 'quota'], rows),
+    ...(base ? [`shared by all: ${amount(base)} objects`] : []),
+  ];
 }
 
 export function gcLines(report: GcReport): string[] {

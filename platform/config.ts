@@ -159,6 +159,8 @@ export type S3Place = {
   readonly endpoint: string;
   readonly region: string;
   readonly bucket: string;
+  /** What new objects get; absent: the gateway's own. */
+  readonly storageClass?: string;
   readonly accessKey: string;
   readonly secretKey: string;
 };

@@ -19,7 +19,7 @@ export function createS3Client(
   patience: { readonly maxAttempts?: number; readonly silenceMs?: number } = {},
 ): S3Client {
   const agent = { keepAlive: true, maxSockets };
-  return new S3Client({
+  const client = new S3Client({
     endpoint: config.s3.endpoint,
     region: config.s3.region,
     credentials: { accessKeyId: config.s3.accessKey, secretAccessKey: config.s3.secretKey },
@@ -34,4 +34,20 @@ export function createS3Client(
       socketTimeout: patience.silenceMs ?? silenceMs,
     }),
   });
+  const { storageClass } = config.s3;
+  if (storageClass !== undefined) storeAs(client, storageClass);
+  return client;
+}
+
+/** Requests that make an object. */
+const making = new Set(['PutObjectCommand', 'CreateMultipartUploadCommand', 'CopyObjectCommand']);
+
+/** Whatever this client stores, addresses that it signs included, is of that class. */
+function storeAs(client: S3Client, storageClass: string): void {
+  client.middlewareStack.add(
+    (next, { commandName = '' }) =>
+      async (args) =>
+        await next(making.has(commandName) ? { ...args, input: { ...args.input, StorageClass: storageClass } as typeof args.input } : args),
+    { step: 'initialize', name: 'storageClass' },
+  );
 }

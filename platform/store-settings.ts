@@ -2,6 +2,12 @@ import { z } from 'zod';
 
 /** Settings of where models lie, and how they are cut, signed, kept and looked after in the store. Part of `settingsSchema`. */
 export const storeSettings = {
+  MW_PLACEMENTS: z
+    .string()
+    .optional()
+    .describe(
+      'JSON file of named buckets and storage classes that tenants can be given (docs/store/placement.md); the same for every process',
+    ),
   MW_S3_SECOND_ENDPOINT: z.url().optional().describe('S3 address of a second site that holds everything too (docs/store/placement.md)'),
   MW_S3_SECOND_REGION: z.string().default('us-east-1').describe('its region'),
   MW_S3_SECOND_BUCKET: z.string().default('modelwright').describe('its bucket'),

@@ -14,6 +14,7 @@ import { CorruptObject, ObjectMissing, type ObjectStore, ObjectTooLarge, StoreUn
 import { checkDeleted, checkPage } from './s3-answers.ts';
 import { dropMultipartUploads, putMultipart } from './s3-multipart.ts';
 import { SourceFailed, putCommand, putStream } from './s3-upload.ts';
+import { signedPut } from './signed-put.ts';
 import { attemptsOf, isMissing, statusOf, storeFailure } from './store-failure.ts';
 
 /** S3's limit for one PUT, and what a part of an upload has where an object is larger. */
@@ -193,6 +194,6 @@ export function createS3ObjectStore(
       } while (token !== undefined);
     },
     presignGet: (key, expiresIn) => getSignedUrl(client, new GetObjectCommand({ Bucket: bucket, Key: key }), { expiresIn }),
-    presignPut: (key, expiresIn) => getSignedUrl(client, new PutObjectCommand({ Bucket: bucket, Key: key }), { expiresIn }),
+    presignPut: (key, expiresIn) => signedPut(client, bucket, key, expiresIn),
   };
 }

@@ -1,6 +1,7 @@
 import { CorruptObject, ObjectMissing, type ObjectStore, type StoreSite, StoreUnavailable } from './object-store.ts';
 import type { OwedObjects } from './owed-objects.ts';
 import { SiteHealth } from './site-health.ts';
+import { TenantUnplaced } from './tenant-placements.ts';
 
 export type SiteProblem = { readonly site: StoreSite; readonly error: Error };
 
@@ -36,7 +37,8 @@ export class TwoSites {
       this.health.here(site);
       return answer;
     } catch (error) {
-      if (error instanceof StoreUnavailable) this.health.away(site);
+      // Which bucket is asked is not known here: that says nothing of the site.
+      if (error instanceof StoreUnavailable && !(error instanceof TenantUnplaced)) this.health.away(site);
       throw error;
     }
   }

@@ -73,7 +73,7 @@ await runWorker(
           shutdownGraceTime: '5 seconds',
         },
       ],
-      prepare: (signal) => probedGateway(config, logger, signal),
+      prepare: (signal) => probedGateway(config, pool, logger, signal),
       checks: [{ name: 'mysql', check: async () => void (await pool.query('SELECT 1')) }],
       close: async () => {
         await temporal.close();

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { S3Place } from '../platform/config.ts';
 import { createLogger } from '../platform/logger.ts';
+import { type Pool, createPool } from '../platform/mysql.ts';
 import { projectDir } from '../platform/paths.ts';
 import { type TestStack, startTestStack } from '../test/support/engines.ts';
 import { probedGateway } from './gateway.ts';
@@ -13,17 +14,21 @@ const s3Of = (at: 0 | 1): S3Place => stacks[at].config.s3;
 /** Nobody listens there. */
 const silentPort = 'http://127.0.0.1:1';
 
+let pool: Pool;
 beforeAll(async () => {
   stacks = await Promise.all([startTestStack({ engines: ['s3'] }), startTestStack({ engines: ['s3'] })]);
+  // No database answers there: a worker tries the store all the same.
+  pool = createPool(stacks[0].config);
 });
 afterAll(async () => {
+  await pool.end();
   for (const stack of stacks) await stack.remove();
 });
 
 describe('the probe of a store on two sites', { timeout: 300_000 }, () => {
   const logger = createLogger('test', 'silent');
   const probed = (first: Partial<S3Place>, second: Partial<S3Place>, signal = AbortSignal.timeout(240_000)): Promise<void> =>
-    probedGateway({ ...stacks[0].config, s3: { ...s3Of(0), ...first }, secondS3: { ...s3Of(1), ...second } }, logger, signal);
+    probedGateway({ ...stacks[0].config, s3: { ...s3Of(0), ...first }, secondS3: { ...s3Of(1), ...second } }, pool, logger, signal);
 
   it('lets a worker start where both answer, or one of them', async () => {
     await expect(probed({}, {})).resolves.toBeUndefined();

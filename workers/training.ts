@@ -68,7 +68,7 @@ await runWorker(
           shutdownGraceTime: '10 seconds',
         },
       ],
-      prepare: (signal) => probedGateway(config, logger, signal),
+      prepare: (signal) => probedGateway(config, pool, logger, signal),
       checks: [{ name: 'mysql', check: async () => void (await pool.query('SELECT 1')) }, ...engine.checks],
       close: async () => {
         clearInterval(sweeping);

@@ -15,7 +15,7 @@ import { gcBody, holdParams, pageQuery, reasonBody, tenantParams } from '../sche
 import { withinDeadline } from '../tenant-workflow.ts';
 import { idempotencyKeyOf, write } from '../write.ts';
 
-type TenantRow = RowDataPacket & { tenant_id: string; quotas: TenantQuotas };
+type TenantRow = RowDataPacket & { tenant_id: string; quotas: TenantQuotas; placement: string | null };
 type RoundRow = RowDataPacket & {
   round_id: string;
   kind: string;
@@ -42,8 +42,13 @@ const recent = 100;
 /** The operator's own writes are kept apart from the tenants'. */
 const operatorScope = '';
 
-const shownUse = (tenantId: string, quotas: TenantQuotas, use: StorageUse) => ({
+const tenantColumns = `tenant_id, quotas,
+  (SELECT placement FROM modelwright_control.tenant_placements AS placed WHERE placed.tenant_id = tenant.tenant_id) AS placement`;
+
+const shownUse = ({ tenant_id: tenantId, quotas, placement }: TenantRow, use: StorageUse) => ({
   tenantId,
+  /** A name of MW_PLACEMENTS; null: the default. */
+  placement,
   ...use,
   /** What the quota is compared with. */
   countedBytes: use.datasets.bytes + use.models.bytes,
@@ -54,11 +59,11 @@ const shownUse = (tenantId: string, quotas: TenantQuotas, use: StorageUse) => ({
 export function storeRoutes(app: FastifyInstance, context: ApiContext): void {
   const { pool, store, temporal } = context;
   const useOf = async (tenantId: string) => {
-    const [rows] = await pool.query<TenantRow[]>('SELECT tenant_id, quotas FROM modelwright_control.tenants WHERE tenant_id = ?', [
+    const [rows] = await pool.query<TenantRow[]>(`SELECT ${tenantColumns} FROM modelwright_control.tenants AS tenant WHERE tenant_id = ?`, [
       tenantId,
     ]);
     if (!rows[0]) throw new Problem('not_found', `there is no tenant ${tenantId}`);
-    return shownUse(tenantId, rows[0].quotas, await storageUse(store, tenantId));
+    return shownUse(rows[0], await storageUse(store, tenantId));
   };
 
   app.get(
@@ -87,12 +92,11 @@ export function storeRoutes(app: FastifyInstance, context: ApiContext): void {
       operatorOnly(request.caller);
       const { limit, cursor } = pageQuery.parse(request.query);
       const [rows] = await pool.query<TenantRow[]>(
-        'SELECT tenant_id, quotas FROM modelwright_control.tenants WHERE tenant_id > ? ORDER BY tenant_id LIMIT ?',
+        `SELECT ${tenantColumns} FROM modelwright_control.tenants AS tenant WHERE tenant_id > ? ORDER BY tenant_id LIMIT ?`,
         [partsOf(cursor, 1)?.[0] ?? '', limit + 1],
       );
       const used = new Map<string, Awaited<ReturnType<typeof useOf>>>();
-      for (const { tenant_id, quotas } of rows.slice(0, limit))
-        used.set(tenant_id, shownUse(tenant_id, quotas, await storageUse(store, tenant_id)));
+      for (const row of rows.slice(0, limit)) used.set(row.tenant_id, shownUse(row, await storageUse(store, row.tenant_id)));
       const shown = page(
         rows,
         limit,

@@ -8,6 +8,7 @@ import math
 import os
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -97,10 +98,18 @@ def send(address: Address, body: Callable[[], Iterable[bytes]], size: int, *, pa
         request = urllib.request.Request(url, data=body(), method="PUT")
         request.add_header("Content-Length", str(size))
         request.add_header("Content-Type", "application/octet-stream")
+        for name, value in signed_with(url).items():
+            request.add_header(name, value)
         with urllib.request.urlopen(request, timeout=min(TIMEOUT_S, max(1.0, patience_s))) as response:
             response.read()
 
     _retried("writing", urls, put, patience_s)
+
+
+def signed_with(url: str) -> dict[str, str]:
+    """Headers without which the store refuses the address: those that it was signed with and whose values it has as parameters."""
+    query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(url).query))
+    return {name: query[name] for name in query.get("X-Amz-SignedHeaders", "").split(";") if name in query}
 
 
 def _retried(what: str, urls: Sequence[str], work: Callable[[str], T], patience_s: float = math.inf) -> T:

@@ -1,7 +1,7 @@
 """A store over HTTP for tests: objects by path, and faults on request."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -17,6 +17,8 @@ class ObjectServer(ThreadingHTTPServer):
         self.objects: dict[str, bytes] = {}
         #: "METHOD /path" of every request that was answered or not.
         self.asked: list[str] = []
+        #: Those of the last PUT.
+        self.headers: Mapping[str, str] = {}
         #: (method, path) -> what happens instead: (status, body), "drop" or "cut"; None is the usual.
         self.fault: Callable[[str, str], tuple[int, bytes] | str | None] = lambda method, path: None
         #: Called with the path after an object is there.
@@ -47,6 +49,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         path = self.path.removeprefix("/")
         self.server.asked.append(f"PUT {path}")
+        self.server.headers = self.headers
         size = int(self.headers["Content-Length"])
         data = self.rfile.read(size)
         if self._failed(self.server.fault("PUT", path)):

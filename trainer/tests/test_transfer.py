@@ -113,3 +113,13 @@ def test_no_attempt_begins_after_the_patience(store: ObjectServer, tmp_path: Pat
     with pytest.raises(JobError, match="503"):
         upload(store.url("two"), tmp_path / "file", patience_s=5.0)
     assert len(store.asked) == 1
+
+
+def test_an_address_that_was_signed_with_headers_is_sent_with_them(store: ObjectServer, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(DATA)
+    signed = "two?X-Amz-SignedHeaders=host%3Bx-amz-storage-class&x-amz-storage-class=COLD%20ONE&x-id=PutObject"
+    upload(store.url(signed), tmp_path / "file")
+    assert store.headers["x-amz-storage-class"] == "COLD ONE"
+    assert store.headers["Host"] == store.url("").split("/")[2]
+    upload(store.url("three?X-Amz-SignedHeaders=host&x-amz-storage-class=COLD"), tmp_path / "file")
+    assert "x-amz-storage-class" not in store.headers
