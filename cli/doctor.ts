@@ -16,7 +16,8 @@ import { createConnectClient } from '../platform/kafka-connect.ts';
 import { createPool, type RowDataPacket } from '../platform/mysql.ts';
 import { type Paths, resolvePaths } from '../platform/paths.ts';
 import { BrokenEncoder, checkEncoders } from '../store/encoder-folder.ts';
-import { GatewayRefused, type GatewayAbilities, lackingAbilities, probeGateway } from '../store/gateway-probe.ts';
+import { type GatewayAbilities, lackingAbilities, probeGateway } from '../store/gateway-probe.ts';
+import { GatewayRefused } from '../store/gateway-refused.ts';
 import { StoreUnavailable } from '../store/object-store.ts';
 import { placesOf } from '../store/open-store.ts';
 import { printJson, type RegisterCommand } from './command.ts';
@@ -202,7 +203,7 @@ async function storeFindings(
   if (!up && own === null) return { problems: [], abilities: null, lacking: [] };
   const s3 = own ?? loadConfig(process.env).s3;
   const places = placesOf({ s3, secondS3: secondS3Of(settings, s3) });
-  const found = await Promise.all(places.map((place) => gatewayFindings(place.s3, place.settings)));
+  const found = await Promise.all(places.map((place) => gatewayFindings(place.s3, place.settings, settings.MW_OBJECT_LOCK_DAYS)));
   const lacking = found.flatMap(({ abilities }, index) =>
     abilities === null ? [] : lackingAbilities(abilities).map((said) => (index === 0 ? said : `its second site: ${said}`)),
   );
@@ -212,9 +213,10 @@ async function storeFindings(
 async function gatewayFindings(
   s3: S3Place,
   settings: string,
+  lockDays: number,
 ): Promise<{ readonly problems: Problem[]; readonly abilities: GatewayAbilities | null }> {
   try {
-    return { problems: [], abilities: await probeGateway({ s3 }, settings) };
+    return { problems: [], abilities: await probeGateway({ s3 }, settings, lockDays) };
   } catch (error) {
     if (error instanceof GatewayRefused) return { problems: [{ problem: error.problem, remedy: error.remedy }], abilities: null };
     if (!(error instanceof StoreUnavailable)) throw error;

@@ -1,7 +1,8 @@
 import { sleep } from '../platform/clock.ts';
 import type { Config } from '../platform/config.ts';
 import type { Logger } from '../platform/logger.ts';
-import { GatewayRefused, lackingAbilities, probeGateway } from '../store/gateway-probe.ts';
+import { lackingAbilities, probeGateway } from '../store/gateway-probe.ts';
+import { GatewayRefused } from '../store/gateway-refused.ts';
 import { placesOf } from '../store/open-store.ts';
 
 const askAgainMs = 5_000;
@@ -15,7 +16,7 @@ const attempts = 12;
 export async function probedGateway(config: Config, logger: Logger, signal: AbortSignal): Promise<void> {
   for (let attempt = 1; ; attempt += 1) {
     const places = placesOf(config);
-    const tried = await Promise.allSettled(places.map((place) => probeGateway(place, place.settings)));
+    const tried = await Promise.allSettled(places.map((place) => probeGateway(place, place.settings, config.settings.MW_OBJECT_LOCK_DAYS)));
     const away: unknown[] = [];
     for (const [index, { name, s3 }] of places.entries()) {
       const about = { site: name, endpoint: s3.endpoint, bucket: s3.bucket };

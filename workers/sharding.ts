@@ -1,5 +1,6 @@
 import { createForgettingActivities } from '../activities/forgetting/forgetting-activities.ts';
 import { createShardingActivities } from '../activities/sharding/sharding-activities.ts';
+import { lockPromoted } from '../activities/store-care/lock-promoted.ts';
 import { settleSites } from '../activities/store-care/settle-sites.ts';
 import { createStoreCareActivities } from '../activities/store-care/store-care-activities.ts';
 import { loadCatalog } from '../catalog/catalog.ts';
@@ -14,8 +15,10 @@ import { createKafka } from './cdc/kafkajs-feed.ts';
 import { probedGateway } from './gateway.ts';
 import { keptElsewhere } from './kept-elsewhere.ts';
 
-/** What one site of the store missed is brought there when it answers again. */
+/** What one site of the store missed is brought there when it answers again; promoted versions are locked. */
 const settleEveryMs = 60_000;
+const lockEveryMs = 60_000;
+const dayMs = 86_400_000;
 /** Each holds two and a half times MW_SHARD_BYTES at most. */
 const concurrentActivities = 4;
 
@@ -45,6 +48,16 @@ await runWorker(
         )
         .finally(() => (settling = null)));
     const settleTimer = store.sites ? setInterval(settle, settleEveryMs) : undefined;
+    const lockMs = config.settings.MW_OBJECT_LOCK_DAYS * dayMs;
+    let locking: Promise<unknown> | null = null;
+    const lock = (): void =>
+      void (locking ??= lockPromoted({ pool, store, lockMs, beat: () => undefined })
+        .then(
+          (locked) => locked > 0 && logger.info({ locked }, 'promoted versions are locked in the store'),
+          (error: unknown) => logger.warn({ err: error }, 'promoted versions could not be locked: it is tried again'),
+        )
+        .finally(() => (locking = null)));
+    const lockTimer = lockMs > 0 ? setInterval(lock, lockEveryMs) : undefined;
     return {
       workers: [
         {
@@ -69,6 +82,7 @@ await runWorker(
               retention: {
                 keepVersions: config.settings.MW_KEEP_VERSIONS,
                 graceMs: config.settings.MW_GC_GRACE_HOURS * 3_600_000,
+                lockMs,
               },
               scrubRounds: config.settings.MW_SCRUB_ROUNDS,
               beat: beatOfActivity,
@@ -90,7 +104,8 @@ await runWorker(
       checks: [{ name: 'mysql', check: async () => void (await pool.query('SELECT 1')) }],
       close: async () => {
         clearInterval(settleTimer);
-        await settling;
+        clearInterval(lockTimer);
+        await Promise.all([settling, locking]);
         await temporal.close();
         await pool.end();
       },

@@ -18,7 +18,7 @@ export function s3Process(config: Config): ProcessSpec {
     args: ['--port', `127.0.0.1:${port}`, '--quiet', '--region', config.s3.region, 'posix', join(folder, 'data')],
     env: { ROOT_ACCESS_KEY: config.s3.accessKey, ROOT_SECRET_KEY: config.s3.secretKey },
     probe: () => probePort(port),
-    onReady: () => ensureBucket(config),
+    onReady: () => ensureBucket(config, config.settings.MW_OBJECT_LOCK_DAYS > 0),
     readyDeadlineMs: 30_000,
     stopDeadlineMs: 10_000,
   };
