@@ -56,7 +56,7 @@ const care = () => ({
   store: openStore(stack.config, pool),
   modelsDir: join(folder, 'none'),
   shardBytes: 1_048_576,
-  retention: { keepVersions: 1, graceMs: 0 },
+  retention: { keepVersions: 1, graceMs: 0, lockMs: 0 },
   scrubRounds: 1,
   beat: () => undefined,
 });

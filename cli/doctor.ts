@@ -16,7 +16,8 @@ import { createConnectClient } from '../platform/kafka-connect.ts';
 import { createPool, type RowDataPacket } from '../platform/mysql.ts';
 import { type Paths, resolvePaths } from '../platform/paths.ts';
 import { BrokenEncoder, checkEncoders } from '../store/encoder-folder.ts';
-import { GatewayRefused, type GatewayAbilities, lackingAbilities } from '../store/gateway-probe.ts';
+import { type GatewayAbilities, lackingAbilities } from '../store/gateway-probe.ts';
+import { GatewayRefused } from '../store/gateway-refused.ts';
 import { StoreUnavailable } from '../store/object-store.ts';
 import { placesOf, siteWords } from '../store/open-store.ts';
 import { type ProbedPlace, probePlace } from '../store/placement-probe.ts';
@@ -225,7 +226,9 @@ async function storeFindings(
     if (!(error instanceof WrongPlacements)) throw error;
     return { problems: [{ problem: error.message, remedy: 'see docs/store/placement.md' }], abilities: null, lacking: [] };
   }
-  const found = await Promise.all(places.map((place) => gatewayFindings(place, siteWords(sites, place.name))));
+  const found = await Promise.all(
+    places.map((place) => gatewayFindings(place, siteWords(sites, place.name), settings.MW_OBJECT_LOCK_DAYS)),
+  );
   const lacking = found.flatMap(({ abilities }, index) => {
     const { name = 'first', placement = null } = places[index] ?? {};
     const where = `${name === 'first' ? '' : 'its second site: '}${placement === null ? '' : `placement ${placement}: `}`;
@@ -237,10 +240,11 @@ async function storeFindings(
 async function gatewayFindings(
   place: ProbedPlace,
   words: string,
+  lockDays: number,
 ): Promise<{ readonly problems: Problem[]; readonly abilities: GatewayAbilities | null }> {
   const { s3, settings } = place;
   try {
-    return { problems: [], abilities: await probePlace(place) };
+    return { problems: [], abilities: await probePlace(place, lockDays) };
   } catch (error) {
     if (error instanceof GatewayRefused)
       return { problems: [{ problem: `${words}${error.problem}`, remedy: error.remedy }], abilities: null };

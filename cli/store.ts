@@ -63,7 +63,7 @@ export function usageLines(items: readonly UseItem[], base: Amount | null): stri
 }
 
 export function gcLines(report: GcReport): string[] {
-  const { dryRun, removed, kept, unknown, versions, datasets, tenants, moreTenants, deferred, failed } = report;
+  const { dryRun, removed, kept, locked, unknown, versions, datasets, tenants, moreTenants, deferred, failed } = report;
   return [
     table(
       [dryRun ? 'would be removed' : 'removed', 'objects', 'bytes'],
@@ -82,6 +82,11 @@ export function gcLines(report: GcReport): string[] {
           ),
         ]),
     ...(moreTenants > 0 ? [`and ${count(moreTenants)} more tenants`] : []),
+    ...(locked && locked.objects > 0
+      ? [
+          `under object lock, and left: ${amount(locked)} objects, ${locked.until === null ? 'with a legal hold' : `the last until ${locked.until}`}`,
+        ]
+      : []),
     ...(unknown.objects > 0 ? [`not ours, and left alone: ${amount(unknown)} objects`] : []),
     ...deferred.map((what) => `left for the next round: ${what}`),
     ...failed.map((what) => `FAILED: ${what}`),

@@ -5,12 +5,17 @@ export type StoredKind = (typeof storedKinds)[number];
 export type Amount = { readonly objects: number; readonly bytes: number };
 export type StorageUse = Readonly<Record<Exclude<StoredKind, 'base'>, Amount>>;
 
+/** What nothing refers to and object lock holds; `until`: the latest end (ISO 8601). Null: there is none, or a legal hold has none. */
+export type LockedAmount = Amount & { readonly until: string | null };
+
 /** What a round of garbage collection removed of one tenant (or would remove), or of what all share. */
 export type SweepReport = {
   /** Null: what all tenants share. */
   readonly tenantId: string | null;
   readonly removed: Readonly<Record<StoredKind, Amount>>;
   readonly kept: Amount;
+  /** Absent in reports from before there were locks. */
+  readonly locked?: LockedAmount;
   /** Keys that are none of ours: never touched. */
   readonly unknown: Amount;
   /** Versions and datasets that were taken from the registry before their objects. */
@@ -24,6 +29,8 @@ export type GcReport = {
   readonly dryRun: boolean;
   readonly removed: Readonly<Record<StoredKind, Amount>>;
   readonly kept: Amount;
+  /** Absent in reports from before there were locks. */
+  readonly locked?: LockedAmount;
   readonly unknown: Amount;
   readonly versions: number;
   readonly datasets: number;
@@ -53,12 +60,19 @@ export const maxNamed = 100;
 
 export const nothing: Amount = { objects: 0, bytes: 0 };
 export const addAmounts = (a: Amount, b: Amount): Amount => ({ objects: a.objects + b.objects, bytes: a.bytes + b.bytes });
+export const noLocks: LockedAmount = { ...nothing, until: null };
+export const addLocked = (a: LockedAmount = noLocks, b: LockedAmount = noLocks): LockedAmount => {
+  if (a.objects === 0 || b.objects === 0) return a.objects === 0 ? b : a;
+  const until = a.until === null || b.until === null ? null : a.until > b.until ? a.until : b.until;
+  return { ...addAmounts(a, b), until };
+};
 export const noKinds = (): Record<StoredKind, Amount> => ({ datasets: nothing, models: nothing, staging: nothing, base: nothing });
 
 export const emptyGc = (dryRun: boolean): GcReport => ({
   dryRun,
   removed: noKinds(),
   kept: nothing,
+  locked: noLocks,
   unknown: nothing,
   versions: 0,
   datasets: 0,
@@ -82,6 +96,7 @@ export function addSweep(report: GcReport, sweep: SweepReport): GcReport {
     ...report,
     removed,
     kept: addAmounts(report.kept, sweep.kept),
+    locked: addLocked(report.locked, sweep.locked),
     unknown: addAmounts(report.unknown, sweep.unknown),
     versions: report.versions + versions.length,
     datasets: report.datasets + sweep.datasets,

@@ -45,6 +45,15 @@ export const storeSettings = {
     .max(8_760)
     .default(24)
     .describe('hours that objects which nothing refers to, and versions beyond those that are kept, stay in the store'),
+  MW_OBJECT_LOCK_DAYS: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(36_500)
+    .default(0)
+    .describe(
+      'days for which the store locks every version that is promoted, and longer while it serves (0: not at all; docs/store/object-lock.md)',
+    ),
   MW_BACKUP_DAYS: z.coerce
     .number()
     .int()

@@ -5,7 +5,8 @@ import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import { afterEach, expect, it } from 'vitest';
 import type { Config } from '../platform/config.ts';
 import { createS3Client } from '../platform/s3.ts';
-import { GatewayRefused, type GatewayAbilities, lackingAbilities, probeGateway } from './gateway-probe.ts';
+import { type GatewayAbilities, lackingAbilities, probeGateway } from './gateway-probe.ts';
+import { GatewayRefused } from './gateway-refused.ts';
 import { type Gateway, keysOf } from './object-store-contract.ts';
 import { StoreUnavailable } from './object-store.ts';
 import { createS3ObjectStore } from './s3-object-store.ts';
@@ -14,14 +15,14 @@ type Change = {
   /** A header that is ignored. Since it is signed, such requests are signed anew by the proxy. */
   readonly drop?: string;
   readonly date?: Date;
-  readonly fail?: (headers: IncomingHttpHeaders) => number | null;
+  readonly fail?: (headers: IncomingHttpHeaders, url: string, method: string) => number | null;
 };
 
 /** A proxy before the real gateway that changes one thing. The header Host stays as it was signed. */
-async function proxyOf(s3: Config['s3'], { drop, date, fail }: Change): Promise<{ readonly url: string; readonly server: Server }> {
+export async function proxyOf(s3: Config['s3'], { drop, date, fail }: Change): Promise<{ readonly url: string; readonly server: Server }> {
   const client = createS3Client({ s3 });
   const pass = async (incoming: IncomingMessage, answer: ServerResponse): Promise<void> => {
-    const status = fail?.(incoming.headers) ?? null;
+    const status = fail?.(incoming.headers, incoming.url ?? '', incoming.method ?? '') ?? null;
     if (status !== null) {
       incoming.resume();
       answer.writeHead(status).end();
@@ -73,7 +74,7 @@ export function gatewayProbeContract(gateway: () => Gateway, lacks: Partial<Gate
     const { s3 } = gateway();
     const found = await probeGateway({ s3 });
     expect(Math.abs(found.clockSkewMs)).toBeLessThan(60_000);
-    const all = { range: true, copy: true, copyPart: true, conditionalComplete: true, checksums: true };
+    const all = { range: true, copy: true, copyPart: true, conditionalComplete: true, checksums: true, objectLock: false, versions: false };
     expect(found).toEqual({ ...all, clockSkewMs: found.clockSkewMs, ...lacks });
     expect(lackingAbilities(found)).toHaveLength(Object.keys(lacks).length);
     const left = await keysOf(createS3ObjectStore(createS3Client({ s3 }), s3.bucket), 'probe/');

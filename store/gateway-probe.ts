@@ -15,7 +15,9 @@ import { nowMs, randomUUID } from '../platform/clock.ts';
 import type { Config } from '../platform/config.ts';
 import { createS3Client } from '../platform/s3.ts';
 import { StoreUnavailable } from './object-store.ts';
+import { GatewayRefused } from './gateway-refused.ts';
 import { createS3ObjectStore } from './s3-object-store.ts';
+import { lockAbilities, mustDeleteVersions, mustLock } from './lock-probe.ts';
 import { statusOf, storeFailure } from './store-failure.ts';
 
 /** What a gateway really does, as tried. What it lacks is gone without; what cannot be gone without is a `GatewayRefused`. */
@@ -30,21 +32,13 @@ export type GatewayAbilities = {
   readonly conditionalComplete: boolean;
   /** A body that does not have its Content-MD5 is refused. Without it, a torn body is found by the reader only. */
   readonly checksums: boolean;
+  /** Objects of the bucket can be locked (docs/store/object-lock.md). */
+  readonly objectLock: boolean;
+  /** The bucket keeps versions: each deletion removes them too, one request a key more. */
+  readonly versions: boolean;
   /** The gateway's clock minus ours, in ms, to the second. */
   readonly clockSkewMs: number;
 };
-
-/** The gateway cannot be the store: why, and what to do. Asking again does not help. */
-export class GatewayRefused extends Error {
-  override name = 'GatewayRefused';
-  readonly problem: string;
-  readonly remedy: string;
-  constructor(problem: string, remedy: string, options?: ErrorOptions) {
-    super(`${problem}: ${remedy}`, options);
-    this.problem = problem;
-    this.remedy = remedy;
-  }
-}
 
 const prefix = 'probe/';
 /** Signed addresses and requests are refused 15 minutes off; leases and retention go wrong before that. */
@@ -55,8 +49,11 @@ const answerMs = 20_000;
 const writers = 2;
 const text = Buffer.from('what a gateway does');
 
-/** Tries out a gateway, under `probe/` of the bucket, and removes what it wrote. `settings`: how its settings begin. */
-export async function probeGateway({ s3 }: Pick<Config, 's3'>, settings = 'MW_S3'): Promise<GatewayAbilities> {
+/**
+ * Tries out a gateway, under `probe/` of the bucket, and removes what it wrote. `settings`: how its settings begin; `lockDays`: MW_OBJECT_LOCK_DAYS, with
+ * which it must be able to lock.
+ */
+export async function probeGateway({ s3 }: Pick<Config, 's3'>, settings = 'MW_S3', lockDays = 0): Promise<GatewayAbilities> {
   const client = createS3Client({ s3 });
   const folder = `${prefix}${randomUUID()}/`;
   try {
@@ -69,9 +66,15 @@ export async function probeGateway({ s3 }: Pick<Config, 's3'>, settings = 'MW_S3
         'set both by NTP: requests and addresses are signed with the time',
       );
     }
+    const place = { client, s3, settings, lockDays };
+    const { objectLock, versions } = await lockAbilities(place);
     try {
-      await mustCreateOnly(client, s3, `${folder}new`, settings);
+      await mustCreateOnly(client, s3, `${folder}new`, settings, versions);
+      if (versions) await mustDeleteVersions(place, `${folder}twice`);
+      if (lockDays > 0) await mustLock(place, `${folder}locked`);
       return {
+        objectLock,
+        versions,
         range: await canRange(client, s3.bucket, `${folder}new`),
         copy: await succeeds(() =>
           client.send(new CopyObjectCommand({ Bucket: s3.bucket, Key: `${folder}copy`, CopySource: `${s3.bucket}/${folder}new` })),
@@ -153,7 +156,7 @@ async function skewOf(endpoint: string): Promise<number> {
 }
 
 /** One winner among writers at once, and none after: what publishing a version and every lease stand on. */
-async function mustCreateOnly(client: S3Client, s3: Config['s3'], key: string, settings: string): Promise<void> {
+async function mustCreateOnly(client: S3Client, s3: Config['s3'], key: string, settings: string, versions: boolean): Promise<void> {
   const put = async (): Promise<boolean> => {
     try {
       await client.send(
@@ -171,9 +174,9 @@ async function mustCreateOnly(client: S3Client, s3: Config['s3'], key: string, s
   const won = [...atOnce, await put()].filter(Boolean).length;
   if (won !== 1) {
     throw new GatewayRefused(
-      `${s3.endpoint} ignores \`If-None-Match: *\` on PUT in bucket ${s3.bucket}: ${won} of ${writers + 1} writers of one new object won instead of 1`,
+      `${s3.endpoint} ignores \`If-None-Match: *\` on PUT in bucket ${s3.bucket}${versions ? ', which keeps versions' : ''}: ${won} of ${writers + 1} writers of one new object won instead of 1`,
       'two publishers could overwrite each other. Use a gateway that honours it (Ceph 16.2 or newer, AWS S3, versitygw), directly and not through a ' +
-        'proxy that drops headers, and a bucket without versioning',
+        `proxy that drops headers, and a bucket without versioning${versions ? ', and so, on such a gateway, without object lock (MW_OBJECT_LOCK_DAYS=0)' : ''}`,
     );
   }
 }
@@ -237,7 +240,7 @@ async function cleanUp(client: S3Client, bucket: string, folder: string): Promis
   const isOurs = (key: string, atMs: number): boolean => key.startsWith(folder) || nowMs() - atMs > leftOverMs;
   const { Contents = [] } = await client.send(new ListObjectsV2Command({ Bucket: bucket, Prefix: prefix }));
   const keys = Contents.flatMap(({ Key = '', LastModified }) => (isOurs(Key, LastModified?.getTime() ?? nowMs()) ? [Key] : []));
-  await createS3ObjectStore(client, bucket).delete(keys);
+  await createS3ObjectStore(client, bucket).delete(keys, undefined, true);
   const { Uploads = [] } = await client.send(new ListMultipartUploadsCommand({ Bucket: bucket, Prefix: prefix }));
   for (const { Key = '', UploadId, Initiated } of Uploads) {
     if (isOurs(Key, Initiated?.getTime() ?? nowMs())) await client.send(new AbortMultipartUploadCommand({ Bucket: bucket, Key, UploadId }));

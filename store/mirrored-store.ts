@@ -1,5 +1,6 @@
 import { buffer } from 'node:stream/consumers';
 import { sha256Hex } from '../platform/hash.ts';
+import { mirroredLocks } from './mirrored-locks.ts';
 import {
   type ByteSource,
   ObjectMissing,
@@ -133,6 +134,7 @@ export function createMirroredStore(places: readonly [MirroredSite, MirroredSite
   return {
     bucket,
     sites: sites.sites,
+    locks: mirroredLocks(sites),
     size,
     read: (ref) => sites.either(ref.key, (store) => store.read(ref), true),
     stream: (key) => sites.either(key, async (store, site) => followed(sites, site, await store.stream(key), key), false),
@@ -144,13 +146,13 @@ export function createMirroredStore(places: readonly [MirroredSite, MirroredSite
     putContentStream,
     putNew,
     replace: (key, bytes) => sites.both([key], (store) => store.replace(key, bytes)),
-    delete: async (keys, signal) => {
+    delete: async (keys, signal, bypass) => {
       await sites
         .both(
           keys,
           async (store) => {
             try {
-              await store.delete(keys, signal);
+              await store.delete(keys, signal, bypass);
             } catch (error) {
               // Called off, and nobody's fault.
               throw signal?.aborted === true ? new CalledOff('called off', { cause: error }) : error;

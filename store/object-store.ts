@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
 import type { ObjectRef } from '../core/object-ref.ts';
+import type { ObjectLocks } from './object-locks.ts';
 
 /** Stored bytes that do not have the digest they should have. */
 export class CorruptObject extends Error {
@@ -52,13 +53,19 @@ export type ObjectStore = {
   size(key: string): Promise<number | null>;
   /** Stores whether or not the key is taken: for repairs, which bring back the very bytes that belong there. */
   replace(key: string, bytes: Uint8Array): Promise<void>;
-  delete(keys: readonly string[], signal?: AbortSignal): Promise<void>;
+  /**
+   * Removes them for good, every version of theirs where the bucket keeps any. Throws ObjectsLocked, after all else is gone, where object lock holds some;
+   * `bypass`: those go too, where the credentials may do that.
+   */
+  delete(keys: readonly string[], signal?: AbortSignal, bypass?: boolean): Promise<void>;
   /** Gives up uploads below the prefix that were begun before that time (by the store's clock) and never finished; returns how many there were. */
   dropUploads(prefix: string, beforeMs: number): Promise<number>;
   /** `modifiedMs`: Unix epoch milliseconds by the store's own clock, in whole seconds with some gateways. */
   list(prefix: string): AsyncIterable<ListedObject>;
   presignGet(key: string, expiresSeconds: number): Promise<string>;
   presignPut(key: string, expiresSeconds: number): Promise<string>;
+  /** Object lock, and versions that no listing shows. */
+  readonly locks?: ObjectLocks;
   /** Where the store lies on two sites: both, the one that is asked first before the other. */
   readonly sites?: readonly StoreSite[];
   /** Where it lies on two sites: every address by which the object can be read or written, the best first. */

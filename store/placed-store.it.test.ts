@@ -10,7 +10,7 @@ import { createS3Client } from '../platform/s3.ts';
 import { type TestStack, startTestStack } from '../test/support/engines.ts';
 import { ensureBucket } from '../infra/s3/bucket.ts';
 import { probedGateway } from '../workers/gateway.ts';
-import { GatewayRefused } from './gateway-probe.ts';
+import { GatewayRefused } from './gateway-refused.ts';
 import { keptEmbeddingsKey, tenantFileKey } from './keys.ts';
 import { keysOf } from './object-store-contract.ts';
 import { ObjectMissing, type ObjectStore } from './object-store.ts';

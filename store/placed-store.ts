@@ -1,4 +1,6 @@
+import { ObjectsLocked } from './object-locks.ts';
 import type { ListedObject, ObjectStore } from './object-store.ts';
+import { type Places, byStore, placedLocks } from './placed-locks.ts';
 import type { TenantPlacements } from './tenant-placements.ts';
 
 const ownedRoots = ['tenants/', 'kept/'];
@@ -34,6 +36,7 @@ export function createPlacedStore(
   };
   const below = async (prefix: string): Promise<readonly ObjectStore[]> =>
     tenantOf(prefix) === null && isOfMany(prefix) ? distinct : [await where(prefix)];
+  const places: Places = { where, below };
 
   return {
     bucket,
@@ -54,16 +57,19 @@ export function createPlacedStore(
       return { ...put, ref: { ...put.ref, bucket } };
     },
     replace: async (key, bytes) => await (await whereFor(key)).replace(key, bytes),
-    delete: async (keys, signal) => {
-      const parts = new Map<ObjectStore, string[]>();
-      for (const key of keys) {
-        const store = await where(key);
-        const part = parts.get(store);
-        if (part) part.push(key);
-        else parts.set(store, [key]);
+    delete: async (keys, signal, bypass) => {
+      const locked = new Map<string, number | null>();
+      for (const [store, part] of await byStore(places, keys, (key) => key)) {
+        try {
+          await store.delete(part, signal, bypass);
+        } catch (error) {
+          if (!(error instanceof ObjectsLocked)) throw error;
+          for (const [key, until] of error.locked) locked.set(key, until);
+        }
       }
-      for (const [store, part] of parts) await store.delete(part, signal);
+      if (locked.size > 0) throw new ObjectsLocked(locked);
     },
+    locks: placedLocks(places),
     dropUploads: async (prefix, beforeMs) => {
       let dropped = 0;
       for (const store of await below(prefix)) dropped += await store.dropUploads(prefix, beforeMs);

@@ -2,7 +2,8 @@ import { HeadBucketCommand, ListObjectsV2Command, PutObjectCommand } from '@aws-
 import { randomUUID } from '../platform/clock.ts';
 import type { S3Place } from '../platform/config.ts';
 import { createS3Client } from '../platform/s3.ts';
-import { type GatewayAbilities, GatewayRefused, probeGateway } from './gateway-probe.ts';
+import { type GatewayAbilities, probeGateway } from './gateway-probe.ts';
+import { GatewayRefused } from './gateway-refused.ts';
 import { createS3ObjectStore } from './s3-object-store.ts';
 import { statusOf } from './store-failure.ts';
 
@@ -13,9 +14,9 @@ const standard = 'STANDARD';
 const answerMs = 20_000;
 
 /** Tries out a place as its objects will use it: the bucket, the class if one is named, and all that a gateway must do. Throws as `probeGateway`. */
-export async function probePlace({ settings, placement, s3 }: ProbedPlace): Promise<GatewayAbilities> {
+export async function probePlace({ settings, placement, s3 }: ProbedPlace, lockDays = 0): Promise<GatewayAbilities> {
   if (placement !== null) await mustBeThere(s3, placement);
-  return await probeGateway({ s3 }, settings);
+  return await probeGateway({ s3 }, settings, lockDays);
 }
 
 async function mustBeThere(s3: S3Place, placement: string): Promise<void> {

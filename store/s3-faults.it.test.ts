@@ -148,12 +148,14 @@ describe('a store in which every request goes wrong', () => {
           () => store.size(ref.key),
           () => listed(store, key),
         );
-      for (const work of works) {
+      for (const [index, work] of works.entries()) {
+        // A deletion asks first whether the bucket keeps versions, and that request has no body to break off.
+        const more = upload && index === 1 ? 1 : 0;
         proxy.follow(() => fault);
         const error: unknown = await work().catch((reason: unknown) => reason);
         expect(error).toBeInstanceOf(StoreUnavailable);
         expect((error as Error).message).toContain(key);
-        expect(proxy.requests).toBe(maxAttempts);
+        expect(proxy.requests).toBe(maxAttempts + more);
       }
     },
   );

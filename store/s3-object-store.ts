@@ -1,18 +1,14 @@
 import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  DeleteObjectsCommand,
-  GetObjectCommand,
-  HeadObjectCommand,
-  ListObjectsV2Command,
-  PutObjectCommand,
-  type S3Client,
-} from '@aws-sdk/client-s3';
+import { GetObjectCommand, HeadObjectCommand, ListObjectsV2Command, PutObjectCommand, type S3Client } from '@aws-sdk/client-s3';
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import { sha256Hex } from '../platform/hash.ts';
+import { ObjectsLocked } from './object-locks.ts';
 import { CorruptObject, ObjectMissing, type ObjectStore, ObjectTooLarge, StoreUnavailable } from './object-store.ts';
-import { checkDeleted, checkPage } from './s3-answers.ts';
+import { checkPage } from './s3-answers.ts';
+import { createS3Locks, keepsVersions } from './s3-locks.ts';
 import { dropMultipartUploads, putMultipart } from './s3-multipart.ts';
+import { removeForGood } from './s3-removal.ts';
 import { SourceFailed, putCommand, putStream } from './s3-upload.ts';
 import { signedPut } from './signed-put.ts';
 import { attemptsOf, isMissing, statusOf, storeFailure } from './store-failure.ts';
@@ -22,8 +18,6 @@ const defaultPutBytes = 5 * 1024 * 1024 * 1024;
 const defaultPartBytes = 32 * 1024 * 1024;
 /** A stream cannot be sent again by the client itself, as it does with bytes: so often it is opened anew. */
 const streamAttempts = 4;
-/** Keys in one DeleteObjects request. */
-const deleteBatch = 1_000;
 /** Whole objects are read so often before their bytes are called wrong: a transfer can end early, or change bytes, without any error. */
 const readAttempts = 3;
 /** A create-only write that meets another one under way (409) is sent again: that one may still fail. */
@@ -41,7 +35,9 @@ export function createS3ObjectStore(
   { patienceMs = defaultPatienceMs, putBytes = defaultPutBytes, partBytes = defaultPartBytes, settings = 'MW_S3' } = {},
 ): ObjectStore {
   const failed = (what: string, key: string, error: unknown): Error =>
-    error instanceof StoreUnavailable || error instanceof ObjectTooLarge ? error : storeFailure(what, key, bucket, error, settings);
+    error instanceof StoreUnavailable || error instanceof ObjectTooLarge || error instanceof ObjectsLocked
+      ? error
+      : storeFailure(what, key, bucket, error, settings);
   const patience = (bytes: number) => ({ abortSignal: AbortSignal.timeout(patienceMs + Math.ceil(bytes / slowestBytesPerMs)) });
 
   const size = async (key: string): Promise<number | null> => {
@@ -96,6 +92,9 @@ export function createS3ObjectStore(
       throw error instanceof ObjectMissing ? new StoreUnavailable(`storing ${key} failed (it was taken, and is gone)`) : error;
     }
   };
+  /** A gateway without versions refuses any write to a locked object, also one that is bound to a free key. */
+  const isLockedKey = async (key: string, error: unknown): Promise<boolean> =>
+    statusOf(error) === 403 && (await locks.locked([key])).has(key);
   const putNew = async (key: string, bytes: Uint8Array, sha256: string): Promise<boolean> => {
     for (let attempt = 1; ; attempt++) {
       try {
@@ -106,11 +105,24 @@ export function createS3ObjectStore(
         return true;
       } catch (error) {
         // An earlier try of this very call may have stored the object and lost the answer.
-        if (statusOf(error) === 412) return attempt + attemptsOf(error) > 2 && (await holds(key, sha256));
+        if (statusOf(error) === 412 || (await isLockedKey(key, error)))
+          return attempt + attemptsOf(error) > 2 && (await holds(key, sha256));
         if (statusOf(error) !== 409 || attempt >= conflictAttempts) throw failed('storing', key, error);
       }
       await sleep(attempt * conflictPauseMs);
     }
+  };
+  const locks = createS3Locks(client, bucket, failed);
+  const replace = async (key: string, bytes: Uint8Array): Promise<void> => {
+    const until = (await locks.locked([key])).get(key);
+    try {
+      // Without versions a locked object cannot be written over; with them, what was there becomes an older one.
+      if (until !== undefined && !(await keepsVersions(client, bucket))) await removeForGood(client, bucket, [key], { bypass: true });
+    } catch (error) {
+      throw failed('replacing', key, error);
+    }
+    await put('replacing', key, bytes, sha256Hex(bytes));
+    if (typeof until === 'number') await locks.lock([key], until);
   };
   return {
     bucket,
@@ -156,21 +168,16 @@ export function createS3ObjectStore(
       const sha256 = sha256Hex(bytes);
       return { ref: { bucket, key, sha256, bytes: bytes.byteLength }, created: await putNew(key, bytes, sha256) };
     },
-    replace: (key, bytes) => put('replacing', key, bytes, sha256Hex(bytes)),
+    replace,
     read: ({ key, sha256 }) => read(key, sha256),
-    delete: async (keys, signal) => {
-      for (let at = 0; at < keys.length; at += deleteBatch) {
-        const batch = keys.slice(at, at + deleteBatch);
-        const Objects = batch.map((Key) => ({ Key }));
-        try {
-          // Not quiet: an answer that is cut off would look like one without errors.
-          const command = new DeleteObjectsCommand({ Bucket: bucket, Delete: { Objects } });
-          checkDeleted(batch, await client.send(command, signal ? { abortSignal: signal } : {}));
-        } catch (error) {
-          throw failed('deleting', batch[0] ?? '', error);
-        }
+    delete: async (keys, signal, bypass) => {
+      try {
+        await removeForGood(client, bucket, keys, { ...(signal ? { signal } : {}), ...(bypass === true ? { bypass } : {}) });
+      } catch (error) {
+        throw failed('deleting', keys[0] ?? '', error);
       }
     },
+    locks,
     dropUploads: async (prefix, beforeMs) => {
       try {
         return await dropMultipartUploads(client, bucket, prefix, beforeMs);

@@ -157,7 +157,7 @@ describe('readers', () => {
     // The runs are over, and one collection takes every orphan and nothing else.
     expect(orphans.size).toBeGreaterThan(0);
     await pool.query("UPDATE modelwright_control.runs SET state = 'succeeded'");
-    const retention = { keepVersions: Number.MAX_SAFE_INTEGER, graceMs: 0 };
+    const retention = { keepVersions: Number.MAX_SAFE_INTEGER, graceMs: 0, lockMs: 0 };
     const beat = (): void => undefined;
     const { deferred } = await collectGarbage(
       { pool, store, modelsDir, shardBytes: defaultShardBytes, retention, scrubRounds: 7, beat },

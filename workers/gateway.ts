@@ -2,7 +2,8 @@ import { sleep } from '../platform/clock.ts';
 import type { Config } from '../platform/config.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Pool } from '../platform/mysql.ts';
-import { GatewayRefused, lackingAbilities } from '../store/gateway-probe.ts';
+import { lackingAbilities } from '../store/gateway-probe.ts';
+import { GatewayRefused } from '../store/gateway-refused.ts';
 import { StoreUnavailable } from '../store/object-store.ts';
 import { placesOf, siteWords } from '../store/open-store.ts';
 import { probePlace } from '../store/placement-probe.ts';
@@ -28,7 +29,7 @@ export async function probedGateway(config: Config, pool: Pool, logger: Logger, 
   }
   for (let attempt = 1; ; attempt += 1) {
     const places = placesOf(config);
-    const tried = await Promise.allSettled(places.map(probePlace));
+    const tried = await Promise.allSettled(places.map((place) => probePlace(place, config.settings.MW_OBJECT_LOCK_DAYS)));
     const away: string[] = [];
     let last: unknown;
     const here = new Set(places.map(({ name }) => name));

@@ -1,5 +1,6 @@
 import { createForgettingActivities } from '../activities/forgetting/forgetting-activities.ts';
 import { createShardingActivities } from '../activities/sharding/sharding-activities.ts';
+import { lockPromoted } from '../activities/store-care/lock-promoted.ts';
 import { settleSites } from '../activities/store-care/settle-sites.ts';
 import { createStoreCareActivities } from '../activities/store-care/store-care-activities.ts';
 import { loadCatalog } from '../catalog/catalog.ts';
@@ -11,13 +12,15 @@ import { createTemporalClient } from '../platform/temporal.ts';
 import { openStore } from '../store/open-store.ts';
 import { beatOfActivity, runWorker } from './activity-worker.ts';
 import { countStore, storeMetrics } from './store-metrics.ts';
-import { settleEvery } from './settle-timer.ts';
+import { repeat } from './repeat.ts';
 import { createKafka } from './cdc/kafkajs-feed.ts';
 import { probedGateway } from './gateway.ts';
 import { keptElsewhere } from './kept-elsewhere.ts';
 
-/** What one site of the store missed is brought there when it answers again. */
+/** What one site of the store missed is brought there when it answers again; promoted versions are locked. */
 const settleEveryMs = 60_000;
+const lockEveryMs = 60_000;
+const dayMs = 86_400_000;
 /** Each holds two and a half times MW_SHARD_BYTES at most. */
 const concurrentActivities = 4;
 
@@ -44,7 +47,20 @@ await runWorker(
         (store.sites ?? []).map(({ name }) => name),
       ),
     );
-    const stopSettling = store.sites ? settleEvery(settleEveryMs, () => settleSites(pool, store, () => undefined), logger) : null;
+    const stopSettling = store.sites
+      ? repeat(settleEveryMs, () => settleSites(pool, store, () => undefined), logger, {
+          done: (settled) => `${settled} objects that a site of the store had missed were brought there`,
+          failed: 'what a site of the store missed could not be brought there: it is tried again',
+        })
+      : null;
+    const lockMs = config.settings.MW_OBJECT_LOCK_DAYS * dayMs;
+    const stopLocking =
+      lockMs > 0
+        ? repeat(lockEveryMs, () => lockPromoted({ pool, store, lockMs, beat: () => undefined }), logger, {
+            done: (locked) => `${locked} promoted versions were locked in the store`,
+            failed: 'promoted versions could not be locked: it is tried again',
+          })
+        : null;
     return {
       workers: [
         {
@@ -69,6 +85,7 @@ await runWorker(
               retention: {
                 keepVersions: config.settings.MW_KEEP_VERSIONS,
                 graceMs: config.settings.MW_GC_GRACE_HOURS * 3_600_000,
+                lockMs,
               },
               scrubRounds: config.settings.MW_SCRUB_ROUNDS,
               beat: beatOfActivity,
@@ -89,7 +106,7 @@ await runWorker(
       prepare: (signal) => probedGateway(config, pool, logger, signal),
       checks: [{ name: 'mysql', check: async () => void (await pool.query('SELECT 1')) }],
       close: async () => {
-        await stopSettling?.();
+        await Promise.all([stopSettling?.(), stopLocking?.()]);
         await temporal.close();
         await pool.end();
       },

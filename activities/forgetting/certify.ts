@@ -8,6 +8,7 @@ import { audit } from '../registry/audit.ts';
 import { inTransaction } from '../registry/database.ts';
 import type { ForgettingDependencies } from './forgetting-activities.ts';
 import { idOf, loadForgetting, noteState, ofForgetting } from './forgettings.ts';
+import { lockResidual, lockedObjects } from './locked-objects.ts';
 import { runsOf } from './remove.ts';
 import { residualsOf } from './residuals.ts';
 import { searchStore } from './search.ts';
@@ -25,14 +26,16 @@ export async function certifyForgetting(
   const { last } = await runsOf(pool, key);
   // What it began with may be what was removed meanwhile.
   if (last !== runs) return { waitsFor: [`run ${last} began meanwhile: what trainings keep is removed once more`] };
-  const { left, unsearchable, ...search } = await searchStore(dependencies, key, forgetting);
+  const locked = await lockedObjects(pool, key);
+  const { left, unsearchable, ...search } = await searchStore(dependencies, key, forgetting, locked.keys);
   if (left.length > 0 || unsearchable.length > 0) {
     const waitsFor = [...left.map((object) => `${object} still has one of the texts`), ...unsearchable];
     await noteState(pool, key, 'blocked', waitsFor);
     return { waitsFor };
   }
   const [sums] = await pool.query<SumRow[]>(
-    `SELECT COUNT(*) AS objects, COALESCE(SUM(bytes), 0) AS bytes FROM modelwright_control.forgotten_objects WHERE ${ofForgetting}`,
+    `SELECT COUNT(*) AS objects, COALESCE(SUM(bytes), 0) AS bytes FROM modelwright_control.forgotten_objects
+     WHERE ${ofForgetting} AND locked_until IS NULL`,
     idOf(key),
   );
   const issuedAtMs = nowMs();
@@ -51,10 +54,13 @@ export async function certifyForgetting(
       withdrawn: forgetting.withdrawn,
       removed: { objects: Number(sums[0]?.objects ?? 0), bytes: Number(sums[0]?.bytes ?? 0) },
       search,
-      residuals: await residualsOf(pool, kept, await sourceOf(pool, key), {
-        deletedAtMs: forgetting.askedAt.getTime(),
-        removedAtMs: issuedAtMs,
-      }),
+      residuals: [
+        ...lockResidual(locked),
+        ...(await residualsOf(pool, kept, await sourceOf(pool, key), {
+          deletedAtMs: forgetting.askedAt.getTime(),
+          removedAtMs: issuedAtMs,
+        })),
+      ],
     },
     signer,
   );

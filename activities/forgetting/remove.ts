@@ -9,6 +9,7 @@ import { customizationsOf } from '../store-care/tenants.ts';
 import type { ForgettingActivities } from '../ports.ts';
 import type { ForgettingDependencies } from './forgetting-activities.ts';
 import { idOf, loadForgetting, noteState } from './forgettings.ts';
+import { noEnd } from './locked-objects.ts';
 
 type RunRow = RowDataPacket & { number: number; state: string; paused: string | number };
 type ManifestRow = RowDataPacket & { manifest_key: string; manifest_sha256: string };
@@ -77,20 +78,27 @@ const digestInKey = /\/([0-9a-f]{64})(?:\.[a-z.]+)?$/;
 
 /** Notes objects before they go: for the certificate, and for predictors, which drop them from their caches. Key: forgetting + object. */
 function noting(pool: Pool, key: ForgettingKey): BeforeRemoval {
-  return async (objects) => {
+  return async (objects, locked) => {
+    const lockedUntil = (object: string): Date | null => {
+      const untilMs = locked?.get(object);
+      // A legal hold has no end that anybody knows.
+      return untilMs === undefined ? null : untilMs === null ? noEnd : new Date(untilMs);
+    };
     const [manifests] = await pool.query<ManifestRow[]>(
       'SELECT manifest_key, manifest_sha256 FROM modelwright_control.model_versions WHERE tenant_id = ? AND manifest_key IN (?)',
       [key.tenantId, objects.map((object) => object.key)],
     );
     const ofManifest = new Map(manifests.map(({ manifest_key, manifest_sha256 }) => [manifest_key, manifest_sha256]));
     await pool.query(
-      `INSERT IGNORE INTO modelwright_control.forgotten_objects (tenant_id, customization_id, number, object_key, sha256, bytes) VALUES ?`,
+      `INSERT INTO modelwright_control.forgotten_objects (tenant_id, customization_id, number, object_key, sha256, bytes, locked_until)
+       VALUES ? AS own ON DUPLICATE KEY UPDATE locked_until = own.locked_until`,
       [
         objects.map((object) => [
           ...idOf(key),
           object.key,
           ofManifest.get(object.key) ?? digestInKey.exec(object.key)?.[1] ?? null,
           object.bytes,
+          lockedUntil(object.key),
         ]),
       ],
     );

@@ -19,12 +19,13 @@ export type SearchResult = ForgettingSearch & {
 /**
  * Reads every object of the tenant, on every site of the store, compressed ones as they are and unpacked, and compares what it reads with the digest that its
  * key or what refers to it names. Live datasets hold none of the rows: a text in one of them belongs to another example, and stays wherever it may be.
- * Whatever else of the customization has a text is left over.
+ * Whatever else of the customization has a text is left over, but for what is known to be `locked`: that is a residual with a date.
  */
 export async function searchStore(
   dependencies: Pick<ForgettingDependencies, 'pool' | 'store' | 'beat'>,
   { tenantId, customizationId }: ForgettingKey,
   { needles, salt }: { readonly needles: readonly Needle[]; readonly salt: string },
+  locked: ReadonlySet<string> = new Set(),
 ): Promise<SearchResult> {
   const { store, beat } = dependencies;
   const { objects: live } = await liveObjects(dependencies, tenantId);
@@ -69,7 +70,7 @@ export async function searchStore(
       const owners = (live.get(key)?.owners ?? []).map((owner) => owner.customizationId);
       const others = [...(of === null ? owners : [of])].filter((one) => one !== customizationId);
       for (const other of others) elsewhere.add(other);
-      if (isOurs(key) || others.length === 0) left.push(key);
+      if ((isOurs(key) || others.length === 0) && !locked.has(key)) left.push(key);
     }
   return {
     objects,

@@ -1,4 +1,5 @@
 import { digestOfKey } from '../../store/keys.ts';
+import { ObjectsLocked } from '../../store/object-locks.ts';
 import { type ObjectStore, type StoreSite, StoreUnavailable } from '../../store/object-store.ts';
 import { type ObjectState, checkObject, storedDigest } from './check-object.ts';
 
@@ -36,17 +37,36 @@ export async function checkSites(store: ObjectStore, wanted: Wanted, beat: () =>
   let mended: Looked['mended'] = null;
   for (const { site, state } of seen) {
     if (state.state === 'whole') continue;
-    await bring(whole.site, site, { ...wanted, bytes: whole.state.bytes });
+    try {
+      await bring(whole.site, site, { ...wanted, bytes: whole.state.bytes });
+    } catch (error) {
+      if (!(error instanceof ObjectsLocked)) throw error;
+      away.set(site, `what is damaged there cannot be written anew (${error.message}): the key needs s3:BypassGovernanceRetention`);
+      continue;
+    }
     if ((await checkObject(site.store, wanted, beat)).state === 'whole') mended = state.state;
   }
   return { ...whole.state, mended };
 }
 
-/** Writes an object of one site to the other one, whatever that has under its key. The gateway there takes no bytes but these. */
+/**
+ * Writes an object of one site to the other one, whatever that has under its key. The gateway there takes no bytes but these. Throws ObjectsLocked where that
+ * is locked and the credentials may not bypass it.
+ */
 export async function bring(from: StoreSite, to: StoreSite, { key, sha256, bytes }: Wanted & { readonly bytes: number }): Promise<void> {
-  // Content of the right size would not be sent again.
-  await to.store.delete([key]);
+  const until = [from, to].map(async ({ store }) => (await store.locks?.locked([key]))?.get(key) ?? 0);
+  const untilMs = Math.max(...(await Promise.all(until)));
+  // Content of the right size would not be sent again. What was locked there is locked again.
+  try {
+    await to.store.delete([key], undefined, true);
+  } catch (error) {
+    if (!(error instanceof ObjectsLocked)) throw error;
+    // Without the right to bypass a lock it becomes an older version, where the bucket keeps any.
+    await to.store.replace(key, await from.store.read({ key, sha256 }));
+    return;
+  }
   await to.store.putContentStream(key, { sha256, bytes, open: () => from.store.stream(key) });
+  if (untilMs > 0) await to.store.locks?.lock([key], untilMs);
 }
 
 /** Whether the site has the object as the other one has it; brings it there if not, and if the other one has it right. False where that cannot be said. */
@@ -59,6 +79,11 @@ export async function bringOwed(from: StoreSite, to: StoreSite, key: string, bea
   if (theirs.sha256 === ours?.sha256) return true;
   // Neither is right: for the scrub, which knows other copies.
   if (named !== null && theirs.sha256 !== named) return ours?.sha256 === named;
-  await bring(from, to, { key, ...theirs });
-  return true;
+  try {
+    await bring(from, to, { key, ...theirs });
+    return true;
+  } catch (error) {
+    if (error instanceof ObjectsLocked) return false;
+    throw error;
+  }
 }

@@ -1,5 +1,6 @@
 import type { Pool } from '../../platform/mysql.ts';
 import { baseFileKey, baseShardKey, tenantFileKey, tenantShardKey } from '../../store/keys.ts';
+import { ObjectsLocked } from '../../store/object-locks.ts';
 import { CorruptObject, ObjectMissing, type ObjectStore } from '../../store/object-store.ts';
 import { checkObject } from './check-object.ts';
 import { everyTenant } from './tenants.ts';
@@ -45,8 +46,13 @@ async function rewrite(store: ObjectStore, wanted: Wanted, copy: string, beat: (
   return await writeAnew(store, wanted, bytes, beat);
 }
 
-/** Stores bytes that have the digest, and looks whether they are there now. */
+/** Stores bytes that have the digest, and looks whether they are there now. False too where a lock keeps what is damaged, and may not be bypassed. */
 export async function writeAnew(store: ObjectStore, wanted: Wanted, bytes: Uint8Array, beat: () => void): Promise<boolean> {
-  await store.replace(wanted.key, bytes);
+  try {
+    await store.replace(wanted.key, bytes);
+  } catch (error) {
+    if (error instanceof ObjectsLocked) return false;
+    throw error;
+  }
   return (await checkObject(store, wanted, beat)).state === 'whole';
 }

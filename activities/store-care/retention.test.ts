@@ -7,6 +7,7 @@ const version = (number: number, more: Partial<KeptVersion> = {}): KeptVersion =
   old: true,
   alias: false,
   held: false,
+  locked: false,
   withdrawn: false,
   ...more,
 });
@@ -26,6 +27,12 @@ describe('the retention', () => {
     ];
     expect(retire(versions, [], kept).versions).toEqual([3, 5]);
     expect(retire(versions, [], { exists: true, keep: 3 }).versions).toEqual([3]);
+  });
+
+  it('keeps what is locked while the customization exists', () => {
+    const versions = [version(1, { locked: true }), version(2), version(3), version(4)];
+    expect(retire(versions, [], kept).versions).toEqual([2]);
+    expect(retire(versions, [], { exists: false, keep: 2 }).versions).toEqual([1, 2, 3, 4]);
   });
 
   it('keeps the datasets of versions that stay, the latest one, and those that a run refers to', () => {

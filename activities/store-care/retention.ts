@@ -6,6 +6,8 @@ export type KeptVersion = {
   readonly old: boolean;
   readonly alias: boolean;
   readonly held: boolean;
+  /** Object lock keeps it, or is to keep it. */
+  readonly locked: boolean;
   readonly withdrawn: boolean;
 };
 export type KeptDataset = {
@@ -16,8 +18,8 @@ export type KeptDataset = {
 };
 
 /**
- * Which versions and datasets of one customization go. Never one that is held; while the customization exists never one with an alias, and never one of
- * the newest `keep`. A withdrawn version takes no place among those. A dataset goes when neither a version that stays nor a run refers to it.
+ * Which versions and datasets of one customization go. Never one that is held; while the customization exists never one with an alias or a lock, and never
+ * one of the newest `keep`. A withdrawn version takes no place among those. A dataset goes when neither a version that stays nor a run refers to it.
  */
 export function retire(
   versions: readonly KeptVersion[],
@@ -31,7 +33,8 @@ export function retire(
       .sort((a, b) => b - a)
       .slice(0, keep),
   );
-  const goes = ({ version, old, alias, held }: KeptVersion): boolean => old && !held && (!exists || (!alias && !newest.has(version)));
+  const goes = ({ version, old, alias, held, locked }: KeptVersion): boolean =>
+    old && !held && (!exists || (!alias && !locked && !newest.has(version)));
   const learned = new Set(versions.filter((version) => !goes(version)).map(({ dataset }) => dataset));
   const latest = Math.max(0, ...datasets.map(({ number }) => number));
   return {

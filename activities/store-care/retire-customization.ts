@@ -5,7 +5,12 @@ import { audit } from '../registry/audit.ts';
 import { inTransaction, withDatabase } from '../registry/database.ts';
 import { type KeptDataset, type KeptVersion, retire } from './retention.ts';
 
-export type Retention = { readonly keepVersions: number; readonly graceMs: number };
+export type Retention = {
+  readonly keepVersions: number;
+  readonly graceMs: number;
+  /** For so long the store locks a version that is promoted; 0: not at all. */
+  readonly lockMs: number;
+};
 export type Retired = { readonly versions: readonly number[]; readonly datasets: readonly number[] };
 
 type Flag = string | number;
@@ -16,6 +21,7 @@ type VersionRow = RowDataPacket & {
   old: Flag;
   alias: Flag;
   held: Flag;
+  locked: Flag | null;
   withdrawn: Flag;
 };
 type DatasetRow = RowDataPacket & { number: number; old: Flag; in_use: Flag };
@@ -28,7 +34,7 @@ const truth = (flag: Flag): boolean => Number(flag) === 1;
 async function decide(
   connection: Pool | PoolConnection,
   { tenantId, customizationId }: CustomizationKey,
-  { keepVersions, graceMs }: Retention,
+  { keepVersions, graceMs, lockMs }: Retention,
   lock: string,
 ): Promise<Retired & { readonly exists: boolean; readonly runs: readonly number[] }> {
   const key = [tenantId, customizationId];
@@ -40,9 +46,12 @@ async function decide(
          AND a.version = v.version) AS alias,
        EXISTS (SELECT 1 FROM modelwright_control.model_holds h WHERE h.tenant_id = v.tenant_id AND h.customization_id = v.customization_id
          AND h.version = v.version) AS held,
+       v.locked_until > UTC_TIMESTAMP(6) OR EXISTS (SELECT 1 FROM modelwright_control.promotions p WHERE p.tenant_id = v.tenant_id
+         AND p.customization_id = v.customization_id AND p.version = v.version
+         AND p.promoted_at > UTC_TIMESTAMP(6) - INTERVAL ? MICROSECOND) AS locked,
        v.withdrawn_at IS NOT NULL AS withdrawn
      FROM modelwright_control.model_versions v WHERE v.tenant_id = ? AND v.customization_id = ? AND v.removed_at IS NULL ${lock}`,
-    [graceMicroseconds, ...key],
+    [graceMicroseconds, Math.round(lockMs * 1_000), ...key],
   );
   const [datasets] = await connection.query<DatasetRow[]>(
     `SELECT d.number, d.built_at < UTC_TIMESTAMP(6) - INTERVAL ? MICROSECOND AS old,
@@ -53,13 +62,14 @@ async function decide(
   );
   const exists = found.length > 0;
   const kept = versions.map((row): KeptVersion => {
-    const { old, alias, held, withdrawn } = row;
+    const { old, alias, held, locked, withdrawn } = row;
     return {
       version: row.version,
       dataset: row.dataset_number,
       old: truth(old),
       alias: truth(alias),
       held: truth(held),
+      locked: Number(locked ?? 0) === 1,
       withdrawn: truth(withdrawn),
     };
   });

@@ -6,6 +6,7 @@ import { showDamage } from './damage-conditions.ts';
 import { type Damage, closeDamage, forgetDamages, isStillLive, markOwners, openDamages, recordDamage, sharedTenant } from './damages.ts';
 import { installedBaseParts } from './installed-base.ts';
 import { type LiveObject, liveObjects } from './live-objects.ts';
+import { lockAgain } from './lock-promoted.ts';
 import { repairFromCopy, writeAnew } from './repair-object.ts';
 import { settleSites } from './settle-sites.ts';
 import type { StoreCareDependencies } from './store-care-activities.ts';
@@ -50,6 +51,7 @@ async function readAndRepair(
     const damage: Damage = { key: object.key, sha256: object.sha256, what: state };
     // On record before it is mended: a round that dies here has not seen it for nothing.
     await recordDamage(pool, tenantId, damage, null);
+    await lockAgain(pool, tenantId === sharedTenant ? null : tenantId);
     const copy = await repairFromCopy(dependencies, object);
     if (copy === null) left.push({ object, damage });
     else {
@@ -101,7 +103,9 @@ export async function scrubBase(dependencies: StoreCareDependencies, { share }: 
       dependencies,
       async (key, bytes, sha256) => {
         const found = wanted.get(key);
-        if (found?.object.sha256 !== sha256 || !(await writeAnew(store, found.object, bytes, beat))) return;
+        if (found?.object.sha256 !== sha256) return;
+        await lockAgain(pool, null);
+        if (!(await writeAnew(store, found.object, bytes, beat))) return;
         await recordDamage(pool, sharedTenant, found.damage, 'the base model that is installed here');
         wanted.delete(key);
         repaired += 1;

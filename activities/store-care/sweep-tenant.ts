@@ -5,6 +5,7 @@ import { keptTenantPrefix, tenantPrefix } from '../../store/keys.ts';
 import { type ObjectPart, type ObjectPlace } from '../../store/object-place.ts';
 import { datasetsScope, gatesScope, modelsScope } from './leases.ts';
 import { liveObjects } from './live-objects.ts';
+import { lockPromoted } from './lock-promoted.ts';
 import { type Retired, retirable, retireCustomization } from './retire-customization.ts';
 import type { StoreCareDependencies } from './store-care-activities.ts';
 import { type BeforeRemoval, type Listed, listForSweep, sweep } from './sweep.ts';
@@ -46,6 +47,8 @@ export async function sweepTenant(
   { tenantId, roundId, dryRun }: { readonly tenantId: string; readonly roundId: string; readonly dryRun: boolean },
 ): Promise<SweepReport> {
   const { pool, store, retention, beat } = dependencies;
+  // What the worker does every minute is also done on record, by a schedule.
+  if (!dryRun) await lockPromoted({ pool, store, lockMs: retention.lockMs, beat }, tenantId);
   const listed = await listForSweep(store, [tenantPrefix(tenantId), keptTenantPrefix(tenantId)], {
     graceMs: retention.graceMs,
     leaveUploads: dryRun,
@@ -78,7 +81,7 @@ export async function sweepObjects(
   known: readonly string[],
   without: ReadonlyMap<string, Retired>,
   forgetting: ForgettingSweep | null = null,
-): Promise<Pick<SweepReport, 'removed' | 'kept' | 'unknown' | 'deferred'>> {
+): Promise<Pick<SweepReport, 'removed' | 'kept' | 'locked' | 'unknown' | 'deferred'>> {
   const { pool } = dependencies;
   // Of a customization that the registry does not know any more, there may be objects all the same.
   const customizations = new Set([...known, ...listed.old.flatMap(({ place }) => place.customizationId ?? [])]);

@@ -15,7 +15,7 @@ import { type Pool, createPool } from '../../platform/mysql.ts';
 import { projectDir, resolvePaths } from '../../platform/paths.ts';
 import { createS3Client } from '../../platform/s3.ts';
 import { createS3ObjectStore } from '../../store/s3-object-store.ts';
-import { GatewayRefused } from '../../store/gateway-probe.ts';
+import { GatewayRefused } from '../../store/gateway-refused.ts';
 import { openStore, placesOf } from '../../store/open-store.ts';
 import { probePlace } from '../../store/placement-probe.ts';
 import { type TestStack, startTestStack } from '../../test/support/engines.ts';
@@ -153,7 +153,7 @@ describe.skipIf(why !== null)(`tenants in pools of a real Ceph${why === null ? '
       store: openStore(stack.config, pool),
       modelsDir: stack.config.paths.modelsDir,
       shardBytes: stack.config.settings.MW_SHARD_BYTES,
-      retention: { keepVersions: 10, graceMs: 0 },
+      retention: { keepVersions: 10, graceMs: 0, lockMs: 0 },
       scrubRounds: 1,
       beat: () => undefined,
     });

@@ -29,7 +29,7 @@ else {
   const debeziumPassword = needed('MYSQL_DEBEZIUM_PASSWORD');
   await createUsers(config, debeziumPassword);
   await migrate(config);
-  await ensureBucket(config);
+  await ensureBucket(config, config.settings.MW_OBJECT_LOCK_DAYS > 0);
   await prepareNamespace(config);
   await registerConnector(createConnectClient(config.connectUrl), connectorConfig(config, debeziumPassword), new AbortController().signal);
 }

@@ -21,7 +21,8 @@ export function s3Process(config: Config): ProcessSpec {
     probe: () => probePort(port),
     // Whoever has this server has no other way to make the buckets of placements.
     onReady: async () => {
-      for (const { name, s3 } of placesOf(config)) if (name === 'first') await ensureBucket({ s3 });
+      for (const { name, s3 } of placesOf(config))
+        if (name === 'first') await ensureBucket({ s3 }, config.settings.MW_OBJECT_LOCK_DAYS > 0);
     },
     readyDeadlineMs: 30_000,
     stopDeadlineMs: 10_000,

@@ -10,8 +10,8 @@ import { createS3ObjectStore } from '../../store/s3-object-store.ts';
 import { startTestStack } from './engines.ts';
 
 /** A registry and a store of their own, no base model installed, and what cares for them: everything that nothing refers to is old enough to go. */
-export async function startStoreCare(keepVersions: number) {
-  const stack = await startTestStack({ engines: ['mysql', 's3'] });
+export async function startStoreCare(keepVersions: number, env: Readonly<Record<string, string>> = {}) {
+  const stack = await startTestStack({ engines: ['mysql', 's3'], env });
   const pool = createPool(stack.config);
   const store = createS3ObjectStore(createS3Client(stack.config), stack.config.s3.bucket);
   const modelsDir = await mkdtemp(join(tmpdir(), 'mw-care-models-'));
@@ -20,7 +20,7 @@ export async function startStoreCare(keepVersions: number) {
     store,
     modelsDir,
     shardBytes: defaultShardBytes,
-    retention: { keepVersions, graceMs: 0 },
+    retention: { keepVersions, graceMs: 0, lockMs: 0 },
     scrubRounds: 7,
     beat: () => undefined,
   };
