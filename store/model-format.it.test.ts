@@ -68,7 +68,7 @@ beforeAll(async () => {
   await publish({ ...key, version: 3 }, head, (manifest) => signManifest(manifest, stranger));
   await publish({ ...key, version: 4 }, head, (manifest) => ({ ...signManifest(manifest, former), labels: ['forged'] }));
   await publish({ ...key, version: 5 }, head, (manifest) => manifest);
-  await publish({ ...key, version: 6 }, head, (manifest) => ({ ...manifest, format: 'modelwright-model/1' }));
+  await publish({ ...key, version: 6 }, head, (manifest) => ({ ...manifest, format: 'modelwright-model/1' }), 2);
 });
 afterAll(async () => {
   await pool.end();

@@ -17,7 +17,7 @@ import type { ObjectStore } from '../../store/object-store.ts';
 import { createS3ObjectStore } from '../../store/s3-object-store.ts';
 import { DownloadProxy } from '../../test/support/download-proxy.ts';
 import { type TestStack, startTestStack } from '../../test/support/engines.ts';
-import { drawnNumbers, headPublisher } from '../../test/support/published-heads.ts';
+import { type Sign, drawnNumbers, headPublisher } from '../../test/support/published-heads.ts';
 import { type ApiClient, createApiClient } from '../api-client.ts';
 import type { ManifestDiff } from './diff-manifests.ts';
 import type { VerifiedVersion } from './verify-version.ts';
@@ -31,7 +31,7 @@ let store: ObjectStore;
 let proxy: DownloadProxy;
 let api: ApiClient;
 let folder: string;
-let publish: (version: number, sign?: (manifest: Omit<ModelManifest, 'signature'>) => ModelManifest) => Promise<void>;
+let publish: (version: number, sign?: Sign, form?: 2 | 3) => Promise<void>;
 
 beforeAll(async () => {
   stack = await startTestStack({ engines: ['mysql', 's3'], services: ['api'] });
@@ -45,7 +45,7 @@ beforeAll(async () => {
   await api.call('POST', '/v1/customizations', { id: 'intents', name: 'Intents', businessModel: 'text-classification' });
   const heads = await headPublisher(stack, pool, store);
   const { dim } = heads;
-  publish = async (version, sign) => {
+  publish = async (version, sign, form) => {
     const weights = drawnNumbers(version, labels.length * dim);
     const dataset = { number: version, run_number: version, digest: sha256Hex(String(version)), cut: '', row_count: 1_100 };
     await pool.query('INSERT INTO modelwright_control.datasets SET ?', {
@@ -57,7 +57,7 @@ beforeAll(async () => {
       manifest_bytes: 0,
     });
     const head = { labels, weights, biases: new Float32Array(labels.length) };
-    await heads.publish({ tenantId: 'acme', customizationId: 'intents', version }, head, sign);
+    await heads.publish({ tenantId: 'acme', customizationId: 'intents', version }, head, sign, form);
   };
   await publish(1);
   await publish(2);
@@ -223,13 +223,13 @@ describe('a version in the store', () => {
 
   it('that nobody trusted has signed is not handed out by any command', async () => {
     const stranger = parseSigner(Buffer.alloc(32, 9).toString('base64'));
-    const signs: readonly ((manifest: Omit<ModelManifest, 'signature'>) => ModelManifest)[] = [
+    const signs: readonly Sign[] = [
       (manifest) => signManifest(manifest, stranger),
       (manifest) => ({ ...signManifest(manifest, signerOf(stack.config)), labels: ['forged'] }),
       (manifest) => manifest,
       (manifest) => ({ ...manifest, format: 'modelwright-model/1' }),
     ];
-    for (const [i, sign] of signs.entries()) await publish(3 + i, sign);
+    for (const [i, sign] of signs.entries()) await publish(3 + i, sign, i === 3 ? 2 : 3);
     const whys = [
       `it is signed with the key ${stranger.keyId}, which is not trusted here`,
       'was changed after it was signed',
