@@ -88,7 +88,7 @@ describe('a version of format 3', () => {
 describe('the manifest of a base model', () => {
   const reading = async (change: (scene: Awaited<ReturnType<typeof storedAnew>>) => Partial<StoredManifest> | void): Promise<unknown> => {
     const scene = await storedAnew();
-    const changed = { ...scene.stored, ...(change(scene) ?? {}) };
+    const changed = { ...scene.stored, ...change(scene) };
     return await wholeManifest(scene.read, changed).catch((error: unknown) => error);
   };
   /** Stores other bytes where their digest says, and lets the version name them. */

@@ -118,10 +118,10 @@ export async function sweepMark(pool: Pool): Promise<string> {
   await pool.query("INSERT IGNORE INTO modelwright_control.store_sweeps (scope, round_id, expires_at) VALUES (?, '', UTC_TIMESTAMP(6))", [
     baseScope,
   ]);
-  const [rows] = await pool.query<(RowDataPacket & { mark: string })[]>(
-    "SELECT CONCAT(round_id, ' ', CAST(expires_at AS CHAR)) AS mark FROM modelwright_control.store_sweeps WHERE scope = ?",
+  const [rows] = await pool.query<(RowDataPacket & { round_id: string; until: string })[]>(
+    'SELECT round_id, CAST(expires_at AS CHAR) AS until FROM modelwright_control.store_sweeps WHERE scope = ?',
     [baseScope],
   );
   // Between the two statements somebody may have deleted it: a mark that nothing equals.
-  return rows[0]?.mark ?? randomUUID();
+  return rows[0] ? `${rows[0].round_id} ${rows[0].until}` : randomUUID();
 }

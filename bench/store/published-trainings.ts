@@ -15,6 +15,9 @@ export type Published = {
   readonly changedBytes: number;
   /** All that went to the store, the heads of requests included. */
   readonly sentBytes: number;
+  /** Of them what requests carried: tensors, files, manifests. The rest are their heads. */
+  readonly bodyBytes: number;
+  readonly requests: number;
   readonly seconds: number;
   readonly version: number;
 };
@@ -26,6 +29,15 @@ export async function trainingsPublisher(modelsDir: string) {
   const { s3, store, close } = await benchEndpoint();
   const counted = await countedEndpoint(s3.endpoint);
   const client = createS3Client({ s3: { ...s3, endpoint: counted.endpoint } });
+  let [requests, bodies] = [0, 0];
+  client.middlewareStack.add(
+    (next) => async (args) => {
+      requests += 1;
+      bodies += Number((args.request as { readonly headers: Readonly<Record<string, string>> }).headers['content-length'] ?? 0);
+      return await next(args);
+    },
+    { step: 'finalizeRequest', name: 'counted' },
+  );
   const publisher = (await createPublisher(modelsDir))(pool, createS3ObjectStore(client, s3.bucket));
   const runs = new Map<string, number>();
   return {
@@ -41,14 +53,16 @@ export async function trainingsPublisher(modelsDir: string) {
       const { name: baseName, digest } = base;
       const left = { weights: modelBytes(tensors), baseModel: { name: baseName, digest } };
       const input = await stage(store, { ...key, run, attempt: 1 }, left);
-      const sent = counted.sent();
+      const before = { sent: counted.sent(), bodies, requests };
       const started = performance.now();
       const { version } = await publisher.publish(input);
       const seconds = (performance.now() - started) / 1_000;
+      const sent = counted.sent();
       // As when a run ends.
       await store.delete(Object.values(input.training.files).map((file) => file.key));
       const changedBytes = tensors.reduce((sum, { bytes }) => sum + bytes, 0);
-      return { changedBytes, sentBytes: counted.sent() - sent, seconds, version };
+      const sentBytes = sent - before.sent;
+      return { changedBytes, sentBytes, bodyBytes: bodies - before.bodies, requests: requests - before.requests, seconds, version };
     },
     close: async (): Promise<void> => {
       client.destroy();

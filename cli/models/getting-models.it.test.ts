@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { open, readFile, readdir, stat } from 'node:fs/promises';
+import { open, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PutObjectCommand, type S3Client } from '@aws-sdk/client-s3';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -255,6 +255,47 @@ describe('a version in the store', () => {
     expect((await mw('models', 'verify', 'intents@v3', ...given)).stdout).toContain(`signed with the key ${stranger.keyId}`);
     expect((await mw('models', 'verify', 'intents@v2', ...given)).status).toBe(1);
     expect((await mw('models', 'verify', 'intents@v6', '--allow-unsigned')).stdout).toContain('not signed');
+  });
+
+  it('of format 2 is read by every command, and takes the place of one of format 3 in a folder', async () => {
+    await publish(7, undefined, 2);
+    const target = join(stack.home, 'formats');
+    const names = async (): Promise<string[]> => (await readdir(target)).toSorted();
+    expect((await mw('pull', 'intents@v2', target)).status).toBe(0);
+    const before = await names();
+    expect(before.filter((name) => name.startsWith('base-'))).toHaveLength(1);
+    expect((await mw('pull', 'intents@v7', target)).status).toBe(0);
+    expect(await names()).toEqual(before.filter((name) => !name.startsWith('base-')));
+    expect((await mw('models', 'verify', 'intents@v7', target)).status).toBe(0);
+    expect((await mw('models', 'verify', 'intents@v7')).status).toBe(0);
+    const diff = JSON.parse((await mw('models', 'diff', 'intents', 'v2', 'v7', '--json')).stdout) as ManifestDiff;
+    expect(diff).toMatchObject({ comparedBy: 'tensor', tensors: { added: [], removed: [] } });
+    expect(diff.tensors.changed.map(({ name }) => name)).toEqual(['classifier.weight']);
+    expect((await mw('models', 'export', 'intents@v7', join(stack.home, 'layout-7'))).status).toBe(0);
+    expect((await mw('pull', 'intents@v2', target)).status).toBe(0);
+    expect(await names()).toEqual(before);
+  });
+
+  it('whose base model is described by other bytes is found out, in a folder and in the store, and a pull mends the folder', async () => {
+    const { base } = await manifestOf(2);
+    if (!base) throw new Error('v2 is not of format 3');
+    const path = `base-${base.sha256}.json`;
+    const file = join(stack.home, 'formats', path);
+    const right = await readFile(file);
+    await writeFile(file, flip(right));
+    const { stdout } = await mw('models', 'verify', 'intents@v2', join(stack.home, 'formats'), '--json');
+    expect((JSON.parse(stdout) as VerifiedVersion).faults).toMatchObject([{ path, what: 'damaged' }]);
+    await rm(file);
+    const pulled = await mw('pull', 'intents@v2', join(stack.home, 'formats'), '--json');
+    expect(JSON.parse(pulled.stdout)).toMatchObject({ fetchedBytes: base.bytes });
+    expect((await readFile(file)).equals(right)).toBe(true);
+    await replace(base.key, flip(right));
+    const target = join(stack.home, 'of-a-damaged-base');
+    expect((await mw('pull', 'intents@v2', target)).status).toBe(1);
+    expect((await mw('models', 'verify', 'intents@v2')).status).toBe(1);
+    expect(existsSync(target)).toBe(false);
+    await replace(base.key, right);
+    expect((await mw('pull', 'intents@v2', target)).status).toBe(0);
   });
 
   it('is given out by addresses that any client reads, in ranges, until they expire', async () => {

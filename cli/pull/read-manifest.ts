@@ -38,14 +38,24 @@ function said<T>(work: () => T): T {
 
 type Wanted = { readonly sha256: string; readonly bytes: number };
 
+/** The address has expired. */
+class Refused extends CommandError {}
+
 /** Bytes that have the digest, from whichever site of the store has them right. No more than they should be are taken. */
 async function document(addresses: Addresses, wanted: Wanted, what: string): Promise<Buffer> {
-  for (let sitesLeft = addresses.sitesOf(wanted.sha256) - 1; ; sitesLeft -= 1) {
+  let renewed = false;
+  for (let sitesLeft = addresses.sitesOf(wanted.sha256) - 1; ;) {
     const url = addresses.urlOf(wanted.sha256);
     try {
       return await documentAt(url, wanted, what);
     } catch (error) {
+      if (error instanceof Refused && !renewed) {
+        await addresses.renew(wanted.sha256, url);
+        renewed = true;
+        continue;
+      }
       if (sitesLeft <= 0) throw error;
+      sitesLeft -= 1;
       addresses.turnFrom(wanted.sha256, url);
     }
   }
@@ -54,8 +64,11 @@ async function document(addresses: Addresses, wanted: Wanted, what: string): Pro
 async function documentAt(url: string, { sha256, bytes }: Wanted, what: string): Promise<Buffer> {
   const response = await openAddress(url, 0, new AbortController().signal);
   if (response.statusCode !== 200) {
+    const { statusCode = 0 } = response;
     response.destroy();
-    throw new CommandError(`the store answered ${response.statusCode ?? 0} for ${what}: tell the operator, who can repair it`);
+    throw new (statusCode === 403 ? Refused : CommandError)(
+      `the store answered ${statusCode} for ${what}: tell the operator, who can repair it`,
+    );
   }
   const chunks: Buffer[] = [];
   let size = 0;
