@@ -114,14 +114,20 @@ export async function endSweeps(pool: Pool, roundId: string, scopes: readonly st
  * as the mark is the same, for whoever holds a lease of the scope and has read the mark under it.
  */
 export async function sweepMark(pool: Pool): Promise<string> {
-  // A row that is gone (a release that deletes it) comes back with another time.
+  const found = await lastSweep(pool);
+  if (found !== null) return found;
+  // The first one; or a release that deletes the row has swept: it comes back with another time.
   await pool.query("INSERT IGNORE INTO modelwright_control.store_sweeps (scope, round_id, expires_at) VALUES (?, '', UTC_TIMESTAMP(6))", [
     baseScope,
   ]);
+  // Where it is gone again already, nothing equals the mark.
+  return (await lastSweep(pool)) ?? randomUUID();
+}
+
+async function lastSweep(pool: Pool): Promise<string | null> {
   const [rows] = await pool.query<(RowDataPacket & { round_id: string; until: string })[]>(
     'SELECT round_id, CAST(expires_at AS CHAR) AS until FROM modelwright_control.store_sweeps WHERE scope = ?',
     [baseScope],
   );
-  // Between the two statements somebody may have deleted it: a mark that nothing equals.
-  return rows[0] ? `${rows[0].round_id} ${rows[0].until}` : randomUUID();
+  return rows[0] ? `${rows[0].round_id} ${rows[0].until}` : null;
 }
