@@ -129,7 +129,7 @@ describe('a reader in another language', () => {
     await pullModel(api, reference, folder, new Screen(false), readerTrustOf(stack));
     const base = join(folder, `base-${manifest.base?.sha256}.json`);
     const right = await readFile(base);
-    await writeFile(base, Buffer.from(right).fill(0x20, -1));
+    await writeFile(base, Buffer.from(right).fill(0x20, right.byteLength - 1));
     await expect(read(folder)).rejects.toThrow(/the manifest of the base model does not have its SHA-256/);
     await writeFile(base, right);
     const { signature: _, ...unsigned } = manifest;

@@ -56,13 +56,15 @@ export async function shardModel(
   const weights = staged('model.safetensors');
   const source = stagedSource(store, weights);
   const shared = await storeBase(store, base, beat, { shardBytes, mark: await sweepMark(pool) });
-  const names = new Set((await readable(() => headerOf(source))).parsed.tensors.keys());
+  const header = await readable(() => headerOf(source));
+  const names = new Set(header.parsed.tensors.keys());
   const known = new KnownTensors(shared, await partsOfParent(store, parent, beat), names);
   const own = await asStored(store, weights, beat, () =>
     readable(() =>
       storeTensors(store, source, 'tenant', (sha256) => tenantShardKey(tenantId, sha256), beat, {
         shardBytes,
         sha256: weights.sha256,
+        header,
         reuse: (name, tensor) => known.reuse(name, tensor),
       }),
     ),
