@@ -58,6 +58,8 @@ export type BaseManifest = {
   readonly files: readonly ModelFile[];
 };
 
+type Without<T, K extends keyof T> = Omit<T, K> & Partial<Pick<T, K>>;
+
 /** The manifest of a published model version, what it has from its base model included (`store/model-manifest.ts` puts it together). */
 export type ModelManifest = {
   /** Format 1 has no digests and offsets of tensors, and no signature. Up to format 2 the stored manifest names everything itself. */
@@ -79,8 +81,9 @@ export type ModelManifest = {
   /** Older ones first: where several hold a tensor of one name, the last of them holds the one that counts. */
   readonly shards: readonly ModelShard[];
   readonly files: readonly ModelFile[];
-  readonly metrics: StoredMetrics;
-  readonly verdict: GateVerdict;
+  /** From format 3 on without figures of single labels, which would outweigh a small head: the registry has them, and `verdict.details` leads to them. */
+  readonly metrics: Without<TrainingMetrics, 'perLabel'> | LegacyMetrics;
+  readonly verdict: Without<GateVerdict, 'labels'>;
   readonly createdAt: string;
   readonly signature?: ModelSignature;
   /** Null for versions of before format 3. */

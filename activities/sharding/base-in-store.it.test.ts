@@ -49,7 +49,7 @@ async function publish(through: ObjectStore = watched): Promise<readonly string[
   const { name, digest } = await readEncoder(folder);
   const weights = (await stage(store, { ...run, attempt: 1 })).training.files['model.safetensors'];
   if (!weights) throw new Error('nothing was staged');
-  const left = { weights: Buffer.from(await store.read(weights)), baseModel: { name, digest } };
+  const left = { weights: Buffer.from(await store.read(weights)), baseModel: { name, digest }, labels: ['a', 'b'] };
   const input = await stage(store, { ...run, attempt: 1 }, left);
   asked = [];
   await (await createPublisher(modelsDir))(pool, through).publish(input);
@@ -80,6 +80,10 @@ describe('a base model in the store', () => {
     const [one, two] = [await storedManifest(1), await storedManifest(2)];
     expect([one.format, one.base]).toEqual(['modelwright-model/3', two.base]);
     expect(Object.keys(one.tensors).sort()).toEqual(['classifier.bias', 'classifier.weight']);
+    // Figures of single labels are the registry's.
+    expect([Object.hasOwn(one.metrics, 'perLabel'), Object.hasOwn(one.verdict, 'labels')]).toEqual([false, false]);
+    const [rows] = await pool.query<never[]>("SELECT verdict->'$.labels.a' AS label FROM modelwright_control.model_versions");
+    expect(rows[0]).toMatchObject({ label: { support: 2 } });
     expect([...one.shards, ...one.files].every(({ scope }) => scope === 'tenant')).toBe(true);
     const whole = await read(2);
     const shared = await storeBase(store, await readEncoder(folder), () => undefined, { shardBytes: care.shardBytes });

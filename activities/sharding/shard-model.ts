@@ -82,6 +82,8 @@ export async function shardModel(
   }
   // What the training changed stands in for the base's tensor or file of the same name.
   const tensors = { ...shared.tensors, ...own.tensors };
+  const { perLabel: _perLabel, ...metrics } = training.metrics;
+  const { labels: _labels, ...judged } = verdict;
   const ownParts = withoutBase({ tensors, shards: known.shardsOf(tensors, own.shards), files }, shared);
   const manifest: Omit<StoredManifest, 'signature'> = {
     format: 'modelwright-model/3',
@@ -99,8 +101,8 @@ export async function shardModel(
     encoder: { name: base.name, dim: base.dim, maxTokens: result.maxTokens, prefix: base.prefix },
     base: shared.manifest,
     ...ownParts,
-    metrics: training.metrics,
-    verdict,
+    metrics,
+    verdict: judged,
     createdAt: new Date(nowMs()).toISOString(),
   };
   const ref = await putManifest(store, modelManifestKey(input, version), signManifest(manifest, signer));

@@ -10,6 +10,8 @@ import { type Shaped, modelBytes } from './synthetic-model.ts';
 
 const businessModels = { encoder: 'text-classification', 'causal-lm': 'causal-lm-sft' } as const;
 
+const labelNames = (count: number): string[] => Array.from({ length: count }, (_, i) => `label_of_some_words_${i}`);
+
 export type Published = {
   /** Of the tensors that the training left. */
   readonly changedBytes: number;
@@ -42,8 +44,8 @@ export async function trainingsPublisher(modelsDir: string) {
   const runs = new Map<string, number>();
   return {
     store,
-    /** The next version of a tenant's customization of this base. Only one at a time is counted right. */
-    publish: async (tenantId: string, base: InstalledEncoder, tensors: readonly Shaped[]): Promise<Published> => {
+    /** The next version of a tenant's customization of this base, which tells so many labels apart. Only one at a time is counted right. */
+    publish: async (tenantId: string, base: InstalledEncoder, tensors: readonly Shaped[], labels: number): Promise<Published> => {
       const key = { tenantId, customizationId: base.name };
       const name = `${tenantId}/${base.name}`;
       const run = (runs.get(name) ?? 0) + 1;
@@ -51,7 +53,7 @@ export async function trainingsPublisher(modelsDir: string) {
       if (run === 1) await makeCustomization(pool, key, businessModels[base.kind]);
       await makeRun(pool, { ...key, run });
       const { name: baseName, digest } = base;
-      const left = { weights: modelBytes(tensors), baseModel: { name: baseName, digest } };
+      const left = { weights: modelBytes(tensors), baseModel: { name: baseName, digest }, labels: labelNames(labels) };
       const input = await stage(store, { ...key, run, attempt: 1 }, left);
       const before = { sent: counted.sent(), bodies, requests };
       const started = performance.now();
