@@ -44,10 +44,26 @@ export type ModelSignature = {
   readonly value: string;
 };
 
-/** The manifest of a published model version: written last, create-only. */
+/** Where the manifest of a version's base model lies, in formats from 3 on. */
+export type BaseManifestRef = { readonly key: string; readonly sha256: string; readonly bytes: number };
+
+/** What the versions on a base model have from it: stored once for all tenants, named by its SHA-256. */
+export type BaseManifest = {
+  readonly format: 'modelwright-base/1';
+  /** Of the base model: `encoder.name` of the versions on it. */
+  readonly name: string;
+  readonly tensors: Readonly<Record<string, ModelTensor>>;
+  /** No shard has `unused`: which tensors a version has elsewhere, its own manifest says. */
+  readonly shards: readonly ModelShard[];
+  readonly files: readonly ModelFile[];
+};
+
+type Without<T, K extends keyof T> = Omit<T, K> & Partial<Pick<T, K>>;
+
+/** The manifest of a published model version, what it has from its base model included (`store/model-manifest.ts` puts it together). */
 export type ModelManifest = {
-  /** Format 1 has no digests and offsets of tensors, and no signature. */
-  readonly format: 'modelwright-model/1' | 'modelwright-model/2';
+  /** Format 1 has no digests and offsets of tensors, and no signature. Up to format 2 the stored manifest names everything itself. */
+  readonly format: 'modelwright-model/1' | 'modelwright-model/2' | 'modelwright-model/3';
   readonly tenantId: string;
   readonly customizationId: string;
   readonly version: number;
@@ -65,11 +81,20 @@ export type ModelManifest = {
   /** Older ones first: where several hold a tensor of one name, the last of them holds the one that counts. */
   readonly shards: readonly ModelShard[];
   readonly files: readonly ModelFile[];
-  readonly metrics: StoredMetrics;
-  readonly verdict: GateVerdict;
+  /** From format 3 on without figures of single labels, which would outweigh a small head: the registry has them, and `verdict.details` leads to them. */
+  readonly metrics: Without<TrainingMetrics, 'perLabel'> | LegacyMetrics;
+  readonly verdict: Without<GateVerdict, 'labels'>;
   readonly createdAt: string;
   readonly signature?: ModelSignature;
+  /** Null for versions of before format 3. */
+  readonly base: BaseManifestRef | null;
 };
+
+/**
+ * A manifest as it is stored, create-only, after all that it names; this is what is signed. Where it has `base`, its tensors, shards and files are only those
+ * that the version does not have from there.
+ */
+export type StoredManifest = Omit<ModelManifest, 'base'> & { readonly base?: BaseManifestRef };
 
 export type LabelMetrics = { readonly precision: number; readonly recall: number; readonly f1: number; readonly support: number };
 /** `share`: 0 to 1, shown in percent. */

@@ -8,6 +8,7 @@ import { randomUUID } from '../platform/clock.ts';
 import { sha256Hex } from '../platform/hash.ts';
 import type { Pool, RowDataPacket } from '../platform/mysql.ts';
 import { sha256OfFile } from '../store/encoder-folder.ts';
+import { parseStoredManifest, wholeManifest } from '../store/model-manifest.ts';
 import { type Trust, checkSignature } from '../store/model-signature.ts';
 import { CorruptObject, ObjectMissing, type ObjectStore, StoreUnavailable } from '../store/object-store.ts';
 
@@ -100,10 +101,9 @@ export function createModelStore(pool: Pool, store: ObjectStore, cacheDir: strin
         throw new NoSuchVersion(
           `v${version} of ${customizationId} was removed from the store: only the newest versions are kept, and those that serve or are held`,
         );
-      const text = await bytes({ key: row.manifest_key, sha256: row.manifest_sha256 });
-      const manifest = JSON.parse(text.toString('utf8')) as ModelManifest;
+      const manifest = parseStoredManifest(await bytes({ key: row.manifest_key, sha256: row.manifest_sha256 }), row.manifest_key);
       checkSignature(manifest, trust);
-      return manifest;
+      return await wholeManifest(bytes, manifest);
     },
   };
 }

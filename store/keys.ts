@@ -15,6 +15,7 @@ export const tenantShardKey = (tenantId: string, sha256: string): string => `ten
 export const tenantFileKey = (tenantId: string, sha256: string): string => `tenants/${tenantId}/files/${sha256}`;
 export const baseShardKey = (sha256: string): string => `base/shards/${sha256}.safetensors`;
 export const baseFileKey = (sha256: string): string => `base/files/${sha256}`;
+export const baseManifestKey = (sha256: string): string => `base/manifests/${sha256}.json`;
 /** One for every attempt: what an older attempt has written stands in no later one's way. */
 export const modelManifestKey = (key: RunKey & { readonly attempt: number }, version: number): string =>
   `${customization(key)}/models/v${version}-${key.run}.${key.attempt}/manifest.json`;

@@ -17,6 +17,7 @@ import { createS3Client } from '../platform/s3.ts';
 import { parseSigner } from '../platform/signing-keys.ts';
 import { type TestStack, startTestStack } from '../test/support/engines.ts';
 import { drawnNumbers, headPublisher } from '../test/support/published-heads.ts';
+import { recordedFolder, recordedKey } from '../test/support/recorded-version.ts';
 import { readerTrustOf } from '../test/support/reader-trust.ts';
 import { signManifest } from './model-signature.ts';
 import { CorruptObject, type ObjectStore, StoreUnavailable } from './object-store.ts';
@@ -68,7 +69,7 @@ beforeAll(async () => {
   await publish({ ...key, version: 3 }, head, (manifest) => signManifest(manifest, stranger));
   await publish({ ...key, version: 4 }, head, (manifest) => ({ ...signManifest(manifest, former), labels: ['forged'] }));
   await publish({ ...key, version: 5 }, head, (manifest) => manifest);
-  await publish({ ...key, version: 6 }, head, (manifest) => ({ ...manifest, format: 'modelwright-model/1' }));
+  await publish({ ...key, version: 6 }, head, (manifest) => ({ ...manifest, format: 'modelwright-model/1' }), 2);
 });
 afterAll(async () => {
   await pool.end();
@@ -126,9 +127,24 @@ describe('a reader in another language', () => {
     await expect(read(folder)).rejects.toThrow(/does not have the SHA-256 of its shard/);
     await rm(path);
     await pullModel(api, reference, folder, new Screen(false), readerTrustOf(stack));
+    const base = join(folder, `base-${manifest.base?.sha256}.json`);
+    const right = await readFile(base);
+    await writeFile(base, Buffer.from(right).fill(0x20, right.byteLength - 1));
+    await expect(read(folder)).rejects.toThrow(/the manifest of the base model does not have its SHA-256/);
+    await writeFile(base, right);
     const { signature: _, ...unsigned } = manifest;
     await writeFile(join(folder, 'manifest.json'), JSON.stringify(unsigned));
     await expect(read(folder)).rejects.toThrow(/the manifest has no signature/);
+  });
+});
+
+describe('the same reader', () => {
+  it('reads a version that was recorded in format 2', async () => {
+    const script = join(projectDir, 'test/support/read_model.py');
+    const { stdout } = await run(stack.config.paths.trainerPython, [script, recordedFolder, recordedKey]);
+    const { signature, tensors } = JSON.parse(stdout) as { signature: string; tensors: Record<string, unknown> };
+    expect(signature).toMatch(/^good$|^not checked: the package cryptography/);
+    expect(Object.keys(tensors)).toHaveLength(7);
   });
 });
 

@@ -1,7 +1,7 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { type Json, canonicalJson } from '../core/json.ts';
-import type { ModelManifest } from '../core/model.ts';
+import type { StoredManifest } from '../core/model.ts';
 import { KeyError, parseSigner, parseTrustedKeys, signingKeys } from '../platform/signing-keys.ts';
 import { type UnsignedModels, UntrustedModel, checkSignature, signManifest } from './model-signature.ts';
 
@@ -13,9 +13,9 @@ const manifest = {
   version: 3,
   options: { label: 'ü', small: 1e-7, signature: { keyId: 'a tenant may name it so' } },
   parent: undefined,
-} as unknown as Omit<ModelManifest, 'signature'>;
+} as unknown as Omit<StoredManifest, 'signature'>;
 /** As it comes back from the store. */
-const stored = (value: unknown): ModelManifest => JSON.parse(canonicalJson(JSON.parse(JSON.stringify(value)) as Json)) as ModelManifest;
+const stored = (value: unknown): StoredManifest => JSON.parse(canonicalJson(JSON.parse(JSON.stringify(value)) as Json)) as StoredManifest;
 const signed = stored(signManifest(manifest, signer));
 const trust = (keys = signingKeys(signer, []), unsigned: UnsignedModels = 'accept') => ({ ...keys, unsigned });
 
@@ -23,13 +23,13 @@ describe('the signature of a manifest', () => {
   it('is good with the key that made it, wherever its fields stand', () => {
     expect(signed.signature?.keyId).toBe(signer.keyId);
     checkSignature(signed, trust());
-    checkSignature(Object.fromEntries(Object.entries(signed).reverse()) as ModelManifest, trust());
+    checkSignature(Object.fromEntries(Object.entries(signed).reverse()) as StoredManifest, trust());
   });
 
   it('is wrong after any change', () => {
     const changes = [{ version: 4 }, { options: { ...signed.options, small: 2e-7 } }, { tensors: {} }, { format: 'modelwright-model/1' }];
     for (const change of changes)
-      expect(() => checkSignature({ ...signed, ...change } as ModelManifest, trust())).toThrow(/was changed after it was signed/);
+      expect(() => checkSignature({ ...signed, ...change } as StoredManifest, trust())).toThrow(/was changed after it was signed/);
     const value = Buffer.from(signed.signature?.value ?? '', 'base64');
     value[5] = (value[5] ?? 0) ^ 1;
     for (const wrong of [value.toString('base64'), '', 'no base64!'])
@@ -52,7 +52,7 @@ describe('the signature of a manifest', () => {
   it('may be absent from versions of before alone, unless MW_UNSIGNED_MODELS refuses them', () => {
     const { signature: _, ...unsigned } = signed;
     expect(() => checkSignature(unsigned, trust())).toThrow(/has no signature/);
-    const former: ModelManifest = { ...unsigned, format: 'modelwright-model/1' };
+    const former: StoredManifest = { ...unsigned, format: 'modelwright-model/1' };
     checkSignature(former, trust());
     expect(() => checkSignature(former, trust(undefined, 'refuse'))).toThrow(/MW_UNSIGNED_MODELS=refuse: retrain it/);
   });

@@ -1,4 +1,4 @@
-import type { ModelManifest } from '../core/model.ts';
+import type { StoredManifest } from '../core/model.ts';
 import type { Signer, SigningKeys } from '../platform/signing-keys.ts';
 import { signatureOf, signedText } from './signed-text.ts';
 
@@ -11,15 +11,15 @@ export class UntrustedModel extends Error {
 export type UnsignedModels = 'accept' | 'refuse';
 export type Trust = Pick<SigningKeys, 'trusted'> & { readonly unsigned: UnsignedModels };
 
-export const signManifest = (manifest: Omit<ModelManifest, 'signature'>, signer: Signer): ModelManifest => ({
+export const signManifest = (manifest: Omit<StoredManifest, 'signature'>, signer: Signer): StoredManifest => ({
   ...manifest,
   signature: signatureOf(manifest, signer),
 });
 
-/** `unsigned`: a version of before (format 1). `missing`: one of format 2, which must have a signature. `unknownKey`: signed, but with no key that is trusted. */
+/** `unsigned`: a version of before (format 1). `missing`: one of a later format, which must have a signature. `unknownKey`: signed, but with no key that is trusted. */
 export type SignatureFinding = 'good' | 'unsigned' | 'missing' | 'unknownKey' | 'wrong';
 
-export function signatureFinding(manifest: ModelManifest, trusted: SigningKeys['trusted']): SignatureFinding {
+export function signatureFinding(manifest: StoredManifest, trusted: SigningKeys['trusted']): SignatureFinding {
   const { format, signature } = manifest;
   if (!signature) return format === 'modelwright-model/1' ? 'unsigned' : 'missing';
   const key = trusted.get(signature.keyId);
@@ -34,7 +34,7 @@ export const signatureFaults = {
 } as const;
 
 /** Throws UntrustedModel, which says why and what to do. Manifests of format 1 have no signature. */
-export function checkSignature(manifest: ModelManifest, { trusted, unsigned }: Trust): void {
+export function checkSignature(manifest: StoredManifest, { trusted, unsigned }: Trust): void {
   const { signature, version, customizationId } = manifest;
   const keyId = signature?.keyId ?? '';
   const refuse = (why: string): UntrustedModel => new UntrustedModel(`v${version} of ${customizationId} is not loaded: ${why}`);

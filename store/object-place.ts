@@ -25,7 +25,7 @@ const patterns: readonly (readonly [part: ObjectPart, kind: StoredKind, pattern:
   ['shard', 'models', new RegExp(`^tenants/${id}/shards/${digest}\\.safetensors$`)],
   ['file', 'models', new RegExp(`^tenants/${id}/files/${digest}$`)],
   ['embeddings', 'staging', new RegExp(`^kept/${id}/${id}/embeddings$`)],
-  ['base', 'base', new RegExp(`^base/(?:shards/${digest}\\.safetensors|files/${digest})$`)],
+  ['base', 'base', new RegExp(`^base/(?:shards/${digest}\\.safetensors|files/${digest}|manifests/${digest}\\.json)$`)],
   ['clock', 'base', /^care\/clock-[0-9a-f-]+$/],
 ];
 

@@ -1,6 +1,6 @@
 import type { RunKey } from '../../core/ids.ts';
-import type { ModelManifest } from '../../core/model.ts';
 import type { Pool, RowDataPacket } from '../../platform/mysql.ts';
+import { parseStoredManifest } from '../../store/model-manifest.ts';
 import { CorruptObject, ObjectMissing, type ObjectStore } from '../../store/object-store.ts';
 import { notStored } from './not-stored.ts';
 import type { StoredParts } from './known-tensors.ts';
@@ -37,8 +37,9 @@ export async function partsOfParent(store: ObjectStore, parent: VersionsRow | nu
   if (!parent || parent.withdrawn_at) return null;
   try {
     const bytes = await store.read({ key: parent.manifest_key, sha256: parent.manifest_sha256 });
-    const { format, tensors, shards } = JSON.parse(Buffer.from(bytes).toString('utf8')) as ModelManifest;
-    if (format !== 'modelwright-model/2') return null;
+    // What it has from its base model is not looked at: the base model of the new version is asked by itself.
+    const { format, tensors, shards } = parseStoredManifest(bytes, parent.manifest_key);
+    if (format === 'modelwright-model/1') return null;
     const own = shards.filter(({ scope }) => scope === 'tenant');
     return (await notStored(store, own, beat)) === null ? { tensors, shards: own } : null;
   } catch (error) {

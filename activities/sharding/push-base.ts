@@ -20,7 +20,7 @@ const plainName = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
 
 /**
  * Stores all of a base model whose folder was checked: its files, for workers and pods that do not have the folder, and its shards, which every model
- * that starts from it points to. Key: name + digest. What is there already is not sent again, so that after any end the same call goes on.
+ * that starts from it points to by the manifest of the base model. Key: name + digest. What is there already is not sent again, so that after any end the same call goes on.
  */
 export async function pushBase(
   { pool, store, shardBytes, beat }: { readonly pool: Pool; readonly store: ObjectStore; readonly shardBytes: number; readonly beat: Beat },
@@ -41,13 +41,13 @@ export async function pushBase(
     }
     const parts = await storeBase(store, base, beat, { shardBytes });
     sentBytes += parts.created;
-    const objects = [...parts.shards, ...files.map(({ sha256, bytes }) => ({ key: baseFileKey(sha256), bytes }))];
+    const objects = [...parts.shards, parts.manifest, ...files.map(({ sha256, bytes }) => ({ key: baseFileKey(sha256), bytes }))];
     const missing = await notStored(store, objects, beat);
     if (missing) throw new StoreUnavailable(`${missing.key} was stored and is not there any more`);
-    const keys = parts.shards.map(({ key }) => key);
+    const keys = [...parts.shards, parts.manifest].map(({ key }) => key);
     if (!(await endPush(pool, { name: base.name, digest: base.digest, files }, keys)))
       throw new PushOvertaken(`${base.name} was withdrawn, or pushed with other files, while it was pushed: push it again`);
-    return { files, shards: keys.length, bytes: objects.reduce((sum, { bytes }) => sum + bytes, 0), sentBytes };
+    return { files, shards: parts.shards.length, bytes: objects.reduce((sum, { bytes }) => sum + bytes, 0), sentBytes };
   } finally {
     clearInterval(renewing);
   }

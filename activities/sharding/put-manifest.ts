@@ -1,18 +1,20 @@
 import { buffer } from 'node:stream/consumers';
 import { canonicalJson } from '../../core/json.ts';
-import type { ModelManifest } from '../../core/model.ts';
+import type { ModelManifest, StoredManifest } from '../../core/model.ts';
 import type { ObjectRef } from '../../core/object-ref.ts';
 import { sha256Hex } from '../../platform/hash.ts';
-import { type ObjectStore, StoreUnavailable } from '../../store/object-store.ts';
+import { parseStoredManifest, wholeManifest } from '../../store/model-manifest.ts';
+import { CorruptObject, type ObjectStore, StoreUnavailable } from '../../store/object-store.ts';
 import { failure } from '../failure.ts';
 
 /** Create-only: of two writers one wins, and the other's manifest must describe the same model. */
-export async function putManifest(store: ObjectStore, key: string, manifest: ModelManifest): Promise<ObjectRef> {
+export async function putManifest(store: ObjectStore, key: string, manifest: StoredManifest): Promise<ObjectRef> {
   const bytes = Buffer.from(canonicalJson(JSON.parse(JSON.stringify(manifest))), 'utf8');
   const put = await store.putNew(key, bytes);
   if (put.created) return put.ref;
   const stored = await readTwice(store, key);
-  if (described(parsed(key, stored)) !== described(manifest))
+  const whole = (one: StoredManifest): Promise<ModelManifest> => wholeManifest((ref) => store.read(ref), one);
+  if (described(await whole(parsed(key, stored))) !== described(await whole(manifest)))
     throw failure('Fenced', `${key} describes another model: an older attempt of this run has written it`);
   return { ...put.ref, sha256: sha256Hex(stored), bytes: stored.byteLength };
 }
@@ -33,10 +35,11 @@ async function readOnce(store: ObjectStore, key: string): Promise<Buffer> {
   }
 }
 
-function parsed(key: string, stored: Buffer): ModelManifest {
+function parsed(key: string, stored: Buffer): StoredManifest {
   try {
-    return JSON.parse(stored.toString('utf8')) as ModelManifest;
+    return parseStoredManifest(stored, key);
   } catch (error) {
+    if (!(error instanceof CorruptObject)) throw error;
     throw failure('Corrupt', `${key} is no manifest: an older attempt of this run has written it, and it is damaged`, error);
   }
 }

@@ -1,9 +1,10 @@
 import type { Readable } from 'node:stream';
-import type { ModelFile, ModelManifest } from '../../core/model.ts';
+import type { ModelFile, StoredManifest } from '../../core/model.ts';
 import type { ObjectRef } from '../../core/object-ref.ts';
 import { nowMs } from '../../platform/clock.ts';
 import { sha256Hex } from '../../platform/hash.ts';
 import { modelManifestKey, tenantFileKey, tenantShardKey } from '../../store/keys.ts';
+import { withBase, withoutBase } from '../../store/model-manifest.ts';
 import { CorruptObject, type ObjectStore, type PutResult, StoreUnavailable } from '../../store/object-store.ts';
 import { signManifest } from '../../store/model-signature.ts';
 import { SafetensorsError } from '../../store/safetensors.ts';
@@ -12,6 +13,7 @@ import type { ShardedModel, ShardingActivities } from '../ports.ts';
 import { readManifest } from '../dataset/dataset-registry.ts';
 import { loadTrainingSettings } from '../registry/training-settings.ts';
 import { checkObject } from '../store-care/check-object.ts';
+import { sweepMark } from '../store-care/leases.ts';
 import { baseModelOf } from '../training/base-model.ts';
 import { bringPushedBase } from '../training/bring-base.ts';
 import { storeBase } from './base-parts.ts';
@@ -24,7 +26,7 @@ import { headerOf, stagedSource, streamOf } from './tensor-source.ts';
 
 type ResultFile = { readonly labels: readonly string[]; readonly maxTokens: number };
 
-/** Writes shards and files, then the manifest, create-only. Key: run + attempt. Content-addressed, so a repeated call sends nothing twice. */
+/** Under a lease of the tenant's models and of the base: writes shards and files, then the manifest, create-only. Key: run + attempt. Content-addressed, so a repeated call sends nothing twice. */
 export async function shardModel(
   { pool, store, catalog, modelsDir, signer, shardBytes, beat }: ShardingDependencies,
   input: Parameters<ShardingActivities['shardModel']>[0],
@@ -53,14 +55,16 @@ export async function shardModel(
   };
   const weights = staged('model.safetensors');
   const source = stagedSource(store, weights);
-  const shared = await storeBase(store, base, beat, { shardBytes });
-  const names = new Set((await readable(() => headerOf(source))).parsed.tensors.keys());
+  const shared = await storeBase(store, base, beat, { shardBytes, mark: await sweepMark(pool) });
+  const header = await readable(() => headerOf(source));
+  const names = new Set(header.parsed.tensors.keys());
   const known = new KnownTensors(shared, await partsOfParent(store, parent, beat), names);
   const own = await asStored(store, weights, beat, () =>
     readable(() =>
       storeTensors(store, source, 'tenant', (sha256) => tenantShardKey(tenantId, sha256), beat, {
         shardBytes,
         sha256: weights.sha256,
+        header,
         reuse: (name, tensor) => known.reuse(name, tensor),
       }),
     ),
@@ -78,10 +82,11 @@ export async function shardModel(
   }
   // What the training changed stands in for the base's tensor or file of the same name.
   const tensors = { ...shared.tensors, ...own.tensors };
-  const shards = known.shardsOf(tensors, own.shards);
-  const allFiles = [...files, ...shared.files.filter(({ path }) => !files.some((file) => file.path === path))];
-  const manifest: Omit<ModelManifest, 'signature'> = {
-    format: 'modelwright-model/2',
+  const { perLabel: _perLabel, ...metrics } = training.metrics;
+  const { labels: _labels, ...judged } = verdict;
+  const ownParts = withoutBase({ tensors, shards: known.shardsOf(tensors, own.shards), files }, shared);
+  const manifest: Omit<StoredManifest, 'signature'> = {
+    format: 'modelwright-model/3',
     tenantId,
     customizationId,
     version,
@@ -94,15 +99,15 @@ export async function shardModel(
     parent: parentVersion,
     labels: result.labels,
     encoder: { name: base.name, dim: base.dim, maxTokens: result.maxTokens, prefix: base.prefix },
-    tensors,
-    shards,
-    files: allFiles,
-    metrics: training.metrics,
-    verdict,
+    base: shared.manifest,
+    ...ownParts,
+    metrics,
+    verdict: judged,
     createdAt: new Date(nowMs()).toISOString(),
   };
   const ref = await putManifest(store, modelManifestKey(input, version), signManifest(manifest, signer));
-  const bytes = [...shards, ...allFiles].reduce((sum, part) => sum + part.bytes, ref.bytes);
+  const whole = withBase(ownParts, shared);
+  const bytes = [...whole.shards, ...whole.files, shared.manifest].reduce((sum, part) => sum + part.bytes, ref.bytes);
   return { version, manifest: ref, bytes, storedBytes: created + ref.bytes, parent: parentVersion };
 }
 

@@ -5,7 +5,7 @@ import type { Signer } from '../../platform/signing-keys.ts';
 import type { ObjectStore } from '../../store/object-store.ts';
 import { withInfrastructure } from '../infrastructure.ts';
 import type { ShardingActivities } from '../ports.ts';
-import { baseScope, modelsScope, takeLease } from '../store-care/leases.ts';
+import { baseScope, modelsScope, sweepMark, takeLease } from '../store-care/leases.ts';
 import { withinQuota } from '../store-care/quota-guard.ts';
 import { checkStored } from './check-stored.ts';
 import { publishModel } from './publish-model.ts';
@@ -35,7 +35,7 @@ export const createShardingActivities = (dependencies: ShardingDependencies): Sh
     }),
   publishModel: (input) =>
     withInfrastructure(async () => {
-      await checkStored(dependencies.store, input.sharded.manifest);
+      await checkStored(dependencies.store, input.sharded.manifest, await sweepMark(dependencies.pool));
       return await publishModel(dependencies.pool, input);
     }),
   warmModel: async ({ tenantId, customizationId, version }) => {

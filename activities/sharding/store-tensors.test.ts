@@ -5,6 +5,7 @@ import { Readable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ModelManifest } from '../../core/model.ts';
 import { sha256Hex } from '../../platform/hash.ts';
+import { withBase, withoutBase } from '../../store/model-manifest.ts';
 import { CorruptObject, StoreUnavailable } from '../../store/object-store.ts';
 import { SafetensorsError, buildHeader, parseSafetensors, tensorBytes } from '../../store/safetensors.ts';
 import { memoryStore } from '../../test/support/memory-store.ts';
@@ -163,13 +164,16 @@ describe('the sharder', () => {
 });
 
 describe('a version after another', () => {
-  const base: Contents = Object.fromEntries(Object.entries(contents).slice(1, 13));
+  const contentsOfBase: Contents = Object.fromEntries(Object.entries(contents).slice(1, 13));
   const nothing = { tensors: {}, shards: [] };
 
   /** Publishes versions one after the other as the activity does: own tensors over those of the base. */
   async function versions(...own: readonly Contents[]) {
     const { store, objects } = memoryStore();
-    const shared = await stored(store, fileOf(base));
+    const path = join(folder, 'base');
+    await writeFile(path, fileOf(contentsOfBase));
+    const shared = await storeTensors(store, path, 'base', keyOf, beat, { shardBytes });
+    const base = { ...shared, files: [] };
     let parent: Pick<ModelManifest, 'tensors' | 'shards'> | null = null;
     const made = [];
     for (const contentsOfVersion of own) {
@@ -178,8 +182,11 @@ describe('a version after another', () => {
       const result = await stored(store, fileOf(contentsOfVersion), { reuse: (name, tensor) => known.reuse(name, tensor) });
       const tensors: ModelManifest['tensors'] = { ...shared.tensors, ...result.tensors };
       parent = { tensors, shards: known.shardsOf(tensors, result.shards) };
-      expectWhole(objects, tensors, fileOf({ ...base, ...contentsOfVersion }));
+      expectWhole(objects, tensors, fileOf({ ...contentsOfBase, ...contentsOfVersion }));
       expectLastCounts(objects, parent);
+      // What is stored of it, beside its base, is enough.
+      const whole = { ...parent, files: [] };
+      expect(withBase(withoutBase(whole, base), base)).toEqual(whole);
       made.push({ ...parent, created: result.created, objects: objects.size - before });
     }
     return made;
@@ -199,12 +206,12 @@ describe('a version after another', () => {
   it('stores what is new in it and 1 % more at most', async () => {
     const head: Contents = { 'head.weight': [101, 200_000], 'head.bias': [102, 80] };
     const [first, second, third, fourth] = await versions(
-      { ...base, ...head },
+      { ...contentsOfBase, ...head },
       // A head that has learned more.
-      { ...base, ...head, 'head.weight': [103, 200_000] },
+      { ...contentsOfBase, ...head, 'head.weight': [103, 200_000] },
       // Two tensors of the base, as merged LoRA changes some.
-      { ...base, ...head, 'layer.3': [104, 90_004], 'layer.5': [105, 900_000] },
-      { ...base, ...head, 'layer.3': [104, 90_004], 'layer.5': [105, 900_000] },
+      { ...contentsOfBase, ...head, 'layer.3': [104, 90_004], 'layer.5': [105, 900_000] },
+      { ...contentsOfBase, ...head, 'layer.3': [104, 90_004], 'layer.5': [105, 900_000] },
     );
     expect(first?.created).toBeLessThanOrEqual(200_080 * 1.01);
     expect(second?.created).toBeLessThanOrEqual(200_000 * 1.01);
@@ -233,9 +240,9 @@ describe('a version after another', () => {
     const next = (below: number): number => (state = (state * 48_271) % 2_147_483_647) % below;
     for (let chain = 0; chain < 10; chain += 1) {
       const made = Array.from({ length: 6 }, () => {
-        const names = Object.keys(base).filter(() => next(3) > 0);
+        const names = Object.keys(contentsOfBase).filter(() => next(3) > 0);
         const own: Record<string, readonly [number, number]> = { head: [next(2), 50] };
-        for (const name of names) own[name] = next(3) === 0 ? [200 + next(3), 1_000] : (base[name] ?? [0, 0]);
+        for (const name of names) own[name] = next(3) === 0 ? [200 + next(3), 1_000] : (contentsOfBase[name] ?? [0, 0]);
         return own;
       });
       expect(await versions(...made)).toHaveLength(6);

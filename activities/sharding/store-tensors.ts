@@ -9,7 +9,7 @@ import { ShardMemory } from './shard-memory.ts';
 import { type PlannedTensor, largestShard, planShards } from './shard-plan.ts';
 import { TensorReader } from './tensor-reader.ts';
 import { Turns } from './turns.ts';
-import { type TensorSource, fileSource, headerOf, streamOf } from './tensor-source.ts';
+import { type Header, type TensorSource, fileSource, headerOf, streamOf } from './tensor-source.ts';
 
 export type StoredTensors = {
   readonly tensors: ModelManifest['tensors'];
@@ -27,6 +27,8 @@ export type SharderOptions = {
   readonly shardBytes?: number;
   /** Of the whole file, where it must be checked. */
   readonly sha256?: string;
+  /** Of the file, where it was read already. */
+  readonly header?: Header;
   /** Where a tensor is stored already, null where it is not. Asked in the same order for the same file. */
   readonly reuse?: (name: string, tensor: TensorDescription) => ModelTensor | null;
 };
@@ -55,10 +57,10 @@ export async function storeTensors(
   scope: StoreScope,
   keyOf: (sha256: string) => string,
   beat: Beat,
-  { shardBytes = defaultShardBytes, sha256, reuse = () => null }: SharderOptions = {},
+  { shardBytes = defaultShardBytes, sha256, header: known, reuse = () => null }: SharderOptions = {},
 ): Promise<StoredTensors> {
   const source = typeof from === 'string' ? await fileSource(from) : from;
-  const { block, parsed } = await headerOf(source);
+  const { block, parsed } = known ?? (await headerOf(source));
   const ordered = [...parsed.tensors]
     .sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end)
     .map(([name, { dtype, shape, begin, end }]) => ({ name, dtype, shape, bytes: end - begin, begin }));

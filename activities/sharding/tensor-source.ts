@@ -86,8 +86,10 @@ async function readPart(source: TensorSource, from: number, bytes: number): Prom
   return Buffer.concat(chunks);
 }
 
+export type Header = { readonly block: Buffer; readonly parsed: SafetensorsFile };
+
 /** The header block, and what it says. Throws SafetensorsError, which names the file, for one that is read as wrong twice. */
-export async function headerOf(source: TensorSource): Promise<{ readonly block: Buffer; readonly parsed: SafetensorsFile }> {
+export async function headerOf(source: TensorSource): Promise<Header> {
   try {
     // Nothing has checked these bytes yet: they may have been changed on their way.
     return await headerOnce(source).catch((error: unknown) => {
@@ -99,7 +101,7 @@ export async function headerOf(source: TensorSource): Promise<{ readonly block: 
   }
 }
 
-async function headerOnce(source: TensorSource): Promise<{ readonly block: Buffer; readonly parsed: SafetensorsFile }> {
+async function headerOnce(source: TensorSource): Promise<Header> {
   const start = await readPart(source, 0, Math.min(8, source.bytes));
   const length = headerLength(start);
   // Not believed before memory is asked for.

@@ -1,6 +1,7 @@
 import type { RunKey } from '../../core/ids.ts';
 import { endedRunStates } from '../../core/run.ts';
 import type { Pool, PoolConnection, RowDataPacket } from '../../platform/mysql.ts';
+import { randomUUID } from '../../platform/clock.ts';
 import { failure } from '../failure.ts';
 
 /**
@@ -96,7 +97,37 @@ export async function extendSweeps(pool: Pool, roundId: string, scopes: readonly
     throw failure('Unavailable', 'the sweep took too long and was given up: it is begun again');
 }
 
+/** The row of the base scope stays, for its mark. */
 export async function endSweeps(pool: Pool, roundId: string, scopes: readonly string[]): Promise<void> {
-  if (scopes.length > 0)
-    await pool.query('DELETE FROM modelwright_control.store_sweeps WHERE round_id = ? AND scope IN (?)', [roundId, scopes]);
+  if (scopes.includes(baseScope))
+    await pool.query('UPDATE modelwright_control.store_sweeps SET expires_at = UTC_TIMESTAMP(6) WHERE round_id = ? AND scope = ?', [
+      roundId,
+      baseScope,
+    ]);
+  const others = scopes.filter((scope) => scope !== baseScope);
+  if (others.length > 0)
+    await pool.query('DELETE FROM modelwright_control.store_sweeps WHERE round_id = ? AND scope IN (?)', [roundId, others]);
+}
+
+/**
+ * Another one whenever a collector has begun to sweep the base scope, or is about to remove something there: what was seen to be there is there still as long
+ * as the mark is the same, for whoever holds a lease of the scope and has read the mark under it.
+ */
+export async function sweepMark(pool: Pool): Promise<string> {
+  const found = await lastSweep(pool);
+  if (found !== null) return found;
+  // The first one; or a release that deletes the row has swept: it comes back with another time.
+  await pool.query("INSERT IGNORE INTO modelwright_control.store_sweeps (scope, round_id, expires_at) VALUES (?, '', UTC_TIMESTAMP(6))", [
+    baseScope,
+  ]);
+  // Where it is gone again already, nothing equals the mark.
+  return (await lastSweep(pool)) ?? randomUUID();
+}
+
+async function lastSweep(pool: Pool): Promise<string | null> {
+  const [rows] = await pool.query<(RowDataPacket & { round_id: string; until: string })[]>(
+    'SELECT round_id, CAST(expires_at AS CHAR) AS until FROM modelwright_control.store_sweeps WHERE scope = ?',
+    [baseScope],
+  );
+  return rows[0] ? `${rows[0].round_id} ${rows[0].until}` : null;
 }

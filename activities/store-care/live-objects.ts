@@ -1,8 +1,9 @@
 import type { DatasetManifest } from '../../core/dataset.ts';
 import type { CustomizationKey } from '../../core/ids.ts';
-import type { GateVerdict, ModelManifest } from '../../core/model.ts';
+import type { BaseManifest, GateVerdict, StoredManifest } from '../../core/model.ts';
 import { endedRunStates } from '../../core/run.ts';
 import type { Pool, RowDataPacket } from '../../platform/mysql.ts';
+import { baseManifestOf, parseStoredManifest, withBase } from '../../store/model-manifest.ts';
 import { CorruptObject, ObjectMissing, type ObjectStore } from '../../store/object-store.ts';
 import type { Retired } from './retire-customization.ts';
 
@@ -42,7 +43,20 @@ export async function liveObjects(
     objects.set(key, known);
     if (owner) known.owners.push(owner);
   };
-  const walk = async (what: Owner['what'], rows: readonly ManifestRow[], parts: (manifest: unknown) => readonly Part[]): Promise<void> => {
+  // Most versions of a tenant are on few base models.
+  const bases = new Map<string, BaseManifest | null>();
+  const baseOf = async (manifest: StoredManifest): Promise<BaseManifest | null> => {
+    const { base, encoder } = manifest;
+    const name = base ? `${base.sha256} ${base.bytes} ${base.key} ${encoder.name}` : '';
+    const found = bases.get(name) ?? (await baseManifestOf((ref) => store.read(ref), manifest));
+    bases.set(name, found);
+    return found;
+  };
+  const walk = async (
+    what: Owner['what'],
+    rows: readonly ManifestRow[],
+    parts: (bytes: Uint8Array, key: string, owner: Owner) => Promise<readonly Part[]>,
+  ): Promise<void> => {
     for (const row of rows) {
       const gone = without.get(row.customization_id)?.[what === 'version' ? 'versions' : 'datasets'];
       if (gone?.includes(row.number)) continue;
@@ -53,7 +67,7 @@ export async function liveObjects(
       // A version serves without the details of its judgement: they are kept, and no damage of theirs is its own.
       if (row.verdict?.details) add(row.verdict.details, null);
       try {
-        for (const part of parts(JSON.parse(Buffer.from(await store.read(ref)).toString('utf8')))) add(part, owner);
+        for (const part of await parts(await store.read(ref), ref.key, owner)) add(part, owner);
       } catch (error) {
         if (!(error instanceof CorruptObject || error instanceof ObjectMissing)) throw error;
         unreadable.push({ ...owner, reason: error.message });
@@ -65,16 +79,22 @@ export async function liveObjects(
      WHERE tenant_id = ? AND removed_at IS NULL ORDER BY customization_id, version`,
     [tenantId],
   );
-  await walk('version', versions, (manifest) => {
-    const { shards, files } = manifest as ModelManifest;
-    return [...shards, ...files];
+  await walk('version', versions, async (bytes, key, owner) => {
+    const manifest = parseStoredManifest(bytes, key);
+    // Needed, and looked after, also where it cannot be read.
+    if (manifest.base) add(manifest.base, owner);
+    for (const part of [...manifest.shards, ...manifest.files]) add(part, owner);
+    const base = await baseOf(manifest);
+    return base ? ofBase(manifest, base) : [];
   });
   const [datasets] = await pool.query<ManifestRow[]>(
     `SELECT customization_id, number, manifest_key, manifest_sha256 FROM modelwright_control.datasets
      WHERE tenant_id = ? AND removed_at IS NULL ORDER BY customization_id, number`,
     [tenantId],
   );
-  await walk('dataset', datasets, (manifest) => (manifest as DatasetManifest).buckets.map(({ ref }) => ref));
+  await walk('dataset', datasets, (bytes) =>
+    Promise.resolve((JSON.parse(Buffer.from(bytes).toString('utf8')) as DatasetManifest).buckets.map(({ ref }) => ref)),
+  );
   const [verdicts] = await pool.query<VerdictRow[]>(
     `SELECT customization_id, number, verdict FROM (
        SELECT r.customization_id, r.number, r.verdict, r.state, ROW_NUMBER() OVER (PARTITION BY r.customization_id ORDER BY r.number DESC) AS nth
@@ -89,3 +109,9 @@ export async function liveObjects(
 }
 
 type Part = { readonly key: string; readonly sha256: string };
+
+/** What a version has from its base model. */
+function ofBase(own: StoredManifest, base: BaseManifest): Part[] {
+  const { shards, files } = withBase(own, base);
+  return [...shards, ...files].filter(({ scope }) => scope === 'base');
+}

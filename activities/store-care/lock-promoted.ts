@@ -1,7 +1,7 @@
 import { type CustomizationKey, versionName } from '../../core/ids.ts';
-import type { ModelManifest } from '../../core/model.ts';
 import type { Pool, RowDataPacket } from '../../platform/mysql.ts';
 import { endCondition, openCondition } from '../../platform/sensing-condition.ts';
+import { readModelManifest } from '../../store/model-manifest.ts';
 import { CorruptObject, ObjectMissing, type ObjectStore, StoreUnavailable } from '../../store/object-store.ts';
 
 type Due = CustomizationKey & {
@@ -69,11 +69,10 @@ async function dueVersions(pool: Pool, lockMs: number, tenantId: string | null):
 
 /** The manifest and all that it names, what is shared with others too; the manifest first, so that whoever finds a lock finds what it is for. */
 async function lockVersion(store: ObjectStore, { manifest, until }: Due): Promise<void> {
-  const bytes = await store.read(manifest);
-  const { shards, files } = JSON.parse(Buffer.from(bytes).toString('utf8')) as ModelManifest;
+  const { base, shards, files } = await readModelManifest((ref) => store.read(ref), manifest);
   if (!store.locks) throw new StoreUnavailable('this store has no object lock');
   await store.locks.lock([manifest.key], until.getTime());
-  await store.locks.lock([...new Set([...shards, ...files].map(({ key }) => key))], until.getTime());
+  await store.locks.lock([...new Set([...(base ? [base] : []), ...shards, ...files].map(({ key }) => key))], until.getTime());
 }
 
 /**

@@ -5,7 +5,7 @@ import { checkSites, otherSite } from './check-sites.ts';
 import { showDamage } from './damage-conditions.ts';
 import { type Damage, closeDamage, forgetDamages, isStillLive, markOwners, openDamages, recordDamage, sharedTenant } from './damages.ts';
 import { installedBaseParts } from './installed-base.ts';
-import { type LiveObject, liveObjects } from './live-objects.ts';
+import { type LiveObject, type Owner, liveObjects } from './live-objects.ts';
 import { lockAgain } from './lock-promoted.ts';
 import { repairFromCopy, writeAnew } from './repair-object.ts';
 import { settleSites } from './settle-sites.ts';
@@ -84,10 +84,10 @@ export async function scrubBase(dependencies: StoreCareDependencies, { share }: 
   const { pool, store, beat } = dependencies;
   await settleSites(pool, store, beat);
   const objects = new Map<string, LiveObject>();
-  let allKnown = true;
+  const unreadable: Owner[] = [];
   for await (const tenantId of everyTenant(pool)) {
     const live = await liveObjects(dependencies, tenantId);
-    allKnown &&= live.unreadable.length === 0;
+    unreadable.push(...live.unreadable);
     for (const object of live.objects.values()) {
       if (!object.key.startsWith(basePrefix)) continue;
       // One that refers to it stands for all: whether it is live is asked of each.
@@ -95,8 +95,11 @@ export async function scrubBase(dependencies: StoreCareDependencies, { share }: 
       objects.set(object.key, known ? { ...known, owners: [...known.owners, ...object.owners] } : object);
     }
   }
-  const { part, left } = await readAndRepair(dependencies, sharedTenant, [...objects.values()], share);
-  const wanted = new Map(left.map((found) => [found.object.key, found] as const));
+  const { hiding, others } = apart([...objects.values()], unreadable);
+  const urgent = await readAndRepair(dependencies, sharedTenant, hiding, null);
+  const rest = await readAndRepair(dependencies, sharedTenant, others, share);
+  const part = together(urgent.part, rest.part);
+  const wanted = new Map([...urgent.left, ...rest.left].map((found) => [found.object.key, found] as const));
   let repaired = 0;
   if (wanted.size > 0)
     await installedBaseParts(
@@ -112,7 +115,7 @@ export async function scrubBase(dependencies: StoreCareDependencies, { share }: 
       },
       beat,
     );
-  const open = await stillOpen(dependencies, sharedTenant, objects, allKnown);
+  const open = await stillOpen(dependencies, sharedTenant, objects, unreadable.length === 0);
   await showDamage(pool, 'base models', open.length === 0 ? null : `${sentenceOf(open)}; every version on that base model is affected`);
   return { ...part, repaired: part.repaired + repaired, open: [...part.open, ...openSentences('base models', open)] };
 }
@@ -125,18 +128,10 @@ export async function scrubTenant(
   const { pool } = dependencies;
   const live = await liveObjects(dependencies, tenantId);
   const own = [...live.objects.values()].filter(({ key }) => !key.startsWith(basePrefix));
-  // A manifest that cannot be read hides what it refers to: it is looked at in every round.
-  const unread = new Set(live.unreadable.map(({ what, customizationId, number }) => `${what}/${customizationId}/${number}`));
-  const first = own.filter(({ owners }) =>
-    owners.some(({ what, customizationId, number }) => unread.has(`${what}/${customizationId}/${number}`)),
-  );
-  const urgent = await readAndRepair(dependencies, tenantId, first, null);
-  const { part } = await readAndRepair(
-    dependencies,
-    tenantId,
-    own.filter((object) => !first.includes(object)),
-    share,
-  );
+  const { hiding, others } = apart(own, live.unreadable);
+  const urgent = await readAndRepair(dependencies, tenantId, hiding, null);
+  const rest = await readAndRepair(dependencies, tenantId, others, share);
+  const part = together(urgent.part, rest.part);
   const keys = await stillOpen(dependencies, tenantId, live.objects, live.unreadable.length === 0);
   const shared = await openDamages(pool, [sharedTenant]);
   const affected = await markOwners(pool, tenantId, live, new Set([...keys, ...shared]));
@@ -146,14 +141,26 @@ export async function scrubTenant(
     tenantId,
     keys.length === 0 ? null : `${sentenceOf(keys)}; affected: ${named.join(', ') || 'details of judgements'}`,
   );
-  return {
-    ...addAmounts(part, urgent.part),
-    damaged: part.damaged + urgent.part.damaged,
-    missing: part.missing + urgent.part.missing,
-    repaired: part.repaired + urgent.part.repaired,
-    open: [...new Set([...urgent.part.open, ...part.open]), ...openSentences(tenantId, keys)].slice(0, maxNamed),
-  };
+  return { ...part, open: [...part.open, ...openSentences(tenantId, keys)].slice(0, maxNamed) };
 }
+
+/** A manifest that cannot be read hides what it refers to: what its version or dataset is known to need is looked at in every round. */
+function apart(objects: readonly LiveObject[], unreadable: readonly Owner[]) {
+  const nameOf = ({ tenantId, what, customizationId, number }: Owner): string => `${tenantId}/${what}/${customizationId}/${number}`;
+  const unread = new Set(unreadable.map(nameOf));
+  const { hiding = [], others = [] } = Object.groupBy(objects, ({ owners }) =>
+    owners.some((owner) => unread.has(nameOf(owner))) ? 'hiding' : 'others',
+  );
+  return { hiding, others };
+}
+
+const together = (one: ScrubPart, other: ScrubPart): ScrubPart => ({
+  ...addAmounts(one, other),
+  damaged: one.damaged + other.damaged,
+  missing: one.missing + other.missing,
+  repaired: one.repaired + other.repaired,
+  open: [...new Set([...one.open, ...other.open])],
+});
 
 const sentenceOf = (keys: readonly string[]): string =>
   keys.length === 1 ? `${keys[0]} is damaged or missing` : `${keys.length} objects are damaged or missing, ${keys[0]} among them`;

@@ -4,6 +4,8 @@ import type { ModelManifest } from '../../core/model.ts';
 import { type AliasesAfter, messageNames } from '../../core/tenant-messages.ts';
 import { nowMs, randomUUID } from '../../platform/clock.ts';
 import type { RowDataPacket } from '../../platform/mysql.ts';
+import { baseManifestFile } from '../../store/base-manifest.ts';
+import { readModelManifest } from '../../store/model-manifest.ts';
 import { addressesBySite } from '../../store/object-store.ts';
 import { tenantOf } from '../auth.ts';
 import type { ApiContext } from '../context.ts';
@@ -86,8 +88,7 @@ export function modelRoutes(app: FastifyInstance, context: ApiContext): void {
         'version_removed',
         `v${row.version} was removed on ${row.removed_at.toISOString()}: its files are not stored any more`,
       );
-    const bytes = await store.read({ key: row.manifest_key, sha256: row.manifest_sha256 });
-    return JSON.parse(Buffer.from(bytes).toString('utf8')) as ModelManifest;
+    return await readModelManifest((ref) => store.read(ref), { key: row.manifest_key, sha256: row.manifest_sha256 });
   };
 
   app.get(
@@ -116,7 +117,13 @@ export function modelRoutes(app: FastifyInstance, context: ApiContext): void {
 
   app.get(
     '/v1/customizations/:c/models/:v/manifest',
-    { schema: { tags, summary: 'Tensors, shards and files of a version', params: modelParams } },
+    {
+      schema: {
+        tags,
+        summary: 'Tensors, shards and files of a version, those included that it has from its base model',
+        params: modelParams,
+      },
+    },
     async (request) => {
       const { c, version } = paramsOf(request.params);
       return await manifestOf(await findModel(tenantOf(request.caller), c, version));
@@ -129,7 +136,7 @@ export function modelRoutes(app: FastifyInstance, context: ApiContext): void {
       schema: {
         tags,
         summary:
-          'Addresses of the manifest and of every shard and file, valid until `expiresAt` (an hour, or `expiresIn` seconds); `otherUrls`: of the same bytes on another site of the store, `sites`: whose addresses these are, in their order; 410 for a removed version',
+          'Addresses of the manifest, of that of its base model, and of every shard and file, valid until `expiresAt` (an hour, or `expiresIn` seconds); `otherUrls`: of the same bytes on another site of the store, `sites`: whose addresses these are, in their order; 410 for a removed version',
         params: modelParams,
         querystring: filesQuery,
       },
@@ -143,9 +150,13 @@ export function modelRoutes(app: FastifyInstance, context: ApiContext): void {
           'refused',
           `v${version} of ${c} was withdrawn at ${row.withdrawn_at.toISOString()}: it is not given out any more`,
         );
-      const { shards, files } = await manifestOf(row);
+      const { shards, files, base } = await manifestOf(row);
       const expiresAt = new Date(nowMs() + expiresIn * 1_000).toISOString();
-      const parts = [...shards.map((shard) => ({ ...shard, path: `shards/${shard.sha256}.safetensors` })), ...files];
+      const parts = [
+        ...shards.map((shard) => ({ ...shard, path: `shards/${shard.sha256}.safetensors` })),
+        ...files,
+        ...(base ? [{ ...base, path: baseManifestFile(base) }] : []),
+      ];
       const items = await Promise.all(
         parts.map(async ({ path, sha256, bytes, key }) => ({
           path,

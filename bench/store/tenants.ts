@@ -20,18 +20,19 @@ try {
     {
       name: 'head',
       shape: { kind: 'encoder', hidden: 384, inner: 1_536, layers: 6 },
+      labels: Number(values.labels),
       left: (shape: BaseShape) => headOf(shape, Number(values.labels)),
     },
-    { name: 'lora', shape: { kind: 'causal-lm', hidden: 512, inner: 1_408, layers: 8 }, left: loraOf },
+    { name: 'lora', shape: { kind: 'causal-lm', hidden: 512, inner: 1_408, layers: 8 }, labels: 0, left: loraOf },
   ] as const;
-  for (const { name, shape, left } of ways) {
+  for (const { name, shape, left, labels } of ways) {
     const publisher = await trainingsPublisher(folder);
     try {
       const { base } = await writeBase(folder, name, shape);
       let next = 0;
       const changedBy: number[] = [];
       const publishOf = async (tenant: number): Promise<void> => {
-        const { changedBytes } = await publisher.publish(`tenant-${tenant}`, base, left(shape));
+        const { changedBytes } = await publisher.publish(`tenant-${tenant}`, base, left(shape), labels);
         changedBy.push(changedBytes);
       };
       const publishAll = async (): Promise<void> => {

@@ -193,7 +193,12 @@ describe('a garbage collection', () => {
     (await pushedBase(pool, name))?.files.map(({ sha256 }) => baseFileKey(sha256)) ?? [];
 
   it('leaves what was pushed until it is withdrawn', async () => {
-    const keys = await keysOf('tiny');
+    const manifestOf = async (folder: string): Promise<string> =>
+      (await storeBase(store, await readEncoder(folder), () => undefined, { shardBytes: stack.config.settings.MW_SHARD_BYTES })).manifest
+        .key;
+    const manifest = await manifestOf(join(home, 'installed', 'tiny'));
+    expect((await pushedObjects(pool)).keys).toContain(manifest);
+    const keys = [...(await keysOf('tiny')), manifest];
     const swept = await sweepBase('pushed');
     expect(swept.deferred).toEqual([]);
     for (const key of keys) expect(await store.size(key)).not.toBeNull();

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { open, readFile, readdir, stat } from 'node:fs/promises';
+import { open, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PutObjectCommand, type S3Client } from '@aws-sdk/client-s3';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -17,7 +17,7 @@ import type { ObjectStore } from '../../store/object-store.ts';
 import { createS3ObjectStore } from '../../store/s3-object-store.ts';
 import { DownloadProxy } from '../../test/support/download-proxy.ts';
 import { type TestStack, startTestStack } from '../../test/support/engines.ts';
-import { drawnNumbers, headPublisher } from '../../test/support/published-heads.ts';
+import { type Sign, drawnNumbers, headPublisher } from '../../test/support/published-heads.ts';
 import { type ApiClient, createApiClient } from '../api-client.ts';
 import type { ManifestDiff } from './diff-manifests.ts';
 import type { VerifiedVersion } from './verify-version.ts';
@@ -31,7 +31,7 @@ let store: ObjectStore;
 let proxy: DownloadProxy;
 let api: ApiClient;
 let folder: string;
-let publish: (version: number, sign?: (manifest: Omit<ModelManifest, 'signature'>) => ModelManifest) => Promise<void>;
+let publish: (version: number, sign?: Sign, form?: 2 | 3) => Promise<void>;
 
 beforeAll(async () => {
   stack = await startTestStack({ engines: ['mysql', 's3'], services: ['api'] });
@@ -45,7 +45,7 @@ beforeAll(async () => {
   await api.call('POST', '/v1/customizations', { id: 'intents', name: 'Intents', businessModel: 'text-classification' });
   const heads = await headPublisher(stack, pool, store);
   const { dim } = heads;
-  publish = async (version, sign) => {
+  publish = async (version, sign, form) => {
     const weights = drawnNumbers(version, labels.length * dim);
     const dataset = { number: version, run_number: version, digest: sha256Hex(String(version)), cut: '', row_count: 1_100 };
     await pool.query('INSERT INTO modelwright_control.datasets SET ?', {
@@ -57,7 +57,7 @@ beforeAll(async () => {
       manifest_bytes: 0,
     });
     const head = { labels, weights, biases: new Float32Array(labels.length) };
-    await heads.publish({ tenantId: 'acme', customizationId: 'intents', version }, head, sign);
+    await heads.publish({ tenantId: 'acme', customizationId: 'intents', version }, head, sign, form);
   };
   await publish(1);
   await publish(2);
@@ -223,13 +223,13 @@ describe('a version in the store', () => {
 
   it('that nobody trusted has signed is not handed out by any command', async () => {
     const stranger = parseSigner(Buffer.alloc(32, 9).toString('base64'));
-    const signs: readonly ((manifest: Omit<ModelManifest, 'signature'>) => ModelManifest)[] = [
+    const signs: readonly Sign[] = [
       (manifest) => signManifest(manifest, stranger),
       (manifest) => ({ ...signManifest(manifest, signerOf(stack.config)), labels: ['forged'] }),
       (manifest) => manifest,
       (manifest) => ({ ...manifest, format: 'modelwright-model/1' }),
     ];
-    for (const [i, sign] of signs.entries()) await publish(3 + i, sign);
+    for (const [i, sign] of signs.entries()) await publish(3 + i, sign, i === 3 ? 2 : 3);
     const whys = [
       `it is signed with the key ${stranger.keyId}, which is not trusted here`,
       'was changed after it was signed',
@@ -255,6 +255,47 @@ describe('a version in the store', () => {
     expect((await mw('models', 'verify', 'intents@v3', ...given)).stdout).toContain(`signed with the key ${stranger.keyId}`);
     expect((await mw('models', 'verify', 'intents@v2', ...given)).status).toBe(1);
     expect((await mw('models', 'verify', 'intents@v6', '--allow-unsigned')).stdout).toContain('not signed');
+  });
+
+  it('of format 2 is read by every command, and takes the place of one of format 3 in a folder', async () => {
+    await publish(7, undefined, 2);
+    const target = join(stack.home, 'formats');
+    const names = async (): Promise<string[]> => (await readdir(target)).toSorted();
+    expect((await mw('pull', 'intents@v2', target)).status).toBe(0);
+    const before = await names();
+    expect(before.filter((name) => name.startsWith('base-'))).toHaveLength(1);
+    expect((await mw('pull', 'intents@v7', target)).status).toBe(0);
+    expect(await names()).toEqual(before.filter((name) => !name.startsWith('base-')));
+    expect((await mw('models', 'verify', 'intents@v7', target)).status).toBe(0);
+    expect((await mw('models', 'verify', 'intents@v7')).status).toBe(0);
+    const diff = JSON.parse((await mw('models', 'diff', 'intents', 'v2', 'v7', '--json')).stdout) as ManifestDiff;
+    expect(diff).toMatchObject({ comparedBy: 'tensor', tensors: { added: [], removed: [] } });
+    expect(diff.tensors.changed.map(({ name }) => name)).toEqual(['classifier.weight']);
+    expect((await mw('models', 'export', 'intents@v7', join(stack.home, 'layout-7'))).status).toBe(0);
+    expect((await mw('pull', 'intents@v2', target)).status).toBe(0);
+    expect(await names()).toEqual(before);
+  });
+
+  it('whose base model is described by other bytes is found out, in a folder and in the store, and a pull mends the folder', async () => {
+    const { base } = await manifestOf(2);
+    if (!base) throw new Error('v2 is not of format 3');
+    const path = `base-${base.sha256}.json`;
+    const file = join(stack.home, 'formats', path);
+    const right = await readFile(file);
+    await writeFile(file, flip(right));
+    const { stdout } = await mw('models', 'verify', 'intents@v2', join(stack.home, 'formats'), '--json');
+    expect((JSON.parse(stdout) as VerifiedVersion).faults).toMatchObject([{ path, what: 'damaged' }]);
+    await rm(file);
+    const pulled = await mw('pull', 'intents@v2', join(stack.home, 'formats'), '--json');
+    expect(JSON.parse(pulled.stdout)).toMatchObject({ fetchedBytes: base.bytes });
+    expect((await readFile(file)).equals(right)).toBe(true);
+    await replace(base.key, flip(right));
+    const target = join(stack.home, 'of-a-damaged-base');
+    expect((await mw('pull', 'intents@v2', target)).status).toBe(1);
+    expect((await mw('models', 'verify', 'intents@v2')).status).toBe(1);
+    expect(existsSync(target)).toBe(false);
+    await replace(base.key, right);
+    expect((await mw('pull', 'intents@v2', target)).status).toBe(0);
   });
 
   it('is given out by addresses that any client reads, in ranges, until they expire', async () => {

@@ -60,6 +60,7 @@ const manifest: ModelManifest = {
     labels: {},
   },
   createdAt: '2026-01-01T00:00:00.000Z',
+  base: null,
 };
 const withoutDigests = (one: ModelManifest): ModelManifest => ({
   ...one,

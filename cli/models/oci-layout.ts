@@ -1,13 +1,14 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ModelFile, ModelManifest } from '../../core/model.ts';
+import { baseManifestFile } from '../../store/base-manifest.ts';
 import { blobPath, digestOf } from '../../infra/images/oci-image.ts';
 import type { ApiClient } from '../api-client.ts';
 import { CommandError } from '../command.ts';
 import { Addresses } from '../pull/addresses.ts';
 import { folderParts, indexFile, manifestFile, tensorIndex } from '../pull/hugging-face-folder.ts';
 import { type Pulled, pullParts } from '../pull/pull-parts.ts';
-import { readManifest } from '../pull/read-manifest.ts';
+import { readManifest, readWhole } from '../pull/read-manifest.ts';
 import type { ReaderTrust } from '../pull/trusted-keys.ts';
 import { checkTrusted } from '../pull/trusted-manifest.ts';
 import type { VersionReference } from '../pull/version-reference.ts';
@@ -38,7 +39,11 @@ type Layer = { readonly path: string; readonly mediaType: string; readonly diges
 /** The documents of a ModelPack artifact whose layers are the files of a pulled folder, as they are: shards keep their digests in a registry. */
 export function modelPack(manifest: ModelManifest, text: string): { readonly index: string; readonly blobs: readonly Buffer[] } {
   const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
-  const names = new Set(manifest.files.filter(({ role }) => !weightRoles.includes(role)).map(({ path }) => path));
+  const { base } = manifest;
+  const names = new Set([
+    ...manifest.files.filter(({ role }) => !weightRoles.includes(role)).map(({ path }) => path),
+    ...(base ? [baseManifestFile(base)] : []),
+  ]);
   const texts = [
     { path: indexFile, content: Buffer.from(tensorIndex(manifest)) },
     { path: manifestFile, content: Buffer.from(text) },
@@ -100,12 +105,13 @@ export async function exportLayout(
   trust: ReaderTrust,
 ): Promise<Pulled> {
   const addresses = await Addresses.of(api, reference);
-  const { manifest, text } = await readManifest(addresses);
-  checkTrusted(manifest, reference, trust);
+  const { stored, text } = await readManifest(addresses);
+  checkTrusted(stored, reference, trust);
+  const manifest = await readWhole(addresses, stored);
   const { index, blobs } = modelPack(manifest, text);
   const other = await readFile(join(folder, 'index.json'), 'utf8').catch(() => index);
   if (other !== index) throw new CommandError(`${folder} is the layout of something else: choose another folder`);
-  const digests = new Map([...manifest.shards, ...manifest.files].map(({ sha256, bytes }) => [sha256, bytes]));
+  const digests = new Map(folderParts(manifest).map(({ sha256, bytes }) => [sha256, bytes]));
   return await pullParts(
     folder,
     {

@@ -1,13 +1,15 @@
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import type { ModelManifest } from '../../core/model.ts';
+import type { ModelManifest, StoredManifest } from '../../core/model.ts';
 import { sha256Hex } from '../../platform/hash.ts';
+import { baseManifestFile } from '../../store/base-manifest.ts';
+import { parseStoredManifest, wholeManifest } from '../../store/model-manifest.ts';
 import type { ApiClient } from '../api-client.ts';
 import { CommandError } from '../command.ts';
 import { Addresses } from '../pull/addresses.ts';
 import { folderParts, indexFile, manifestFile, tensorIndex } from '../pull/hugging-face-folder.ts';
 import { Progress } from '../pull/progress.ts';
-import { readManifest } from '../pull/read-manifest.ts';
+import { readManifest, readWhole } from '../pull/read-manifest.ts';
 import type { ReaderTrust } from '../pull/trusted-keys.ts';
 import { UntrustedVersion, checkTrusted, signedWords } from '../pull/trusted-manifest.ts';
 import type { VersionReference } from '../pull/version-reference.ts';
@@ -47,18 +49,23 @@ export async function verifyVersion(
   const faults: Fault[] = [];
   const sites = sitesToRead(addresses, folder, onlySite);
   const whole = { ...reference, folder: folder === null ? null : resolve(folder), sites };
-  const manifest = await manifestOf(addresses, folder, faults);
-  if (!manifest) return { ...whole, ok: false, shards: 0, files: 0, tensors: 0, bytes: 0, signedBy: null, faults };
+  const stored = await manifestOf(addresses, folder, faults);
   let signedBy: string | null = null;
+  const nothing = { shards: 0, files: 0, tensors: 0, bytes: 0 };
+  if (!stored) return { ...whole, ok: false, ...nothing, signedBy, faults };
   try {
-    signedBy = checkTrusted(manifest, reference, trust);
+    signedBy = checkTrusted(stored, reference, trust);
   } catch (error) {
     if (!(error instanceof UntrustedVersion)) throw error;
     faults.push({ path: manifestFile, what: 'untrusted', detail: error.message, tensors: [] });
   }
-  const named = folderParts(manifest);
+  const manifest = await wholeOf(addresses, stored, folder, faults);
+  if (!manifest) return { ...whole, ok: false, ...nothing, signedBy, faults };
   // In the store, shards have no numbers.
-  const parts = folder === null ? named.map((part, i) => ({ ...part, path: manifest.shards[i]?.key ?? part.path })) : named;
+  const keys = new Map(
+    folder === null ? [...manifest.shards, ...(manifest.base ? [manifest.base] : [])].map(({ sha256, key }) => [sha256, key]) : [],
+  );
+  const parts = folderParts(manifest).map((part) => ({ ...part, path: keys.get(part.sha256) ?? part.path }));
   const total = parts.reduce((sum, part) => sum + part.bytes, 0);
   const progress = new Progress(screen, 'verifying', total * Math.max(1, sites.length));
   if (sites.length === 0) {
@@ -95,14 +102,14 @@ const ofText = (path: string, found: string | null, detail: string): Fault => ({
 });
 
 /** The folder's own, where it is the one that was published; else the store's. */
-async function manifestOf(addresses: Addresses, folder: string | null, faults: Fault[]): Promise<ModelManifest | null> {
+async function manifestOf(addresses: Addresses, folder: string | null, faults: Fault[]): Promise<StoredManifest | null> {
   if (folder !== null) {
     const text = await readFile(join(folder, manifestFile), 'utf8').catch(() => null);
-    if (text !== null && sha256Hex(text) === addresses.manifest.sha256) return JSON.parse(text) as ModelManifest;
+    if (text !== null && sha256Hex(text) === addresses.manifest.sha256) return parseStoredManifest(Buffer.from(text), manifestFile);
     faults.push(ofText(manifestFile, text, 'is not the manifest of this version'));
   }
   try {
-    return (await readManifest(addresses)).manifest;
+    return (await readManifest(addresses)).stored;
   } catch (error) {
     if (!(error instanceof CommandError)) throw error;
     faults.push({ path: manifestFile, what: 'damaged', detail: error.message, tensors: [] });
@@ -113,6 +120,27 @@ async function manifestOf(addresses: Addresses, folder: string | null, faults: F
 /** Whether everything that is wrong is so on one of the sites only. */
 const namedOnce = (faults: readonly Fault[]): boolean =>
   new Set(faults.map(({ path }) => path)).size === faults.length && faults.every(({ site }) => site !== undefined);
+
+/** With what it has from its base model, by the folder's own manifest of that where it is right; else by the store's, and the folder's is one of the parts that are looked at. */
+async function wholeOf(
+  addresses: Addresses,
+  stored: StoredManifest,
+  folder: string | null,
+  faults: Fault[],
+): Promise<ModelManifest | null> {
+  try {
+    if (folder !== null) return await wholeManifest((base) => readFile(join(folder, baseManifestFile(base))), stored);
+  } catch {
+    // Damaged, or not there: its part says so.
+  }
+  try {
+    return await readWhole(addresses, stored);
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error;
+    faults.push({ path: stored.base?.key ?? manifestFile, what: 'damaged', detail: error.message, tensors: [] });
+    return null;
+  }
+}
 
 const namedTensors = 5;
 

@@ -1,4 +1,5 @@
 import type { ModelManifest } from '../../core/model.ts';
+import { baseManifestFile } from '../../store/base-manifest.ts';
 import type { Part } from './fetch-part.ts';
 
 export const indexFile = 'model.safetensors.index.json';
@@ -21,11 +22,12 @@ export function tensorIndex(manifest: Pick<ModelManifest, 'shards' | 'tensors'>)
   return `${JSON.stringify(index, null, 2)}\n`;
 }
 
-/** The shards and files of a version under their names in a folder. */
-export function folderParts(manifest: Pick<ModelManifest, 'shards' | 'files'>): Part[] {
+/** The shards and files of a version under their names in a folder, and then the manifest of its base model. */
+export function folderParts(manifest: Pick<ModelManifest, 'shards' | 'files' | 'base'>): Part[] {
   const names = shardNames(manifest);
   return [
     ...manifest.shards.map(({ sha256, bytes }) => ({ path: names.get(sha256) ?? sha256, sha256, bytes })),
     ...manifest.files.map(({ path, sha256, bytes }) => ({ path, sha256, bytes })),
+    ...(manifest.base ? [{ path: baseManifestFile(manifest.base), sha256: manifest.base.sha256, bytes: manifest.base.bytes }] : []),
   ];
 }

@@ -1,12 +1,15 @@
 import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { ModelManifest } from '../../core/model.ts';
+import { baseManifestFile } from '../../store/base-manifest.ts';
+import { parseStoredManifest, wholeManifest } from '../../store/model-manifest.ts';
 import type { ApiClient } from '../api-client.ts';
 import type { Screen } from '../screen.ts';
 import { Addresses } from './addresses.ts';
 import type { Part, Patience } from './fetch-part.ts';
 import { folderParts, indexFile, manifestFile, tensorIndex } from './hugging-face-folder.ts';
 import { type Pulled, pullParts } from './pull-parts.ts';
-import { readManifest } from './read-manifest.ts';
+import { readManifest, readWhole } from './read-manifest.ts';
 import type { ReaderTrust } from './trusted-keys.ts';
 import { checkTrusted } from './trusted-manifest.ts';
 import type { VersionReference } from './version-reference.ts';
@@ -21,8 +24,9 @@ export async function pullModel(
   patience?: Patience,
 ): Promise<Pulled & { readonly manifest: ModelManifest; readonly signedBy: string | null }> {
   const addresses = await Addresses.of(api, reference);
-  const { manifest, text } = await readManifest(addresses);
-  const signedBy = checkTrusted(manifest, reference, trust);
+  const { stored, text } = await readManifest(addresses);
+  const signedBy = checkTrusted(stored, reference, trust);
+  const manifest = await readWhole(addresses, stored);
   const pulled = await pullParts(
     folder,
     {
@@ -30,7 +34,7 @@ export async function pullModel(
       parts: folderParts(manifest),
       texts: [{ path: indexFile, text: tensorIndex(manifest) }],
       seal: { path: manifestFile, text },
-      formerParts,
+      formerParts: (seal) => formerParts(seal, folder),
     },
     screen,
     patience,
@@ -39,10 +43,11 @@ export async function pullModel(
 }
 
 /** A manifest.json that is not ours says nothing of what is in the folder. */
-async function formerParts(path: string): Promise<readonly Part[]> {
+async function formerParts(seal: string, folder: string): Promise<readonly Part[]> {
   try {
-    const former = JSON.parse(await readFile(path, 'utf8')) as ModelManifest;
-    return former.format.startsWith('modelwright-model/') ? folderParts(former) : [];
+    return folderParts(
+      await wholeManifest((base) => readFile(join(folder, baseManifestFile(base))), parseStoredManifest(await readFile(seal), seal)),
+    );
   } catch {
     return [];
   }

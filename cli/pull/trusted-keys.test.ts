@@ -2,7 +2,7 @@ import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { ModelManifest } from '../../core/model.ts';
+import type { StoredManifest } from '../../core/model.ts';
 import { type Signer, parseSigner } from '../../platform/signing-keys.ts';
 import { signManifest } from '../../store/model-signature.ts';
 import type { ApiClient } from '../api-client.ts';
@@ -13,7 +13,7 @@ import { UntrustedVersion, checkTrusted } from './trusted-manifest.ts';
 const [first, second] = [1, 2].map((seed) => parseSigner(Buffer.alloc(32, seed).toString('base64'))) as [Signer, Signer];
 const wanted = { customization: 'news', version: 3 };
 const manifest = { format: 'modelwright-model/2', customizationId: 'news', version: 3, labels: ['a'] } as unknown as Omit<
-  ModelManifest,
+  StoredManifest,
   'signature'
 >;
 const before = { ...process.env };
@@ -88,9 +88,9 @@ describe('keys that are trusted', () => {
 describe('a manifest', () => {
   const trust = { trusted: new Map([[first.keyId, first]]), allowUnsigned: false, remedy: '' };
   const signed = signManifest(manifest, first);
-  const former = { ...manifest, format: 'modelwright-model/1' } as ModelManifest;
+  const former = { ...manifest, format: 'modelwright-model/1' } as StoredManifest;
 
-  it.each<[string, ModelManifest, RegExp]>([
+  it.each<[string, StoredManifest, RegExp]>([
     ['whose signature was taken away', manifest, /its manifest has no signature: somebody has taken it away/],
     ['that was changed after it was signed', { ...signed, labels: ['b'] }, /was changed after it was signed/],
     ['that is signed with an unknown key', signManifest(manifest, second), /which is not trusted here/],
@@ -104,6 +104,6 @@ describe('a manifest', () => {
 
   it('of before there were signatures is taken where that is wished, and one without its signature is not', () => {
     expect(checkTrusted(former, wanted, { ...trust, allowUnsigned: true })).toBeNull();
-    expect(() => checkTrusted(manifest as ModelManifest, wanted, { ...trust, allowUnsigned: true })).toThrow(/has no signature/);
+    expect(() => checkTrusted(manifest as StoredManifest, wanted, { ...trust, allowUnsigned: true })).toThrow(/has no signature/);
   });
 });

@@ -1,4 +1,4 @@
-import type { ModelManifest } from '../../core/model.ts';
+import type { StoredManifest } from '../../core/model.ts';
 import { signatureFaults, signatureFinding } from '../../store/model-signature.ts';
 import { CommandError } from '../command.ts';
 import type { ReaderTrust } from './trusted-keys.ts';
@@ -10,7 +10,7 @@ export class UntrustedVersion extends CommandError {
 }
 
 /** The key that it is signed with; null for a version from before there were signatures. Throws UntrustedVersion, which says why and what to do. */
-export function checkTrusted(manifest: ModelManifest, { customization, version }: VersionReference, trust: ReaderTrust): string | null {
+export function checkTrusted(manifest: StoredManifest, { customization, version }: VersionReference, trust: ReaderTrust): string | null {
   const refuse = (why: string): UntrustedVersion => new UntrustedVersion(`v${version} of ${customization} is not trusted: ${why}`);
   const keyId = manifest.signature?.keyId ?? '';
   const finding = signatureFinding(manifest, trust.trusted);

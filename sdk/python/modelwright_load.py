@@ -62,6 +62,8 @@ TIMEOUT_SECONDS = 60
 ADDRESS_SECONDS = 86_400
 # The largest header that the reference library of safetensors reads.
 HEADER_BYTES = 100_000_000
+# Manifests of base models are some 300 bytes a tensor.
+BASE_MANIFEST_BYTES = 128 * 1024 * 1024
 # First bytes of what people rename to .safetensors.
 OTHER_FORMATS = {
     b"PK\x03\x04": "a zip file, as PyTorch saves pickles",
@@ -85,7 +87,7 @@ class UntrustedError(LoadError):
 
 @dataclass(frozen=True)
 class Model:
-    """`manifest` as the API answers it; `tensors` by name, on the CPU."""
+    """`manifest` as the API answers it, what the version has from its base model included; `tensors` by name, on the CPU."""
 
     manifest: dict[str, Any]
     tensors: dict[str, torch.Tensor]
@@ -115,7 +117,16 @@ def load(
     # As it is stored: the API's own answer could write numbers in another way.
     text = bytes(_fetch(Part(told["sha256"], told["bytes"], told["url"], "manifest", tuple(told.get("otherUrls", ()))), threading.local()))
     manifest = _trusted_manifest(text, name, version, _Trust(url, key, trusted_keys, allow_unsigned))
-    addresses = {item["sha256"]: (item["url"], *item.get("otherUrls", ())) for item in files["items"]}
+    addresses: dict[str, tuple[str, ...]] = {item["sha256"]: (item["url"], *item.get("otherUrls", ())) for item in files["items"]}
+    base = manifest.get("base")
+    if base is not None:
+        if base["sha256"] not in addresses:
+            raise LoadError(f"the API names no address for the manifest of the base model {base['sha256']}")
+        if base["bytes"] > BASE_MANIFEST_BYTES:
+            raise LoadError(f"the manifest of the base model would have {base['bytes']} bytes: none has more than {BASE_MANIFEST_BYTES}")
+        first, *others = addresses[base["sha256"]]
+        part = Part(base["sha256"], base["bytes"], first, "manifest of the base model", tuple(others))
+        manifest = with_base(manifest, bytes(_fetch(part, threading.local())))
     missing = [shard["sha256"] for shard in manifest["shards"] if shard["sha256"] not in addresses]
     if missing:
         raise LoadError(f"the API names no address for shard {missing[0]}")
@@ -147,6 +158,31 @@ def load_parts(tensors: dict[str, Any], parts: list[Part], parallel: int = PARAL
             raise LoadError(f"tensor {name} is {tensor.dtype} {list(tensor.shape)}, the manifest says {told['dtype']} {told['shape']}")
         found[name] = tensor
     return found
+
+
+def with_base(manifest: dict[str, Any], text: bytes) -> dict[str, Any]:
+    """A manifest of format 3 together with what the version has from its base model, whose manifest is `text`; its SHA-256 was compared. What the version
+    names stands in for what its base names alike: tensors by name, shards by digest, files by path. Raises LoadError for what is no such manifest."""
+    name = manifest["encoder"]["name"]
+    try:
+        base = json.loads(text)
+        if base["format"] != "modelwright-base/1":
+            raise LoadError(f"the manifest of the base model {name} has format {base['format']}, which this program does not know: use a newer one")
+        if base["name"] != name:
+            raise LoadError(f"the version is on the base model {name}, and names the manifest of {base['name']}: tell the operator")
+        tensors = {**base["tensors"], **manifest["tensors"]}
+        own_shards = {shard["sha256"] for shard in manifest["shards"]}
+        used = {tensor["shard"] for tensor in tensors.values()}
+        shards = [shard for shard in base["shards"] if shard["sha256"] in used and shard["sha256"] not in own_shards]
+        paths = {file["path"] for file in manifest["files"]}
+        files = [file for file in base["files"] if file["path"] not in paths]
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise LoadError(f"what is stored as the manifest of the base model {name} is none: tell the operator") from error
+    for shard in shards:
+        unused = sorted(one for one, told in base["tensors"].items() if told["shard"] == shard["sha256"] and tensors[one]["shard"] != shard["sha256"])
+        if unused:
+            shard["unused"] = unused
+    return {**manifest, "tensors": tensors, "shards": shards + manifest["shards"], "files": manifest["files"] + files}
 
 
 class _Number(str):
@@ -235,7 +271,7 @@ def _trusted_manifest(text: bytes, name: str, version: int, trust: _Trust) -> di
         key_id, value = ("", "") if signature is None else (str(signature["keyId"]), str(signature["value"]))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise LoadError(f"the manifest of v{version} of {name} is not one of a model") from error
-    if form not in ("modelwright-model/1", "modelwright-model/2"):
+    if form not in ("modelwright-model/1", "modelwright-model/2", "modelwright-model/3"):
         raise LoadError(f"v{version} of {name} has format {form}, which this program does not know: use a newer one")
     if signature is None and form != "modelwright-model/1":
         raise refused("its manifest has no signature: somebody has taken it away, or another program has written it")
@@ -250,6 +286,8 @@ def _trusted_manifest(text: bytes, name: str, version: int, trust: _Trust) -> di
             good = False
         if not good:
             raise refused(f"its signature is not that of the key {key_id}: the manifest was changed after it was signed")
+    if (form == "modelwright-model/3") != ("base" in manifest):
+        raise LoadError(f"the manifest of v{version} of {name} is not one of format {form}: only those of format 3 have their base model's apart")
     # A good signature does not say that it is what was asked for.
     if manifest.get("version") != version or manifest.get("customizationId") != name:
         raise refused(f"its manifest is that of v{manifest.get('version')} of {manifest.get('customizationId')}: tell the operator")

@@ -90,12 +90,14 @@ class Api:
     def name_keys(self, *keys: Key) -> None:
         self.server.shards["v1/signing-keys"] = json.dumps({"items": [{"keyId": one.key_id, "publicKey": one.public} for one in keys]}).encode()
 
-    def publish(self, manifest: dict[str, Any]) -> None:
-        text = _canonical(manifest).encode()
-        sha256 = hashlib.sha256(text).hexdigest()
-        self.server.shards[sha256] = text
-        told = {"sha256": sha256, "bytes": len(text), "url": f"{self.url}/{sha256}?signed=1"}
-        items = [{"sha256": self.part.sha256, "bytes": self.part.bytes, "url": self.part.url}]
+    def put(self, content: bytes) -> dict[str, Any]:
+        sha256 = hashlib.sha256(content).hexdigest()
+        self.server.shards[sha256] = content
+        return {"sha256": sha256, "bytes": len(content), "url": f"{self.url}/{sha256}?signed=1"}
+
+    def publish(self, manifest: dict[str, Any], *parts: dict[str, Any]) -> None:
+        told = self.put(_canonical(manifest).encode())
+        items = [{"sha256": self.part.sha256, "bytes": self.part.bytes, "url": self.part.url}, *parts]
         self.server.shards["v1/customizations/news/models/3/files"] = json.dumps({"items": items, "manifest": told}).encode()
 
     def load(self, **options: Any) -> torch.Tensor:
@@ -172,8 +174,8 @@ def test_a_version_of_before_is_taken_where_that_is_wished(api: Api) -> None:
 
 
 def test_a_manifest_that_is_none_or_damaged_is_an_error_of_its_own(api: Api) -> None:
-    api.publish({"format": "modelwright-model/3"})
-    with pytest.raises(LoadError, match="has format modelwright-model/3, which this program does not know"):
+    api.publish({"format": "modelwright-model/4"})
+    with pytest.raises(LoadError, match="has format modelwright-model/4, which this program does not know"):
         api.load()
     api.publish([])  # type: ignore[arg-type]
     with pytest.raises(LoadError, match="the manifest of v3 of news is not one of a model"):

@@ -17,16 +17,19 @@ import { buildHeader } from '../../store/safetensors.ts';
 /** Every publisher signs with it, whichever process it is in. */
 const signer = parseSigner(Buffer.alloc(32, 7).toString('base64'));
 export const publishersTrust: Trust = { trusted: signingKeys(signer, []).trusted, unsigned: 'refuse' };
-const labels = ['a', 'b'];
 const digest = sha256Hex('publish');
-const metrics: TrainingMetrics = {
+/** Figures of as many digits as trainings have. */
+const figure = (i: number): number => (i + 1) / (i + 7);
+const metricsOf = (names: readonly string[]): TrainingMetrics => ({
   metric: 'accuracy',
   unit: 'share',
   values: { accuracy: 1 },
   rows: { train: 8, evaluation: 2 },
-  perLabel: {},
-};
-const verdict: GateVerdict = {
+  perLabel: Object.fromEntries(
+    names.map((name, i) => [name, { precision: figure(i), recall: figure(i + 1), f1: figure(i + 2), support: 2 }]),
+  ),
+});
+const verdictOf = (names: readonly string[]): GateVerdict => ({
   verdict: 'promote',
   explanation: 'better',
   metric: 'accuracy',
@@ -36,8 +39,8 @@ const verdict: GateVerdict = {
   pairedP: null,
   testRows: 2,
   changedPredictions: 0,
-  labels: {},
-};
+  labels: Object.fromEntries(names.map((name, i) => [name, { candidate: figure(i), current: figure(i + 1), support: 2 }])),
+});
 
 /** What a training leaves, so small that thousands can be published. The first weight tells of which run and attempt it is. */
 export const markOf = ({ run, attempt }: { readonly run: number; readonly attempt: number }): number => run + attempt / 64;
@@ -69,7 +72,11 @@ export async function makeRun(pool: Pool, { tenantId, customizationId, run }: Ru
 }
 
 /** Weights as a training leaves them, and the base model that they stand on; null: the one that is chosen where a dataset says nothing. */
-export type Left = { readonly weights: Buffer; readonly baseModel: { readonly name: string; readonly digest: string } | null };
+export type Left = {
+  readonly weights: Buffer;
+  readonly baseModel: { readonly name: string; readonly digest: string } | null;
+  readonly labels: readonly string[];
+};
 
 function markedHead(key: Attempt): Left {
   const weight = new Float32Array(8).fill(0.5);
@@ -79,11 +86,15 @@ function markedHead(key: Attempt): Left {
     { name: 'classifier.weight', dtype: 'F32', shape: [2, 4], bytes: weight.byteLength },
     { name: 'classifier.bias', dtype: 'F32', shape: [2], bytes: bias.byteLength },
   ]);
-  return { weights: Buffer.concat([header, Buffer.from(weight.buffer), Buffer.from(bias.buffer)]), baseModel: null };
+  return { weights: Buffer.concat([header, Buffer.from(weight.buffer), Buffer.from(bias.buffer)]), baseModel: null, labels: ['a', 'b'] };
 }
 
 /** Puts what the training of an attempt left where the sharding looks for it. */
-export async function stage(store: ObjectStore, key: Attempt, { weights, baseModel }: Left = markedHead(key)): Promise<PublishInput> {
+export async function stage(
+  store: ObjectStore,
+  key: Attempt,
+  { weights, baseModel, labels }: Left = markedHead(key),
+): Promise<PublishInput> {
   const put = async (objectKey: string, bytes: Buffer) => (await store.putContent(objectKey, bytes, sha256Hex(bytes))).ref;
   const dataset = { format: 'modelwright-dataset/1', digest, buckets: [], rows: 10, ...(baseModel ? { baseModel } : {}) };
   const manifest = Buffer.from(JSON.stringify(dataset));
@@ -106,12 +117,12 @@ export async function stage(store: ObjectStore, key: Attempt, { weights, baseMod
         'result.json': await put(stagingKey(key, key.attempt, 'result.json'), Buffer.from(JSON.stringify({ labels, maxTokens: 16 }))),
         'model.safetensors': await put(stagingKey(key, key.attempt, 'model.safetensors'), weights),
       },
-      metrics,
+      metrics: metricsOf(labels),
       labels: labels.length,
       encoder: 'base',
       trainingMs: 1,
     },
-    verdict,
+    verdict: verdictOf(labels),
   };
 }
 
@@ -129,7 +140,7 @@ export async function createPublisher(modelsDir: string): Promise<(pool: Pool, s
     const control = createControlActivities({ pool, catalog });
     return {
       publish: async (input, between) => {
-        const { tenantId, customizationId, run, attempt, dataset } = input;
+        const { tenantId, customizationId, run, attempt, dataset, training, verdict } = input;
         const sharded = await shards.shardModel(input);
         await between?.();
         const { version } = await shards.publishModel({
@@ -139,7 +150,7 @@ export async function createPublisher(modelsDir: string): Promise<(pool: Pool, s
           attempt,
           dataset,
           sharded,
-          metrics,
+          metrics: training.metrics,
           verdict,
         });
         const aliases = await control.promoteModel({

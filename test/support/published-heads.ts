@@ -6,11 +6,12 @@ import { storeTensors } from '../../activities/sharding/store-tensors.ts';
 import { loadBaseModel } from '../../activities/training/base-model.ts';
 import type { CustomizationKey } from '../../core/ids.ts';
 import { canonicalJson } from '../../core/json.ts';
-import type { ModelManifest } from '../../core/model.ts';
+import type { StoredManifest } from '../../core/model.ts';
 import { signerOf } from '../../platform/config.ts';
 import { sha256Hex } from '../../platform/hash.ts';
 import type { Pool } from '../../platform/mysql.ts';
 import { modelManifestKey, tenantFileKey, tenantShardKey } from '../../store/keys.ts';
+import { withBase, withoutBase } from '../../store/model-manifest.ts';
 import { signManifest } from '../../store/model-signature.ts';
 import type { ObjectStore } from '../../store/object-store.ts';
 import { buildHeader } from '../../store/safetensors.ts';
@@ -19,7 +20,9 @@ import type { TestStack } from './engines.ts';
 /** A head as a training leaves it: one row of weights and one bias a label. */
 export type Head = { readonly labels: readonly string[]; readonly weights: Float32Array; readonly biases: Float32Array };
 
-type Sign = (manifest: Omit<ModelManifest, 'signature'>) => ModelManifest;
+export type Sign = (manifest: Omit<StoredManifest, 'signature'>) => StoredManifest;
+/** Which format versions have: before 3, the manifest itself names what they have from the base. */
+type Form = 2 | 3;
 
 /** Numbers between -1 and 1; equal seeds give equal ones. */
 export function drawnNumbers(seed: number, count: number): Float32Array {
@@ -35,7 +38,7 @@ export async function headPublisher(
 ): Promise<{
   readonly dim: number;
   /** `sign`: what is stored instead of the manifest with this installation's signature. */
-  readonly publish: (key: CustomizationKey & { readonly version: number }, head: Head, sign?: Sign) => Promise<void>;
+  readonly publish: (key: CustomizationKey & { readonly version: number }, head: Head, sign?: Sign, form?: Form) => Promise<void>;
 }> {
   const base = await loadBaseModel(config.paths.modelsDir, 'all-MiniLM-L6-v2');
   const beat = (): void => undefined;
@@ -46,6 +49,7 @@ export async function headPublisher(
     key: CustomizationKey & { readonly version: number },
     { labels, weights, biases }: Head,
     sign: Sign = (manifest) => signManifest(manifest, signerOf(config)),
+    form: Form = 3,
   ): Promise<void> => {
     const { tenantId, customizationId, version } = key;
     const parts = [
@@ -82,8 +86,13 @@ export async function headPublisher(
     } as const;
     const digest = sha256Hex(`${tenantId} ${version}`);
     const tensors = { ...shared.tensors, ...own.tensors };
-    const manifest: Omit<ModelManifest, 'signature'> = {
-      format: 'modelwright-model/2',
+    const shards = new KnownTensors(shared, null, new Set(Object.keys(own.tensors))).shardsOf(tensors, own.shards);
+    const files = [
+      { path: 'answering.json', role: 'answering', sha256, bytes: answering.byteLength, key: ref.key, scope: 'tenant' } as const,
+    ];
+    const ownParts = withoutBase({ tensors, shards, files }, shared);
+    const manifest: Omit<StoredManifest, 'signature'> = {
+      format: `modelwright-model/${form}`,
       tenantId,
       customizationId,
       version,
@@ -96,12 +105,7 @@ export async function headPublisher(
       parent: null,
       labels,
       encoder: { name, dim, maxTokens, prefix },
-      tensors,
-      shards: new KnownTensors(shared, null, new Set(Object.keys(own.tensors))).shardsOf(tensors, own.shards),
-      files: [
-        { path: 'answering.json', role: 'answering', sha256, bytes: answering.byteLength, key: ref.key, scope: 'tenant' },
-        ...shared.files,
-      ],
+      ...(form === 3 ? { base: shared.manifest, ...ownParts } : withBase(ownParts, shared)),
       metrics,
       verdict,
       createdAt: new Date(0).toISOString(),

@@ -58,10 +58,26 @@ def check_signature(manifest: dict, public_keys: list) -> str:
     return "good"
 
 
+def add_base(manifest: dict, folder: Path) -> None:
+    """Format 3: what the version has from its base model is in a manifest of that, which its own names by digest."""
+    reference = manifest["base"]
+    text = (folder / f"base-{reference['sha256']}.json").read_bytes()
+    base = json.loads(text) if hashlib.sha256(text).hexdigest() == reference["sha256"] else refuse("the manifest of the base model does not have its SHA-256")
+    if (base["format"], base["name"]) != ("modelwright-base/1", manifest["encoder"]["name"]):
+        refuse("the manifest of the base model is that of another one")
+    manifest["tensors"] = base["tensors"] | manifest["tensors"]
+    used = {tensor["shard"] for tensor in manifest["tensors"].values()} - {shard["sha256"] for shard in manifest["shards"]}
+    manifest["shards"] = [shard for shard in base["shards"] if shard["sha256"] in used] + manifest["shards"]
+    paths = {file["path"] for file in manifest["files"]}
+    manifest["files"] += [file for file in base["files"] if file["path"] not in paths]
+
+
 def read(folder: Path, public_keys: list) -> dict:
     text = (folder / "manifest.json").read_text("utf-8")
     signature = check_signature(json.loads(text, parse_int=Number, parse_float=Number), public_keys)
     manifest = json.loads(text)
+    if manifest["format"] == "modelwright-model/3":
+        add_base(manifest, folder)
     count = len(manifest["shards"])
     shards = {}
     for at, shard in enumerate(manifest["shards"], 1):

@@ -1,5 +1,5 @@
-import type { ModelManifest } from '../../core/model.ts';
 import type { Pool, RowDataPacket } from '../../platform/mysql.ts';
+import { readModelManifest } from '../../store/model-manifest.ts';
 import type { ObjectStore } from '../../store/object-store.ts';
 
 type ManifestRow = RowDataPacket & { manifest_key: string; manifest_sha256: string };
@@ -20,9 +20,10 @@ export async function unreferenced(
   );
   const live = new Set<string>();
   for (const { manifest_key: key, manifest_sha256: sha256 } of rows) {
-    const manifest = JSON.parse(Buffer.from(await store.read({ key, sha256 })).toString('utf8')) as ModelManifest;
+    const manifest = await readModelManifest((ref) => store.read(ref), { key, sha256 });
     live.add(key);
     for (const part of [...manifest.shards, ...manifest.files]) live.add(part.key);
+    if (manifest.base) live.add(manifest.base.key);
   }
   const stored = new Map<string, number>();
   for (const prefix of ['tenants/', 'base/'])
