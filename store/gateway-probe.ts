@@ -119,7 +119,6 @@ async function mustHaveBucket(client: S3Client, s3: Config['s3'], settings: stri
     await client.send(new HeadBucketCommand({ Bucket: s3.bucket }), { abortSignal: AbortSignal.timeout(answerMs) });
   } catch (error) {
     if (statusOf(error) === 404) {
-      if (await isUnknownKey(client, s3.bucket)) throw refusedKey(s3, settings, 'look', error);
       throw new GatewayRefused(
         `bucket ${s3.bucket} does not exist on ${s3.endpoint}`,
         `make it, or set ${settings}_BUCKET to one that exists`,
@@ -135,16 +134,6 @@ async function mustHaveBucket(client: S3Client, s3: Config['s3'], settings: stri
         cause: error,
       },
     );
-  }
-}
-
-/** The answer to a HEAD has no words; some gateways say 404 to a key that they do not know. */
-async function isUnknownKey(client: S3Client, Bucket: string): Promise<boolean> {
-  try {
-    await client.send(new ListObjectsV2Command({ Bucket, MaxKeys: 1 }), { abortSignal: AbortSignal.timeout(answerMs) });
-    return false;
-  } catch (error) {
-    return error instanceof Error && error.name === 'InvalidAccessKeyId';
   }
 }
 

@@ -40,7 +40,7 @@ describe('the probe of a store on two sites', { timeout: 300_000 }, () => {
     await expect(probed({}, { secretKey: 'wrong' })).rejects.toThrow(
       /^the second site of the store: the key in MW_S3_SECOND_ACCESS_KEY may not .*set MW_S3_SECOND_ACCESS_KEY/,
     );
-    await expect(probed({ accessKey: 'nobody' }, {})).rejects.toThrow(/^the first site of the store: the key in MW_S3_ACCESS_KEY may not /);
+    await expect(probed({ secretKey: 'wrong' }, {})).rejects.toThrow(/^the first site of the store: the key in MW_S3_ACCESS_KEY may not /);
     await expect(probed({}, { bucket: 'no-such-bucket' })).rejects.toThrow(
       /^the second site of the store: bucket no-such-bucket does not exist on .*MW_S3_SECOND_BUCKET/,
     );
