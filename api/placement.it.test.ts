@@ -165,7 +165,10 @@ describe('the placement of a tenant', () => {
     const key = { tenantId: 'cared', customizationId: 'c' };
     await operator.call('POST', '/v1/tenants', { id: 'cared', name: 'Cared', placement: 'fast' });
     await newTenant(pool, 'cared');
-    for (let n = 1; n <= 3; n += 1) await publishVersion(pool, store, key, { shards: [`own ${n}`, 'shared'] }, true);
+    for (let n = 1; n <= 3; n += 1) {
+      const examples = [{ id: `e${n}`, split: 'train' as const, text: `An example, ${n}.` }];
+      await publishVersion(pool, store, key, { shards: [`own ${n}`, 'shared'], examples }, true);
+    }
     const secret = 'Quuxinella von Zanzibar';
     const staged = stagingKey({ ...key, run: 99 }, 1, 'eval.jsonl');
     for (const hiding of [staged, keptEmbeddingsKey(key)]) await store.putNew(hiding, Buffer.from(`{"text":"${secret}"}`));
@@ -175,6 +178,7 @@ describe('the placement of a tenant', () => {
     const search = async () => await searchStore(dependencies, { ...key, number: 1 }, { needles: needlesOf([secret], salt), salt });
     const found = await search();
     expect(found.left).toEqual([staged, keptEmbeddingsKey(key)]);
+    expect(found.unsearchable).toEqual([]);
     expect(found.objects).toBe((await keysOf('nvme', 'cared')).length);
 
     const shard = (text: string): string => tenantShardKey('cared', sha256Hex(text));
