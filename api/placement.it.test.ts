@@ -161,6 +161,20 @@ describe('the placement of a tenant', () => {
     expect(usageLines(usage.items as never, null).join('\n')).toMatch(/^placed +fast /m);
   });
 
+  it('is given by the CLI to a new tenant and to one that is there', async () => {
+    const env = { ...stack.env, MW_URL: url, MW_OPERATOR_KEY: stack.config.operatorKey };
+    const mw = async (...args: readonly string[]) =>
+      await promisify(execFile)(join(projectDir, 'mw'), ['tenant', 'by-hand', ...args], { env });
+    const placement = async () => (await operator.call<{ placement: string | null }>('GET', '/v1/tenants/by-hand')).placement;
+    await mw('--placement', 'fast');
+    expect(await placement()).toBe('fast');
+    await mw();
+    expect(await placement()).toBe('fast');
+    await mw('--placement', 'default');
+    expect(await placement()).toBeNull();
+    await expect(mw('--placement', 'slow')).rejects.toThrow(/there is no placement slow in MW_PLACEMENTS: choose one of fast/);
+  });
+
   it('is where garbage is collected, damage found, texts searched for, and a deleted tenant’s objects removed', async () => {
     const key = { tenantId: 'cared', customizationId: 'c' };
     await operator.call('POST', '/v1/tenants', { id: 'cared', name: 'Cared', placement: 'fast' });

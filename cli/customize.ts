@@ -34,13 +34,16 @@ export const registerTenant: RegisterCommand = (program) => {
     .description('make a tenant, or a new key for one; the CLI speaks for it from then on (operator)')
     .argument('<id>')
     .option('--name <name>')
+    .option('--placement <name>', 'where what it stores lies, of MW_PLACEMENTS, or `default`; before its first training')
     .option(...jsonFlag)
-    .action(async (id: string, options: Json & { name?: string }) => {
+    .action(async (id: string, options: Json & { name?: string; placement?: string }) => {
       const operator = operatorClient();
       const known = await operator.call<{ id: string } | null>('GET', `/v1/tenants/${id}`).catch(() => null);
+      const placed = options.placement === undefined ? {} : { placement: options.placement === 'default' ? null : options.placement };
+      if (known && options.placement !== undefined) await operator.call('PATCH', `/v1/tenants/${id}`, placed);
       const made = known
         ? await operator.call<{ key: string }>('POST', `/v1/tenants/${id}/keys`, {})
-        : await operator.call<{ key: string }>('POST', '/v1/tenants', { id, name: options.name ?? id });
+        : await operator.call<{ key: string }>('POST', '/v1/tenants', { id, name: options.name ?? id, ...placed });
       await storeKey({ tenant: id, key: made.key });
       if (options.json) printJson({ id, key: made.key });
       else console.log(`tenant ${id}\nkey    ${made.key}  (shown once; the CLI keeps it for itself)`);
