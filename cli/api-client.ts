@@ -26,6 +26,10 @@ export class ApiProblem extends Error {
   }
 }
 
+/** The API may be restarting: whoever follows something asks again for this long. */
+export const patienceMs = 60_000;
+export const mayPass = (error: unknown): error is ApiProblem => error instanceof ApiProblem && (error.status === 0 || error.status >= 500);
+
 export type ApiClient = {
   readonly url: string;
   /** One JSON request; the type is what the route's documentation promises. */

@@ -1,12 +1,10 @@
 import { nowMs, sleep } from '../platform/clock.ts';
-import { type ApiClient, ApiProblem } from './api-client.ts';
+import { type ApiClient, ApiProblem, mayPass, patienceMs } from './api-client.ts';
 import type { Receipt, Run } from './api-types.ts';
 import { type Screen, bar } from './screen.ts';
 import { duration } from './wording.ts';
 
 const pollMs = 200;
-/** The API may be restarting: it is asked again for this long. */
-const patienceMs = 60_000;
 const labelWidth = 11;
 
 /** What became of a commit: a version serves it, or the reason why none will. */
@@ -41,9 +39,10 @@ export async function followReceipt(api: ApiClient, commit: string, screen: Scre
       if (active?.run) await showRun(api, active.customizationId, active.run, screen);
       else screen.changing('waiting', `  ${waitingFor(receipt)}`);
     } catch (error) {
-      if (!(error instanceof ApiProblem) || (error.status !== 0 && error.status < 500 && error.status !== 404)) throw error;
+      const isUnknown = error instanceof ApiProblem && error.status === 404;
+      if (!mayPass(error) && !isUnknown) throw error;
       lostSince ??= nowMs();
-      if (error.status === 404) screen.changing('unknown', `  ${error.message}`);
+      if (isUnknown) screen.changing('unknown', `  ${error.message}`);
       if (nowMs() - lostSince > patienceMs) throw error;
     }
     await sleep(pollMs, undefined, { signal });

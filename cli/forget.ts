@@ -3,7 +3,7 @@ import type { ForgettingCertificate, ForgettingState } from '../core/forgetting.
 import { nowMs, sleep } from '../platform/clock.ts';
 import { parseTrustedKeys, signingKeys } from '../platform/signing-keys.ts';
 import { certificateProblem } from '../store/forgetting-certificate.ts';
-import type { ApiClient } from './api-client.ts';
+import { type ApiClient, mayPass, patienceMs } from './api-client.ts';
 import type { Page } from './api-types.ts';
 import { CommandError, type RegisterCommand, printJson } from './command.ts';
 import { tenantClient } from './credentials.ts';
@@ -51,8 +51,16 @@ export function forgettingLines({ number, state, waitsFor, withdrawn, deadlineAt
 
 /** Waits as long as it takes; who does not want to asks `mw forget C` later. */
 async function finished(api: ApiClient, customization: string, number: number, tell: (line: string) => void): Promise<Shown> {
-  for (let told = ''; ; await sleep(pollMs)) {
-    const now = await api.call<Shown>('GET', `/v1/customizations/${customization}/forgettings/${number}`);
+  let told = '';
+  for (let answeredMs = nowMs(); ; await sleep(pollMs)) {
+    let now: Shown;
+    try {
+      now = await api.call<Shown>('GET', `/v1/customizations/${customization}/forgettings/${number}`);
+    } catch (error) {
+      if (!mayPass(error) || nowMs() - answeredMs > patienceMs) throw error;
+      continue;
+    }
+    answeredMs = nowMs();
     if (now.certificate) return now;
     const why = now.waitsFor.join('; ');
     if (why !== told && why !== '') tell(`${now.state}: ${why}`);

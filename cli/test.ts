@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { mkdir, mkdtemp, open, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
+import { Option } from 'commander';
 import { cephProvisioner } from '../infra/ceph/programs.ts';
 import { canRunCeph } from '../infra/ceph/requirements.ts';
 import { clusterProvisioners, kueueProvisioner, kwokProvisioner } from '../infra/cluster/binaries.ts';
@@ -27,9 +28,11 @@ type Report = {
   readonly testResults: readonly TestFile[];
 };
 
-const projects = ['unit', 'wf', 'it', 'chaos', 'cluster'] as const;
-/** These wait more than they compute, or share nothing with the others: they run beside them, and their output follows. */
-const beside: ReadonlySet<string> = new Set(['unit', 'wf', 'cluster']);
+/** Two rows of tests run beside each other, each file with engines and ports of its own: they wait more than they compute. The output of the second follows. */
+const rows = [
+  ['chaos', 'cluster'],
+  ['unit', 'wf', 'it'],
+] as const;
 const slowestShown = 10;
 
 export const registerTest: RegisterCommand = (program) => {
@@ -37,7 +40,7 @@ export const registerTest: RegisterCommand = (program) => {
     .command('test')
     .description('run every test on the real engines')
     .argument('[filters...]', 'only test files whose path contains one of these')
-    .option('--project <name...>', 'unit, wf, it, chaos or cluster (default: all)')
+    .addOption(new Option('--project <name...>', 'only these kinds of tests').choices(rows.flat()))
     .action(async (filters: string[], options: { project?: string[] }) => {
       const noCluster = canRunCluster();
       if (noCluster !== null) console.log(`tests on a Kubernetes cluster are left out: ${noCluster}`);
@@ -59,10 +62,9 @@ export const registerTest: RegisterCommand = (program) => {
         new AbortController().signal,
         process.stdout.isTTY,
       );
-      const wanted = options.project ?? projects;
-      const groups = [wanted.filter((name) => !beside.has(name)), wanted.filter((name) => beside.has(name))].filter(
-        (names) => names.length > 0,
-      );
+      const groups = rows
+        .map((names) => names.filter((name) => options.project?.includes(name) ?? true))
+        .filter((names) => names.length > 0);
       const folder = await mkdtemp(join(tmpdir(), 'mw-test-'));
       try {
         const ended = await Promise.all(groups.map((names, i) => runTests(join(folder, String(i)), names, filters, i > 0)));

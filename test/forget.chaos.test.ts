@@ -101,7 +101,7 @@ describe('forgetting on real engines', () => {
     const waiting = mwForget(tenant.key, c, 'secret', '--wait', '--out', file);
     stack.kill('sharding', 'SIGKILL');
     await until(api, c, number, 'the withdrawal', ({ withdrawn }) => withdrawn.versions.length > 0);
-    for (const name of ['sharding', 'orchestrator', 'training'] as const) stack.kill(name, 'SIGKILL');
+    for (const name of ['sharding', 'orchestrator', 'training', 'api'] as const) stack.kill(name, 'SIGKILL');
     const { certificate, withdrawn } = await done(api, c, number);
     expect(withdrawn).toEqual({ versions: [1, 2], datasets: [1, 2] });
     const { status, output } = await waiting;
