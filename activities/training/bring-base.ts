@@ -1,5 +1,5 @@
 import { createWriteStream } from 'node:fs';
-import { access, mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { access, mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { randomUUID } from '../../platform/clock.ts';
@@ -22,7 +22,8 @@ const isThere = (path: string): Promise<boolean> =>
 
 /**
  * Key: name + digest. Files gather in a folder beside it, each under its name when its SHA-256 was found right, so that a try that was killed is gone
- * on with; several at once do not disturb each other. Fails with BadOptions where the folder cannot be written.
+ * on with. What is not whole yet lies in another: that folder becomes the target, whoever else is at work. Several at once do not disturb each other: what
+ * one of them finds gone, another has put where it belongs. Fails with BadOptions where the folder cannot be written.
  */
 export const bringPushedBase =
   ({
@@ -41,14 +42,18 @@ export const bringPushedBase =
     if (!pushed) return;
     const target = join(modelsDir, name);
     const gathering = `${target}.${pushed.digest.slice(0, 12)}.building`;
+    const parts = `${target}.${pushed.digest.slice(0, 12)}.parts.building`;
+    const clear = async (): Promise<void> => {
+      for (const folder of [parts, gathering]) await rm(folder, { recursive: true, force: true });
+    };
     try {
-      await mkdir(gathering, { recursive: true });
-      for (const file of pushed.files) await bringFile(store, gathering, file, beat);
-      for (const left of await readdir(gathering)) if (left.endsWith('.part')) await rm(join(gathering, left), { force: true });
+      for (const folder of [gathering, parts]) await mkdir(folder, { recursive: true });
+      for (const file of pushed.files) await bringFile(store, { gathering, parts }, file, beat);
       await rename(gathering, target);
+      await clear();
     } catch (error) {
       // Another one at it was first.
-      if (await isThere(target)) return;
+      if (await isThere(target)) return await clear();
       const { code = '' } = error as NodeJS.ErrnoException;
       if (/^(EROFS|EACCES|EPERM|ENOTDIR|EEXIST|ENOSPC|EDQUOT)$/.test(code))
         throw failure(
@@ -60,10 +65,15 @@ export const bringPushedBase =
     }
   };
 
-async function bringFile(store: ObjectStore, folder: string, { path, sha256, bytes }: PushedFile, beat: () => void): Promise<void> {
-  const target = join(folder, path);
+async function bringFile(
+  store: ObjectStore,
+  { gathering, parts }: { readonly gathering: string; readonly parts: string },
+  { path, sha256, bytes }: PushedFile,
+  beat: () => void,
+): Promise<void> {
+  const target = join(gathering, path);
   if ((await isThere(target)) && (await fileSource(target)).bytes === bytes) return;
-  const part = join(folder, `${sha256}.${randomUUID()}.part`);
+  const part = join(parts, `${sha256}.${randomUUID()}`);
   const key = baseFileKey(sha256);
   try {
     const body = streamOf(stagedSource(store, { bucket: store.bucket, key, sha256, bytes }), beat);
