@@ -29,7 +29,10 @@ type Report = {
 };
 
 /** Two rows of tests run beside each other, each file with engines and ports of its own: they wait more than they compute. The output of the second follows. */
-const rows = [['chaos'], ['unit', 'wf', 'it', 'cluster']] as const;
+const rows = [
+  ['chaos', 'cluster'],
+  ['unit', 'wf', 'it'],
+] as const;
 const slowestShown = 10;
 
 export const registerTest: RegisterCommand = (program) => {
