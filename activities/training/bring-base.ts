@@ -43,8 +43,10 @@ export const bringPushedBase =
     const target = join(modelsDir, name);
     const gathering = `${target}.${pushed.digest.slice(0, 12)}.building`;
     const parts = `${target}.${pushed.digest.slice(0, 12)}.parts.building`;
+    // Others may write there for another moment; what stays of that is in nobody's way.
     const clear = async (): Promise<void> => {
-      for (const folder of [parts, gathering]) await rm(folder, { recursive: true, force: true });
+      for (const folder of [parts, gathering])
+        await rm(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 }).catch(() => undefined);
     };
     try {
       for (const folder of [gathering, parts]) await mkdir(folder, { recursive: true });
