@@ -20,7 +20,7 @@ import { openStore } from '../store/open-store.ts';
 import { needlesOf } from '../store/raw-search.ts';
 import { createS3ObjectStore } from '../store/s3-object-store.ts';
 import { type TestStack, startTestStack } from '../test/support/engines.ts';
-import { drawnNumbers, headPublisher } from '../test/support/published-heads.ts';
+import { drawnNumbers, headPublisher, tenantForHeads } from '../test/support/published-heads.ts';
 import { collectGarbage } from '../test/support/store-care-scene.ts';
 import { newTenant, publishVersion, storedKeys } from '../test/support/stored-runs.ts';
 
@@ -127,14 +127,8 @@ describe('the placement of a tenant', () => {
       ['placed', 'fast'],
       ['usual', null],
     ] as const) {
-      const { key } = await operator.call<{ key: string }>('POST', '/v1/tenants', { id: tenant, name: tenant, placement });
+      const key = await tenantForHeads(operator, pool, { tenantId: tenant, customizationId: c }, placement);
       secrets.set(tenant, key);
-      await createApiClient(url, key).call('POST', '/v1/customizations', { id: c, name: 'Intents', businessModel: 'text-classification' });
-      await pool.query(
-        `INSERT INTO modelwright_control.datasets (tenant_id, customization_id, number, run_number, digest, cut, row_count, manifest_key, manifest_sha256, manifest_bytes)
-         VALUES (?, ?, 1, 1, '', '', 1, 'none', '', 0)`,
-        [tenant, c],
-      );
       const head = { labels: ['yes', 'no'], weights: drawnNumbers(tenant.length, 2 * dim), biases: new Float32Array(2) };
       await publish({ tenantId: tenant, customizationId: c, version: 1 }, head);
       const asked = { tenantId: tenant, customizationId: c, requestKey: tenant, version: 1, actor: 'test', reason: null };

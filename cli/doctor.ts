@@ -23,6 +23,7 @@ import { placesOf, siteWords } from '../store/open-store.ts';
 import { type ProbedPlace, probePlace } from '../store/placement-probe.ts';
 import { WrongPlacements, loadPlacements } from '../store/placements.ts';
 import { placementProblems } from '../store/tenant-placements.ts';
+import { askMysql } from './ask-mysql.ts';
 import { printJson, type RegisterCommand } from './command.ts';
 import { readSensing, sensingProblems } from './sensing-table.ts';
 
@@ -142,15 +143,8 @@ async function mysqlProblems(config: Config): Promise<Problem[]> {
 
 /** Tenants of which this machine's settings do not know where their objects lie; none where MySQL or the file is the problem. */
 async function tenantPlacementProblems(config: Config): Promise<Problem[]> {
-  const pool = createPool(config, { connectionLimit: 1 });
-  try {
-    const found = await placementProblems(pool, loadPlacements(config));
-    return found.map((problem) => ({ problem, remedy: 'see docs/store/placement.md' }));
-  } catch {
-    return [];
-  } finally {
-    await pool.end();
-  }
+  const found = await askMysql(config, async (pool) => await placementProblems(pool, loadPlacements(config)));
+  return (found ?? []).map((problem) => ({ problem, remedy: 'see docs/store/placement.md' }));
 }
 
 async function runningProblems(config: Config): Promise<Problem[]> {

@@ -1,18 +1,10 @@
 import type { Config } from '../platform/config.ts';
-import { createPool } from '../platform/mysql.ts';
 import { type OpenForgetting, maxOpenForgettings, openForgettings } from '../platform/open-forgettings.ts';
+import { askMysql } from './ask-mysql.ts';
 
 /** Null where MySQL does not answer, or is older than the table. */
-export async function readForgettings(config: Config): Promise<OpenForgetting[] | null> {
-  const pool = createPool(config, { connectionLimit: 1 });
-  try {
-    return await openForgettings(pool, null);
-  } catch {
-    return null;
-  } finally {
-    await pool.end();
-  }
-}
+export const readForgettings = (config: Config): Promise<OpenForgetting[] | null> =>
+  askMysql(config, (pool) => openForgettings(pool, null));
 
 /** For `mw status`: what is being forgotten and not done, and why; nothing where all is done. */
 export function openForgettingLines(open: readonly OpenForgetting[] | null): string[] {

@@ -1,18 +1,10 @@
 import type { Config } from '../platform/config.ts';
-import { createPool } from '../platform/mysql.ts';
 import { type SensingReport, sensingReport } from '../platform/sensing-report.ts';
+import { askMysql } from './ask-mysql.ts';
 
 /** Null where MySQL does not answer, or is older than the table. */
-export async function readSensing(config: Config): Promise<SensingReport | null> {
-  const pool = createPool(config, { connectionLimit: 2 });
-  try {
-    return await sensingReport(pool, config.connectUrl);
-  } catch {
-    return null;
-  } finally {
-    await pool.end();
-  }
-}
+export const readSensing = (config: Config): Promise<SensingReport | null> =>
+  askMysql(config, (pool) => sensingReport(pool, config.connectUrl));
 
 /** For `mw status`: connectors, what is wrong, and what was healed lately. */
 export function sensingLines(report: SensingReport | null): string[] {

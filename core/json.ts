@@ -1,6 +1,9 @@
 /** A value that JSON can carry. */
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json };
 
+/** The canonical JSON of what JSON makes of a value: fields that are undefined are not there, dates are texts. */
+export const canonicalJsonOf = (value: unknown): string => canonicalJson(JSON.parse(JSON.stringify(value)) as Json);
+
 /** JSON with sorted keys and no white space: equal values give equal text. */
 export function canonicalJson(value: Json): string {
   if (value === null || typeof value !== 'object') return JSON.stringify(value);

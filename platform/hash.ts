@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { type Json, canonicalJson } from '../core/json.ts';
+import { type Json, canonicalJson, canonicalJsonOf } from '../core/json.ts';
 import type { SourceMapping } from '../core/source-mapping.ts';
 
 export const sha256Hex = (data: string | Uint8Array): string => createHash('sha256').update(data).digest('hex');
@@ -11,4 +11,4 @@ export const bucketOf = (exampleId: string): number => createHash('sha256').upda
 export const optionsDigest = (options: Json): string => sha256Hex(canonicalJson(options));
 
 /** Digest of where a customization's rows are and how they are read. A change of it is a reason to compare everything. */
-export const sourceDigest = (source: SourceMapping): string => sha256Hex(canonicalJson(JSON.parse(JSON.stringify(source)) as Json));
+export const sourceDigest = (source: SourceMapping): string => sha256Hex(canonicalJsonOf(source));

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { canonicalJson } from '../core/json.ts';
+import { canonicalJsonOf } from '../core/json.ts';
 import type { BaseManifest, BaseManifestRef } from '../core/model.ts';
 import { sha256Hex } from '../platform/hash.ts';
 import { baseFileKey, baseManifestKey, baseShardKey } from './keys.ts';
@@ -36,7 +36,7 @@ export function packBaseManifest({ name, tensors, shards, files }: Omit<BaseMani
   readonly bytes: Buffer;
 } {
   const manifest: BaseManifest = { format: 'modelwright-base/1', name, tensors, shards, files };
-  const bytes = Buffer.from(canonicalJson(JSON.parse(JSON.stringify(manifest))), 'utf8');
+  const bytes = Buffer.from(canonicalJsonOf(manifest), 'utf8');
   const sha256 = sha256Hex(bytes);
   return { ref: { key: baseManifestKey(sha256), sha256, bytes: bytes.byteLength }, bytes };
 }

@@ -1,5 +1,5 @@
 import { ObjectsLocked } from './object-locks.ts';
-import type { ListedObject, ObjectStore } from './object-store.ts';
+import type { ListedObject, ObjectStore, PutResult } from './object-store.ts';
 import { type Places, byStore, placedLocks } from './placed-locks.ts';
 import type { TenantPlacements } from './tenant-placements.ts';
 
@@ -25,15 +25,14 @@ export function createPlacedStore(
     if (!store) throw new Error(`there is no placement ${placement}`);
     return store;
   };
-  const where = async (key: string): Promise<ObjectStore> => {
+  const storeOf = async (key: string, ask: 'of' | 'fix'): Promise<ObjectStore> => {
     const tenantId = tenantOf(key);
-    return tenantId === null ? byDefault : storeAt(await tenants.of(tenantId));
+    return tenantId === null ? byDefault : storeAt(await tenants[ask](tenantId));
   };
+  const where = (key: string): Promise<ObjectStore> => storeOf(key, 'of');
   /** For whoever stores there, now or by an address. */
-  const whereFor = async (key: string): Promise<ObjectStore> => {
-    const tenantId = tenantOf(key);
-    return tenantId === null ? byDefault : storeAt(await tenants.fix(tenantId));
-  };
+  const whereFor = (key: string): Promise<ObjectStore> => storeOf(key, 'fix');
+  const inOurs = (put: PutResult): PutResult => ({ ...put, ref: { ...put.ref, bucket } });
   const below = async (prefix: string): Promise<readonly ObjectStore[]> =>
     tenantOf(prefix) === null && isOfMany(prefix) ? distinct : [await where(prefix)];
   const places: Places = { where, below };
@@ -44,18 +43,9 @@ export function createPlacedStore(
     read: async (ref) => await (await where(ref.key)).read(ref),
     stream: async (key) => await (await where(key)).stream(key),
     streamPart: async (key, from, bytes) => await (await where(key)).streamPart(key, from, bytes),
-    putContent: async (key, bytes, sha256) => {
-      const put = await (await whereFor(key)).putContent(key, bytes, sha256);
-      return { ...put, ref: { ...put.ref, bucket } };
-    },
-    putContentStream: async (key, source) => {
-      const put = await (await whereFor(key)).putContentStream(key, source);
-      return { ...put, ref: { ...put.ref, bucket } };
-    },
-    putNew: async (key, bytes) => {
-      const put = await (await whereFor(key)).putNew(key, bytes);
-      return { ...put, ref: { ...put.ref, bucket } };
-    },
+    putContent: async (key, bytes, sha256) => inOurs(await (await whereFor(key)).putContent(key, bytes, sha256)),
+    putContentStream: async (key, source) => inOurs(await (await whereFor(key)).putContentStream(key, source)),
+    putNew: async (key, bytes) => inOurs(await (await whereFor(key)).putNew(key, bytes)),
     replace: async (key, bytes) => await (await whereFor(key)).replace(key, bytes),
     delete: async (keys, signal, bypass) => {
       const locked = new Map<string, number | null>();

@@ -13,6 +13,9 @@ export type TenantPlacement = { readonly placement: string | null; readonly buck
 type PlacementRow = RowDataPacket & { placement: string | null; bucket: string | null; placed: string };
 
 const unplaced: TenantPlacement = { placement: null, bucket: null, placed: false };
+/** The placement of a `tenants AS tenant` as a column: it outlives the tenant, and has a row of its own. */
+export const placementColumn =
+  '(SELECT placement FROM modelwright_control.tenant_placements AS placed WHERE placed.tenant_id = tenant.tenant_id) AS placement';
 const columns = 'placement, bucket, stored_since IS NOT NULL AS placed';
 const fromRow = (row: PlacementRow | undefined): TenantPlacement =>
   row ? { placement: row.placement, bucket: row.bucket, placed: Number(row.placed) === 1 } : unplaced;

@@ -15,7 +15,7 @@ import { createS3Client } from '../platform/s3.ts';
 import type { ObjectStore } from '../store/object-store.ts';
 import { createOwedObjects } from '../store/owed-objects.ts';
 import { type TestStack, startTestStack } from './support/engines.ts';
-import { drawnNumbers, headPublisher } from './support/published-heads.ts';
+import { drawnNumbers, headPublisher, tenantForHeads } from './support/published-heads.ts';
 import { createPublisher, makeCustomization, makeRun, stage } from './support/publish-scene.ts';
 import { seeded } from './support/seeded.ts';
 import { storedKeys } from './support/stored-runs.ts';
@@ -128,14 +128,8 @@ describe('a store on two sites, one of which dies by kill -9', () => {
     const { dim, publish } = await headPublisher(first, pool, opened().store);
     const keys = new Map<string, string>();
     for (const [at, tenant] of tenants.entries()) {
-      const { key } = await operator.call<{ key: string }>('POST', '/v1/tenants', { id: tenant, name: tenant });
+      const key = await tenantForHeads(operator, pool, { tenantId: tenant, customizationId: c });
       keys.set(tenant, key);
-      await createApiClient(url, key).call('POST', '/v1/customizations', { id: c, name: 'Intents', businessModel: 'text-classification' });
-      await pool.query(
-        `INSERT INTO modelwright_control.datasets (tenant_id, customization_id, number, run_number, digest, cut, row_count, manifest_key, manifest_sha256, manifest_bytes)
-         VALUES (?, ?, 1, 1, '', '', 1, 'none', '', 0)`,
-        [tenant, c],
-      );
       const labels = [`${tenant} a`, `${tenant} b`];
       const weights = drawnNumbers(at + 1, 2 * dim);
       await publish({ tenantId: tenant, customizationId: c, version: 1 }, { labels, weights, biases: new Float32Array(2) });

@@ -2,7 +2,7 @@ import { factsOf } from '../../catalog/example-facts.ts';
 import type { DatasetBucket, DatasetManifest, DatasetRef, DatasetRow } from '../../core/dataset.ts';
 import { type DirtyBuckets, differingBuckets, unionBuckets } from '../../core/dirty-buckets.ts';
 import type { CustomizationKey } from '../../core/ids.ts';
-import { canonicalJson } from '../../core/json.ts';
+import { canonicalJsonOf } from '../../core/json.ts';
 import { sha256Hex } from '../../platform/hash.ts';
 import { datasetManifestKey } from '../../store/keys.ts';
 import type { DatasetActivities } from '../ports.ts';
@@ -148,7 +148,7 @@ export async function buildDataset(
     return { manifest, bucketsRead: toRead.size, readBuckets: fineBucketsOf([...toRead], bucketCount), approved };
   });
 
-  const bytes = Buffer.from(canonicalJson(JSON.parse(JSON.stringify(built.manifest))), 'utf8');
+  const bytes = Buffer.from(canonicalJsonOf(built.manifest), 'utf8');
   const sha256 = sha256Hex(bytes);
   const { ref } = await store.putContent(datasetManifestKey(input, sha256), bytes, sha256);
   await registerDataset(pool, input, built.manifest, ref, built.readBuckets);

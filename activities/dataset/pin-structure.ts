@@ -1,6 +1,6 @@
 import type { DatasetSchema } from '../../core/dataset.ts';
 import type { CustomizationKey } from '../../core/ids.ts';
-import { type Json, canonicalJson } from '../../core/json.ts';
+import { canonicalJsonOf } from '../../core/json.ts';
 import { managedColumns, managedTable } from '../../core/managed-table.ts';
 import { type SchemaChange, type SchemaPolicy, readChangePrefix } from '../../core/schema-change.ts';
 import { type SourceMapping, mappedColumns, sourceName } from '../../core/source-mapping.ts';
@@ -50,7 +50,7 @@ export async function pinStructure(
   };
 }
 
-const digestOf = (columns: TableColumns | null): string => sha256Hex(canonicalJson(JSON.parse(JSON.stringify(columns)) as Json));
+const digestOf = (columns: TableColumns | null): string => sha256Hex(canonicalJsonOf(columns));
 const dropped: Judged = { kind: 'table_dropped', effect: 'held', retrain: false, what: 'the table does not exist' };
 
 /** The first read takes the metadata lock that DDL waits for. False: there is no such table. */

@@ -2,7 +2,7 @@ import type { ForgettingKey } from '../../core/forgetting.ts';
 import { endedRunStates } from '../../core/run.ts';
 import { sha256Hex } from '../../platform/hash.ts';
 import type { Pool, RowDataPacket } from '../../platform/mysql.ts';
-import { keptTenantPrefix, tenantPrefix } from '../../store/keys.ts';
+import { digestOfKey, keptTenantPrefix, tenantPrefix } from '../../store/keys.ts';
 import { sweepObjects } from '../store-care/sweep-tenant.ts';
 import { type BeforeRemoval, listForSweep } from '../store-care/sweep.ts';
 import { customizationsOf } from '../store-care/tenants.ts';
@@ -74,8 +74,6 @@ async function dropKeptAnswers(pool: Pool, { tenantId }: ForgettingKey, ids: rea
     );
 }
 
-const digestInKey = /\/([0-9a-f]{64})(?:\.[a-z.]+)?$/;
-
 /** Notes objects before they go: for the certificate, and for predictors, which drop them from their caches. Key: forgetting + object. */
 function noting(pool: Pool, key: ForgettingKey): BeforeRemoval {
   return async (objects, locked) => {
@@ -96,7 +94,7 @@ function noting(pool: Pool, key: ForgettingKey): BeforeRemoval {
         objects.map((object) => [
           ...idOf(key),
           object.key,
-          ofManifest.get(object.key) ?? digestInKey.exec(object.key)?.[1] ?? null,
+          ofManifest.get(object.key) ?? digestOfKey(object.key),
           object.bytes,
           lockedUntil(object.key),
         ]),

@@ -1,7 +1,7 @@
 import type { Answer } from '../../catalog/contract.ts';
 import type { BusinessModel } from '../../catalog/catalog.ts';
 import type { DatasetManifest } from '../../core/dataset.ts';
-import { type Json, canonicalJson } from '../../core/json.ts';
+import { canonicalJsonOf } from '../../core/json.ts';
 import { primaryOf } from '../../core/metrics.ts';
 import type { GateVerdict, StoredMetrics } from '../../core/model.ts';
 import { sha256Hex } from '../../platform/hash.ts';
@@ -40,7 +40,7 @@ export async function evaluateGate(dependencies: DatasetDependencies, input: Inp
   const evidence: Evidence = { ...rowFacts, latency, modelBytes: modelBytesOf(input.training), published };
   const verdict = judge(judged, model, currentVersion, evidence);
   const details = gateDetails(judged, model, currentVersion, evidence);
-  const bytes = Buffer.from(canonicalJson(JSON.parse(JSON.stringify(details)) as Json), 'utf8');
+  const bytes = Buffer.from(canonicalJsonOf(details), 'utf8');
   const sha256 = sha256Hex(bytes);
   const { ref } = await store.putContent(gateDetailsKey(input, sha256), bytes, sha256);
   return { ...verdict, details: ref };

@@ -1,5 +1,5 @@
 import { buffer } from 'node:stream/consumers';
-import { canonicalJson } from '../../core/json.ts';
+import { canonicalJsonOf } from '../../core/json.ts';
 import type { ModelManifest, StoredManifest } from '../../core/model.ts';
 import type { ObjectRef } from '../../core/object-ref.ts';
 import { sha256Hex } from '../../platform/hash.ts';
@@ -9,7 +9,7 @@ import { failure } from '../failure.ts';
 
 /** Create-only: of two writers one wins, and the other's manifest must describe the same model. */
 export async function putManifest(store: ObjectStore, key: string, manifest: StoredManifest): Promise<ObjectRef> {
-  const bytes = Buffer.from(canonicalJson(JSON.parse(JSON.stringify(manifest))), 'utf8');
+  const bytes = Buffer.from(canonicalJsonOf(manifest), 'utf8');
   const put = await store.putNew(key, bytes);
   if (put.created) return put.ref;
   const stored = await readTwice(store, key);

@@ -7,6 +7,7 @@ import type { TenantQuotas } from '../../core/quotas.ts';
 import { randomUUID } from '../../platform/clock.ts';
 import type { PoolConnection, RowDataPacket } from '../../platform/mysql.ts';
 import { baseUse, storageUse } from '../../store/storage-use.ts';
+import { placementColumn } from '../../store/tenant-placements.ts';
 import { operatorOnly, tenantOf } from '../auth.ts';
 import type { ApiContext } from '../context.ts';
 import { page, partsOf } from '../paging.ts';
@@ -42,8 +43,7 @@ const recent = 100;
 /** The operator's own writes are kept apart from the tenants'. */
 const operatorScope = '';
 
-const tenantColumns = `tenant_id, quotas,
-  (SELECT placement FROM modelwright_control.tenant_placements AS placed WHERE placed.tenant_id = tenant.tenant_id) AS placement`;
+const tenantColumns = `tenant_id, quotas, ${placementColumn}`;
 
 const shownUse = ({ tenant_id: tenantId, quotas, placement }: TenantRow, use: StorageUse) => ({
   tenantId,

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import type { TenantQuotas } from '../../core/quotas.ts';
 import type { PoolConnection, RowDataPacket } from '../../platform/mysql.ts';
-import { placeTenant, readPlacement } from '../../store/tenant-placements.ts';
+import { placeTenant, placementColumn, readPlacement } from '../../store/tenant-placements.ts';
 import { issueKey, operatorOnly } from '../auth.ts';
 import type { ApiContext } from '../context.ts';
 import { page, partsOf } from '../paging.ts';
@@ -23,9 +23,7 @@ const shown = ({ tenant_id, name, quotas, placement, created_at }: TenantRow) =>
 const operatorScope = '';
 const deleteRows = 5_000;
 const tenants = 'modelwright_control.tenants AS tenant';
-/** The placement outlives the tenant, and has a row of its own. */
-const columns = `tenant.*,
-  (SELECT placement FROM modelwright_control.tenant_placements AS placed WHERE placed.tenant_id = tenant.tenant_id) AS placement`;
+const columns = `tenant.*, ${placementColumn}`;
 
 /** Says where what the tenant stores is to lie; undefined: as it is. */
 async function place(

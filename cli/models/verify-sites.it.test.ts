@@ -8,7 +8,7 @@ import { projectDir } from '../../platform/paths.ts';
 import { createS3Client } from '../../platform/s3.ts';
 import type { ObjectStore } from '../../store/object-store.ts';
 import { type TestStack, startTestStack } from '../../test/support/engines.ts';
-import { drawnNumbers, headPublisher } from '../../test/support/published-heads.ts';
+import { drawnNumbers, headPublisher, tenantForHeads } from '../../test/support/published-heads.ts';
 import { storedKeys } from '../../test/support/stored-runs.ts';
 import { twoSiteStore } from '../../test/support/two-site-store.ts';
 import { createApiClient } from '../api-client.ts';
@@ -37,15 +37,11 @@ beforeAll(async () => {
   const { store, ...both } = twoSiteStore([first.config.s3, s3]);
   sites = both;
   const url = `http://127.0.0.1:${first.config.settings.MW_API_PORT}`;
-  ({ key } = await createApiClient(url, first.config.operatorKey).call<{ key: string }>('POST', '/v1/tenants', { id: 'acme', name: 'A' }));
-  await createApiClient(url, key).call('POST', '/v1/customizations', { id: 'c', name: 'C', businessModel: 'text-classification' });
-  await pool.query(
-    `INSERT INTO modelwright_control.datasets (tenant_id, customization_id, number, run_number, digest, cut, row_count, manifest_key, manifest_sha256, manifest_bytes)
-     VALUES ('acme', 'c', 1, 1, '', '', 1, 'none', '', 0)`,
-  );
+  const of = { tenantId: 'acme', customizationId: 'c' };
+  key = await tenantForHeads(createApiClient(url, first.config.operatorKey), pool, of);
   const { dim, publish } = await headPublisher(first, pool, store);
   const head = { labels: ['a', 'b'], weights: drawnNumbers(1, 2 * dim), biases: new Float32Array(2) };
-  await publish({ tenantId: 'acme', customizationId: 'c', version: 1 }, head);
+  await publish({ ...of, version: 1 }, head);
 });
 afterAll(async () => {
   await pool?.end();

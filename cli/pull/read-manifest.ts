@@ -9,30 +9,22 @@ import { openAddress } from './open-address.ts';
 /** The manifest as it lies in the store, byte for byte, so that its digest and signature can be checked by whoever gets it. */
 export async function readManifest(addresses: Addresses): Promise<{ readonly stored: StoredManifest; readonly text: string }> {
   const body = await document(addresses, addresses.manifest, 'the manifest');
-  return { stored: said(() => parseStoredManifest(body, 'the manifest')), text: body.toString('utf8') };
+  return { stored: await said(() => parseStoredManifest(body, 'the manifest')), text: body.toString('utf8') };
 }
 
 /** With what the version has from its base model. After the signature was checked: nothing of a version that is not trusted is fetched. */
 export async function readWhole(addresses: Addresses, stored: StoredManifest): Promise<ModelManifest> {
   const { base } = stored;
   const what = `the manifest of the base model ${stored.encoder.name}`;
-  try {
-    return await wholeManifest(() => document(addresses, { sha256: base?.sha256 ?? '', bytes: base?.bytes ?? 0 }, what), stored);
-  } catch (error) {
-    throw worded(error);
-  }
+  return await said(() => wholeManifest(() => document(addresses, { sha256: base?.sha256 ?? '', bytes: base?.bytes ?? 0 }, what), stored));
 }
 
-/** What is wrong with stored bytes, for people. */
-function worded(error: unknown): unknown {
-  return error instanceof CorruptObject ? new CommandError(`${error.message}; if it is damaged, the operator can repair it`) : error;
-}
-
-function said<T>(work: () => T): T {
+/** What is wrong with stored bytes is said to people. */
+async function said<T>(work: () => T | Promise<T>): Promise<T> {
   try {
-    return work();
+    return await work();
   } catch (error) {
-    throw worded(error);
+    throw error instanceof CorruptObject ? new CommandError(`${error.message}; if it is damaged, the operator can repair it`) : error;
   }
 }
 

@@ -4,8 +4,9 @@ import { storeBase } from '../../activities/sharding/base-parts.ts';
 import { KnownTensors } from '../../activities/sharding/known-tensors.ts';
 import { storeTensors } from '../../activities/sharding/store-tensors.ts';
 import { loadBaseModel } from '../../activities/training/base-model.ts';
+import { type ApiClient, createApiClient } from '../../cli/api-client.ts';
 import type { CustomizationKey } from '../../core/ids.ts';
-import { canonicalJson } from '../../core/json.ts';
+import { canonicalJsonOf } from '../../core/json.ts';
 import type { StoredManifest } from '../../core/model.ts';
 import { signerOf } from '../../platform/config.ts';
 import { sha256Hex } from '../../platform/hash.ts';
@@ -23,6 +24,24 @@ export type Head = { readonly labels: readonly string[]; readonly weights: Float
 export type Sign = (manifest: Omit<StoredManifest, 'signature'>) => StoredManifest;
 /** Which format versions have: before 3, the manifest itself names what they have from the base. */
 type Form = 2 | 3;
+
+/** Made as its operator and it would: a tenant with a customization. Its dataset 1 is nothing but a row, for heads to be of. Returns the tenant's key. */
+export async function tenantForHeads(
+  operator: ApiClient,
+  pool: Pool,
+  { tenantId, customizationId }: CustomizationKey,
+  placement?: string | null,
+): Promise<string> {
+  const { key } = await operator.call<{ key: string }>('POST', '/v1/tenants', { id: tenantId, name: tenantId, placement });
+  const api = createApiClient(operator.url, key);
+  await api.call('POST', '/v1/customizations', { id: customizationId, name: customizationId, businessModel: 'text-classification' });
+  await pool.query(
+    `INSERT INTO modelwright_control.datasets (tenant_id, customization_id, number, run_number, digest, cut, row_count, manifest_key, manifest_sha256, manifest_bytes)
+     VALUES (?, ?, 1, 1, '', '', 1, 'none', '', 0)`,
+    [tenantId, customizationId],
+  );
+  return key;
+}
 
 /** Numbers between -1 and 1; equal seeds give equal ones. */
 export function drawnNumbers(seed: number, count: number): Float32Array {
@@ -112,7 +131,7 @@ export async function headPublisher(
     };
     const put = await store.putNew(
       modelManifestKey({ ...key, run: version, attempt: 1 }, version),
-      Buffer.from(canonicalJson(JSON.parse(JSON.stringify(sign(manifest))))),
+      Buffer.from(canonicalJsonOf(sign(manifest))),
     );
     await pool.query('INSERT INTO modelwright_control.model_versions SET ?', {
       tenant_id: tenantId,

@@ -1,5 +1,4 @@
-import type { Json } from '../../../core/json.ts';
-import { canonicalJson } from '../../../core/json.ts';
+import { canonicalJsonOf } from '../../../core/json.ts';
 import { type SchemaChangeKind, readChangePrefix } from '../../../core/schema-change.ts';
 import { type SourceMapping, sourceName } from '../../../core/source-mapping.ts';
 import { type Judged, type Renames, type StructureChange, judge, sentence, structureChanges } from '../../../core/structure-change.ts';
@@ -55,7 +54,7 @@ async function recordOne(connection: PoolConnection, event: TableEvent, table: s
     if (latest && before && structureChanges(before, change.columns, []).length === 0 && latest.columns !== null) return 0;
   } else if (await isRecorded(connection, event, table)) return 0;
   const version = (latest?.version ?? 0) + 1;
-  const digest = sha256Hex(canonicalJson(JSON.parse(JSON.stringify(columns)) as Json));
+  const digest = sha256Hex(canonicalJsonOf(columns));
   await connection.query('INSERT INTO modelwright_control.schema_versions SET ?', {
     database_name: database,
     table_name: table,
